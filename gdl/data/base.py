@@ -1,0 +1,188 @@
+"""The contract of every data set: integer images in memory, a batch as one index operation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from gdl.errors import GdlError
+from gdl.noise import mix_seed
+
+__all__ = ["ImageData", "ImageSet", "Split", "hold_out"]
+
+Split = tuple[Tensor, Tensor | None]
+"""Images (N, C, H, W) uint8 in {0, ..., levels - 1} and labels (N,) int64, None without labels."""
+
+
+class ImageSet(Dataset[Tensor]):
+    """Images in one uint8 tensor, with an optional random map applied to each batch.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        transform: Called with a batch (B, C, H, W) uint8 and a generator; returns uint8.
+        seed: Seeds the transform's noise together with the epoch and the batch's first index, so
+            the noise is a function of what is drawn and not of what was drawn before.
+        epoch: Returns the current epoch.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        seed: int = 0,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.images = images
+        self._transform, self._seed, self._epoch = transform, seed, epoch
+        self._generator = torch.Generator(images.device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:
+        """Return the batch (B, C, H, W) uint8; a DataLoader calls this once per batch."""
+        x = self.images.index_select(0, torch.tensor(indices, device=self.images.device))
+        if self._transform is None:
+            return x
+        seed = mix_seed("data", self._seed, self._epoch(), int(indices[0]))
+        return self._transform(x, self._generator.manual_seed(seed))
+
+
+class EpochShuffle(RandomSampler):
+    """A shuffle that is a function of (seed, epoch) only; Lightning calls `set_epoch`.
+
+    A subclass of RandomSampler, so that Lightning replaces it by a DistributedSampler where there
+    are several processes.
+    """
+
+    def __init__(self, data_source: Dataset[Tensor], seed: int) -> None:
+        super().__init__(cast(Any, data_source))
+        self._seed, self._epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(mix_seed("shuffle", self._seed, self._epoch))
+        return iter(torch.randperm(self.num_samples, generator=generator).tolist())
+
+
+class ImageData(pl.LightningDataModule, ABC):
+    """A data set of integer images x in {0, ..., levels - 1}^(C, H, W), as batches of uint8.
+
+    Nothing is scaled, centred or dequantized here: that belongs to the models, because it is part
+    of their density. The validation split is held out from the training images; the test split is
+    for one look after training.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+        batch_size: Images in a training batch.
+        eval_batch_size: Images in a validation or test batch.
+        seed: Seeds the order of the training images and their random transform.
+        data_dir: Folder with one sub-folder per data set.
+    """
+
+    transform: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    """Random map from training batches to training batches, e.g. a binarization."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        seed: int = 0,
+        data_dir: str = "~/.cache/gdl",
+    ) -> None:
+        super().__init__()
+        self.shape, self.levels = tuple(shape), levels
+        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
+        self.data_dir = Path(data_dir).expanduser()
+        self._splits: dict[str, Split] = {}
+
+    @abstractmethod
+    def load(self) -> dict[str, Split]:
+        """Return the splits "train", "val" and "test".
+
+        Raises:
+            GdlError: A file is missing or damaged; the message names it and says how to get it.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a number measured on this data must be printed with, e.g. a binarization."""
+        return {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the images once and keep them on the accelerator where they fit."""
+        if self._splits:
+            return
+        splits = self.load()
+        for name, (x, _) in splits.items():
+            if tuple(x.shape[1:]) != self.shape:
+                raise GdlError(
+                    f"The {name} images have shape {tuple(x.shape[1:])}, but data.shape is "
+                    f"{self.shape}: set data.shape={list(x.shape[1:])}."
+                )
+            if int(x.max()) >= self.levels:
+                raise GdlError(
+                    f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
+                    f"is {self.levels}: set data.levels={int(x.max()) + 1} or more."
+                )
+        device = self._device_with_room(sum(x.nbytes for x, _ in splits.values()))
+        self._splits = {name: (x.to(device), y) for name, (x, y) in splits.items()}
+
+    def images(self, split: str) -> Tensor:
+        """Return all images (N, C, H, W) uint8 of "train", "val" or "test", untransformed."""
+        self.setup()
+        return self._splits[split][0]
+
+    def labels(self, split: str) -> Tensor | None:
+        """Return the labels (N,) of a split, or None where the data set has none."""
+        self.setup()
+        return self._splits[split][1]
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Return shuffled training batches (B, C, H, W) uint8."""
+        epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
+        data = ImageSet(self.images("train"), self.transform, self.seed, epoch)
+        shuffle = EpochShuffle(data, self.seed)
+        return DataLoader(data, self.batch_size, sampler=shuffle, collate_fn=_as_is)
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Return validation batches (B, C, H, W) uint8 in a fixed order."""
+        return self._eval_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """Return test batches (B, C, H, W) uint8 in a fixed order."""
+        return self._eval_dataloader("test")
+
+    def _eval_dataloader(self, split: str) -> DataLoader[Tensor]:
+        return DataLoader(ImageSet(self.images(split)), self.eval_batch_size, collate_fn=_as_is)
+
+    def _device_with_room(self, num_bytes: int) -> torch.device:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if device.type == "cuda" and num_bytes < 0.25 * torch.cuda.mem_get_info(device)[0]:
+            return device
+        return torch.device("cpu")
+
+
+def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tuple[Split, Split]:
+    """Split N images into N - num for training and num for validation, chosen by seed."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    train, val = order[num:].sort().values, order[:num].sort().values
+    pick = lambda index: (images[index], None if labels is None else labels[index])  # noqa: E731
+    return pick(train), pick(val)
+
+
+def _as_is(batch: Tensor) -> Tensor:
+    return batch

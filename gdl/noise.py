@@ -1,0 +1,58 @@
+"""Random numbers that depend on what they are for, never on what was drawn before.
+
+Training noise is a function of (seed, stage, epoch, batch, rank) and sampling noise of
+(seed, sample index). So a resumed run repeats the interrupted one bit for bit, image grids and
+loggers cannot disturb training, and sample k does not depend on the batch size.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+__all__ = ["SampleNoise", "mix_seed"]
+
+
+def mix_seed(*parts: int | str) -> int:
+    """Hash integers and strings to one seed in [0, 2^63)."""
+    digest = blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class SampleNoise:
+    """One independent random stream per sample.
+
+    Two objects with the same seed give sample k the same numbers, whatever else is in the batch.
+
+    Args:
+        seed: The seed of the whole set of samples.
+        indices: The index of each sample in that set.
+        device: Where the noise is put. It is drawn on the CPU, so it is the same on every device.
+        dtype: Floating point type of the noise.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        indices: Iterable[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._streams = [
+            torch.Generator().manual_seed(mix_seed("sample", seed, k)) for k in indices
+        ]
+        self._to = {"device": device, "dtype": dtype}
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return standard normal noise of shape (n, *shape)."""
+        return torch.stack([torch.randn(shape, generator=g) for g in self._streams]).to(**self._to)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return noise of shape (n, *shape), uniform on the open interval (0, 1)."""
+        u = torch.stack([torch.rand(shape, generator=g) for g in self._streams])
+        # rand may return exactly 0, whose logit is -inf
+        return u.clamp(min=2.0**-25).to(**self._to)
