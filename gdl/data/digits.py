@@ -12,7 +12,7 @@ __all__ = ["Digits"]
 class Digits(ImageData):
     """1,797 real 8x8 digits with 17 levels (E. Alpaydin, C. Kaynak, UCI, 1998).
 
-    The last 297 images, written by other people than most of the first 1,500, are the test set.
+    The last 297 images are the test set.
 
     Args:
         num_val: Images held out from the first 1,500 for validation.

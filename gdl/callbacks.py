@@ -1,0 +1,207 @@
+"""What happens around training: reproducible noise, the progress line, image grids."""
+
+import math
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from gdl.capabilities import HasLatents, Samples
+from gdl.models.base import GenerativeModel
+from gdl.noise import mix_seed
+from gdl.plots import save_grid
+from gdl.tasks import generate
+
+__all__ = ["ImageGrids", "ProgressLine", "ReproducibleNoise"]
+
+
+class ReproducibleNoise(Callback):
+    """Makes the noise of a batch a function of (seed, stage, epoch, batch, rank).
+
+    A resumed run then repeats the interrupted one bit for bit, whatever else drew random numbers,
+    and validation uses the same noise at each epoch.
+
+    Args:
+        seed: The run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Tensor, batch_idx: int
+    ) -> None:
+        """Seed a training batch."""
+        self._seed("train", trainer.current_epoch, batch_idx, trainer.global_rank)
+
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Tensor,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Seed a validation batch, the same at each epoch."""
+        self._seed("val", batch_idx, trainer.global_rank)
+
+    def on_test_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Tensor,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Seed a test batch."""
+        self._seed("test", batch_idx, trainer.global_rank)
+
+    def _seed(self, *key: int | str) -> None:
+        torch.manual_seed(mix_seed(self.seed, *key))
+
+
+class ProgressLine(ProgressBar):
+    """One line: epoch, bits/dim, images/s, time left.
+
+    On a terminal it is rewritten in place a few times a second; in a file it is a line now and then.
+
+    Args:
+        every_seconds: Time between lines where the output is not a terminal.
+    """
+
+    def __init__(self, every_seconds: float = 30.0) -> None:
+        super().__init__()
+        self._enabled = True
+        self._every_seconds = every_seconds
+        self._live = sys.stdout.isatty()
+        self._last = self._start = 0.0
+        self._first_step = 0
+
+    def disable(self) -> None:
+        """Called by Lightning on ranks other than 0."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Called by Lightning."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._start, self._first_step = time.monotonic(), trainer.global_step
+        self._last = self._start
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Rewrite the line if it is time."""
+        if time.monotonic() - self._last >= (0.2 if self._live else self._every_seconds):
+            self._show(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the last state standing."""
+        self._show(trainer)
+        if self._live and self._enabled:
+            print(flush=True)
+
+    def line(self, trainer: pl.Trainer) -> str:
+        """Return the text."""
+        model = trainer.lightning_module
+        latest: Mapping[str, float] = getattr(model, "train_metrics", {})
+        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        unit = "bpd" if "train/bpd" in latest else "loss"
+        name = "bits/dim" if unit == "bpd" else "loss"
+        if f"train/{unit}" in latest:
+            parts.append(f"train {latest[f'train/{unit}']:.4g} {name}")
+        if f"val/{unit}" in trainer.callback_metrics:
+            parts.append(f"val {float(trainer.callback_metrics[f'val/{unit}']):.4g}")
+        if "images_per_second" in latest:
+            parts.append(f"{latest['images_per_second']:,.0f} images/s")
+        done = trainer.global_step - self._first_step
+        total = trainer.estimated_stepping_batches - self._first_step
+        if 0 < done and math.isfinite(total):
+            left = (time.monotonic() - self._start) / done * max(0, total - done)
+            parts.append(f"{duration(left)} left")
+        return " · ".join(parts)
+
+    def _show(self, trainer: pl.Trainer) -> None:
+        self._last = time.monotonic()
+        if not self._enabled:
+            return
+        text = self.line(trainer)
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print("\r" + text[:width].ljust(width), end="", flush=True)
+        else:
+            print(text, flush=True)
+
+
+class ImageGrids(Callback):
+    """Writes samples, and reconstructions beside originals, after validation.
+
+    Seeds and images are fixed, so that grids of successive epochs are comparable. Each grid is one
+    picture, also in the loggers.
+
+    Args:
+        folder: Where the files go.
+        every_n_epochs: How often; the last epoch is always drawn. 0 draws nothing.
+        n: Number of samples.
+        seed: Seed of the samples.
+    """
+
+    def __init__(
+        self, folder: str, every_n_epochs: int = 10, n: int = 64, seed: int = 0
+    ) -> None:
+        self.folder, self.every_n_epochs = Path(folder), every_n_epochs
+        self.n, self.seed = n, seed
+
+    def on_validation_epoch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Draw with the weights that validation used: the averaged ones where there is an EMA."""
+        if trainer.sanity_checking or trainer.testing or not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch + 1
+        due = self.every_n_epochs and epoch % self.every_n_epochs == 0
+        if not (due or epoch == trainer.max_epochs and self.every_n_epochs):
+            return
+        assert isinstance(pl_module, GenerativeModel)
+        x = trainer.datamodule.images("val")[:32]  # pyright: ignore[reportAttributeAccessIssue]
+        for name, grid in self.draw(pl_module, x).items():
+            path = self.folder / f"{name}_epoch{epoch:04d}.png"
+            save_grid(grid.flatten(0, 1), path, pl_module.levels, grid.shape[1])
+            self._log(trainer, f"images/{name}", path, epoch)
+
+    def draw(self, model: GenerativeModel, x: Tensor) -> dict[str, Tensor]:
+        """Return the grids that the model is capable of."""
+        grids: dict[str, Tensor] = {}
+        if isinstance(model, Samples | HasLatents):
+            grids |= generate.sample(model, x, n=self.n, seed=self.seed)
+        if isinstance(model, HasLatents):
+            grids |= generate.reconstruct(model, x)
+        return grids
+
+    def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(key, [str(path)], caption=[f"epoch {epoch}"])
+            elif isinstance(logger, TensorBoardLogger):
+                from torchvision.io import decode_image
+
+                picture = decode_image(str(path))
+                logger.experiment.add_image(key, picture, trainer.global_step)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person says it: "8 s", "3 min 05 s", "2 h 10 min"."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60:02d} s"
+    return f"{s // 3600} h {s % 3600 // 60:02d} min"

@@ -1,0 +1,149 @@
+"""Entry points: Hydra with short answers to bad input. Nothing heavy is imported here."""
+
+import difflib
+import errno
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gdl.errors import GdlError
+from gdl.runs import with_resume
+
+__all__ = ["main", "register_resolvers"]
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def register_resolvers() -> None:
+    """Register the interpolations that the configs use: `${levels:BITS}` is 2 ** BITS."""
+    OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
+
+
+def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run an entry point.
+
+    Bad input ends with one sentence on stderr and exit code 1; anything else is a defect and keeps
+    its traceback.
+
+    Args:
+        task: Called with the composed configuration.
+        config_name: File in conf/, without its ending.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
+    sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    register_resolvers()
+    try:
+        sys.argv[1:] = with_resume(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+    except Exception as e:
+        message = explain(e, config_name)
+        if message is None:
+            raise
+        if os.environ.get("GDL_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """Return a sentence that says what to do about bad input, None for a defect."""
+    chain = list(_causes(error))
+    for e in chain:
+        if isinstance(e, GdlError):
+            return str(e)
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"The disk is full while writing {e.filename or 'a file'}: free some space."
+        if isinstance(e, MissingConfigException) and e.missing_cfg_file:
+            return _unknown_group(e)
+        if isinstance(e, MissingMandatoryValue):
+            key = (e.full_key or str(e)).strip()
+            return f"{key} has no value: set it on the command line, e.g. {key}=..."
+        if type(e).__name__ == "MisconfigurationException":
+            return str(e)
+    for e in chain:
+        if isinstance(e, ConfigCompositionException):
+            return _unknown_key(str(e), config_name)
+        if isinstance(e, HydraException | OmegaConfBaseException) and not _is_call(e):
+            return " ".join(str(e).split())
+    return None
+
+
+def _is_call(e: BaseException) -> bool:
+    return type(e).__name__ == "InstantiationException"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _unknown_group(e: MissingConfigException) -> str:
+    group, _, name = str(e.missing_cfg_file).rpartition("/")
+    options = [str(o) for o in e.options or []]
+    return (
+        f"{group or 'config'}={name} does not exist{_nearest(name, options)}; "
+        f"the choices are {', '.join(options)}."
+    )
+
+
+def _unknown_key(message: str, config_name: str) -> str:
+    """Name the nearest valid key, from a composition without the overrides that Hydra refuses."""
+    match = re.search(r"override '([^']+)'", message)
+    if match is None:
+        return " ".join(message.split())
+    key = match.group(1).lstrip("+~")
+    keys = [*_groups(), *_flat_keys(_compose_groups(config_name))]
+    last = key.rpartition(".")[2]
+    near = difflib.get_close_matches(key, keys, 1, 0.7) or [
+        k for k in keys if k.rpartition(".")[2] == last
+    ]
+    hint = f": did you mean {near[0]}?" if near else "."
+    return f"There is no configuration key {key!r}{hint} (Use +{key}=... to add a key.)"
+
+
+def _nearest(name: str, options: list[str]) -> str:
+    near = difflib.get_close_matches(name, options, 1, 0.5)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _groups() -> list[str]:
+    return sorted(p.name for p in CONF.iterdir() if p.is_dir())
+
+
+def _compose_groups(config_name: str) -> DictConfig:
+    """Compose with the group choices of the command line only."""
+    choices = []
+    for arg in sys.argv[1:]:
+        group, _, name = arg.partition("=")
+        if (CONF / group / f"{name}.yaml").is_file():
+            choices.append(arg)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, choices)
+
+
+def _flat_keys(node: DictConfig) -> list[str]:
+    plain = OmegaConf.to_container(node, resolve=False)
+
+    def walk(value: Any, prefix: str) -> Iterator[str]:
+        if not isinstance(value, dict):
+            return
+        for key, item in value.items():
+            path = f"{prefix}{key}"
+            yield path
+            yield from walk(item, f"{path}.")
+
+    return list(walk(plain, ""))

@@ -1,0 +1,147 @@
+"""Where metrics go: a CSV file that survives resuming, and Weights & Biases without a prompt."""
+
+import csv
+import netrc
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from gdl.runs import write_atomically
+
+__all__ = ["MetricsCSV", "offline_dir", "wandb_logged_in", "wandb_logger"]
+
+
+class MetricsCSV(Logger):
+    """Appends one row per logged step to metrics.csv; a new column rewrites the file.
+
+    Args:
+        path: The file. Rows that are there already are kept up to the step that is resumed from.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._columns: list[str] = []
+        self._opened = False
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """There is one file per run."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any) -> None:
+        """Hyperparameters are in .hydra/ and in the checkpoint."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {"step": step, **metrics}
+        if not self._opened:
+            self._open(step or 0)
+        new = [name for name in row if name not in self._columns]
+        if new:
+            self._columns += new
+            self._write(self._rows() if self.path.exists() else [])
+        with self.path.open("a", newline="") as f:
+            csv.DictWriter(f, self._columns).writerow(row)
+
+    def _open(self, step: int) -> None:
+        """Drop the rows that a resumed run will write again, and a row cut off by a kill."""
+        self._opened = True
+        if not self.path.exists():
+            return
+        rows = self._rows()
+        self._columns = list(rows[0]) if rows else []
+        self._write([r for r in rows if r["step"].isdigit() and int(r["step"]) < step])
+
+    def _rows(self) -> list[dict[str, str]]:
+        with self.path.open(newline="") as f:
+            return [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        lines = [self._columns, *([r.get(c, "") for c in self._columns] for r in rows)]
+        write_atomically(self.path, "".join(",".join(line) + "\r\n" for line in lines))
+
+
+def wandb_logged_in() -> bool:
+    """Tell whether an API key is at hand, without asking the user or the network."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    for name in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
+        try:
+            if name and netrc.netrc(Path(name).expanduser()).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def wandb_logger(
+    save_dir: str,
+    project: str = "gdl",
+    id: str | None = None,  # noqa: A002 - W&B's own name
+    group: str | None = None,
+    job_type: str | None = None,
+    name: str | None = None,
+    mode: str = "auto",
+    **kwargs: Any,
+) -> WandbLogger:
+    """Return a started W&B logger: online where the user is logged in and the server answers.
+
+    Args:
+        save_dir: The run directory; offline runs are written to its folder wandb/.
+        project: W&B project.
+        id: The W&B run; the same id continues the same run.
+        group: W&B group; the jobs of a sweep share one.
+        job_type: W&B job type.
+        name: Display name.
+        mode: "online", "offline", or "auto" for online if logged in. WANDB_MODE wins over "auto".
+        **kwargs: Passed on to `wandb.init`.
+    """
+    import wandb
+
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE", "online" if wandb_logged_in() else "offline")
+    settings = wandb.Settings(silent=True, init_timeout=10, console="off")
+    options: dict[str, Any] = {
+        "save_dir": save_dir,
+        "project": project,
+        "id": id,
+        "group": group,
+        "job_type": job_type,
+        "name": name,
+        "resume": "allow",
+        "settings": settings,
+        **kwargs,
+    }
+    logger = WandbLogger(offline=mode != "online", **options)
+    try:
+        run = logger.experiment
+    except wandb.errors.CommError:  # no answer within the timeout: keep the numbers, sync later
+        logger = WandbLogger(offline=True, **options)
+        run = logger.experiment
+    if rank_zero_only.rank == 0:
+        for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
+            run.define_metric(
+                f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
+            )
+    return logger
+
+
+def offline_dir(logger: Logger) -> Path | None:
+    """Return the directory to pass to `wandb sync`, None for a logger that needs none."""
+    if isinstance(logger, WandbLogger) and logger.experiment.settings._offline:
+        return Path(logger.experiment.dir).parent
+    return None

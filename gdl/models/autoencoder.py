@@ -1,0 +1,60 @@
+"""Deterministic autoencoder: a code and its reconstruction, no density, hence no bits/dim."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gdl.models.base import GenerativeModel
+
+__all__ = ["Autoencoder"]
+
+
+class Autoencoder(GenerativeModel):
+    """Encoder and decoder trained on the summed squared error of pixels in [0, 1].
+
+    It reports no nll: it is not a distribution, and latents drawn from N(0, I) decode to nothing
+    in particular, which is the point of the course's comparison with the VAE.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+        latent_dim: Number of latents M.
+        encoder: Called with the shape and M.
+        decoder: Called with M and the shape.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+    """
+
+    nll_kind = None
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler)
+        self.latent_shape = (latent_dim,)
+        self.encoder = encoder(self.shape, latent_dim)
+        self.decoder = decoder(latent_dim, self.shape)
+
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return "loss", the squared error summed over pixels, and "mse", its mean; each (B,)."""
+        y = self.decoder(self.encoder(self.scale(x))).to(self.dtype)
+        # networks see [-1, 1], the error is of pixels in [0, 1]
+        error = (0.5 * (y - self.scale(x))).square().flatten(1).sum(1)
+        return {"loss": error, "mse": error / self.num_dims}
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes (B, M) of images (B, C, H, W) uint8."""
+        return self.encoder(self.scale(x)).to(self.dtype)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [0, levels - 1] of codes (B, M)."""
+        y = self.decoder(z).to(self.dtype)
+        return ((y + 1) * ((self.levels - 1) / 2)).clamp(0, self.levels - 1)

@@ -1,0 +1,186 @@
+"""The contract of every model, the shared step, and the one place where nats become bits/dim."""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from gdl.errors import GdlError
+from gdl.terms import TermSums
+
+__all__ = ["GenerativeModel"]
+
+
+class GenerativeModel(pl.LightningModule, ABC):
+    """A distribution over discrete images x in {0, ..., levels - 1}^(C, H, W).
+
+    A model writes `loss`. Everything else follows: the same terms are logged at all three stages as
+    `{stage}/{term}`, and `{stage}/bpd` where there is a likelihood.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+        optimizer: Called with the parameters, returns the optimizer.
+        scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
+    """
+
+    nll_kind: str | None = "exact"
+    """What "nll" is: "exact", "bound", "iwae-K", or None for a model without a likelihood."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.levels = tuple(shape), levels
+        self.num_dims = math.prod(self.shape)
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self.config: dict[str, Any] = {}
+        self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
+        self._train_clock = (time.perf_counter(), 0)
+
+    @abstractmethod
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the terms of images x (B, C, H, W) uint8, each of shape (B,), in nats.
+
+        "loss" is minimised; "nll", if there is one, is -log p(x) or an upper bound of it and becomes
+        bits/dim.
+        """
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Map integer images to [-1, 1] in the model's dtype, as input of a network."""
+        return x.to(self.dtype) * (2 / (self.levels - 1)) - 1
+
+    def bits_per_dim(self, nats: float) -> float:
+        """Convert nats per image to bits per dimension, nats / (D ln 2) with D = C H W."""
+        return nats / (self.num_dims * math.log(2))
+
+    def compile_networks(self) -> None:
+        """Compile the child networks in place; the names of the parameters stay as they are."""
+        for child in self.children():
+            if any(True for _ in child.parameters()):
+                child.compile()
+
+    # ---- the shared step
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Return the mean loss; the terms are kept on the device until they are logged."""
+        terms = self.loss(batch)
+        self._sums["train"].add(terms)
+        return terms["loss"].mean()
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Add up the terms of a validation batch."""
+        self._sums["val"].add(self.loss(batch))
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Add up the terms of a test batch."""
+        self._sums["test"].add(self.loss(batch))
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock that images/s is measured with."""
+        self._train_clock = (time.perf_counter(), 0)
+
+    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+        """Log means over the last `log_every_n_steps` steps.
+
+        Logging at each step costs more than half of a small model's step.
+        """
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            self._log_train_interval()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Measure the gradient norm, before clipping, at the steps that are logged."""
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            grads = [p.grad for p in self.parameters() if p.grad is not None]
+            self._grad_norm = get_total_norm(grads)
+
+    def on_validation_start(self) -> None:
+        """Look at the last training steps before anything is saved."""
+        if not self.trainer.sanity_checking:
+            self._log_train_interval()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the rest of the epoch, before a checkpoint is written."""
+        self._log_train_interval()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation means."""
+        self._log_means("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test means."""
+        self._log_means("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the resolved configuration as plain containers, so that a checkpoint is complete.
+
+        Raises:
+            GdlError: A parameter is NaN or infinite; the checkpoint before stays the last good one.
+        """
+        for name, p in self.named_parameters():
+            if not bool(p.isfinite().all()):
+                raise GdlError(
+                    f"Parameter {name} is not finite at step {self.global_step}, so no checkpoint "
+                    "was written: lower optimizer.lr or set trainer.gradient_clip_val=1."
+                )
+        checkpoint["gdl_config"] = self.config
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, if there is one, the per-step scheduler."""
+        optimizer = self._optimizer(self.parameters())
+        if self._scheduler is None:
+            return optimizer
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = self._scheduler(optimizer, total_steps=total)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _means(self, stage: str) -> dict[str, float]:
+        """Return {stage}/{term} over the examples since the last call, and empty the sums."""
+        reduce = self.trainer.strategy.reduce
+        means = self._sums[stage].pop(lambda t: reduce(t, reduce_op="sum"))
+        metrics = {f"{stage}/{term}": value for term, value in means.items()}
+        if "nll" in means:
+            metrics[f"{stage}/bpd"] = self.bits_per_dim(means["nll"])
+        return metrics
+
+    def _log_means(self, stage: str) -> None:
+        self.log_dict(self._means(stage))
+
+    def _log_train_interval(self) -> None:
+        sums = self._sums["train"]
+        if not sums.num_steps:
+            return
+        bad = sums.first_nonfinite()
+        if bad is not None:
+            term, steps_ago = bad
+            raise GdlError(
+                f"train/{term} is NaN or infinite at step {self.global_step - steps_ago}; training "
+                "stopped and the last good checkpoint is kept: lower optimizer.lr, set "
+                "trainer.gradient_clip_val=1, or use a learning-rate warm-up."
+            )
+        metrics = self._means("train")
+        metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        now, (before, seen) = time.perf_counter(), self._train_clock
+        metrics["images_per_second"] = (sums.total - seen) / (now - before)
+        self._train_clock = (now, sums.total)
+        if (norm := self.__dict__.pop("_grad_norm", None)) is not None:
+            metrics["grad_norm"] = float(norm)
+        self.train_metrics = metrics
+        for logger in self.loggers:
+            logger.log_metrics(
+                {**metrics, "epoch": self.current_epoch}, step=self.global_step
+            )

@@ -1,0 +1,183 @@
+"""Variational autoencoder, beta-VAE and importance-weighted autoencoder: one class, three YAML files.
+
+Kingma & Welling, 2014, "Auto-encoding variational Bayes", arXiv 1312.6114; Higgins et al., 2017,
+"beta-VAE", OpenReview Sy2fzU9gl; Burda et al., 2016, "Importance weighted autoencoders",
+arXiv 1509.00519.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_likelihood
+from gdl.errors import GdlError
+from gdl.models.base import GenerativeModel
+from gdl.noise import SampleNoise
+
+__all__ = ["VAE", "gaussian_kl"]
+
+
+class VAE(GenerativeModel):
+    """p(x) = int p(x | z) N(z; 0, I) dz with a Gaussian encoder q(z | x) of diagonal covariance.
+
+    With one importance sample the terms are rate = KL(q(z | x), N(0, I)) in closed form and
+    distortion = -log p(x | z) for one z ~ q; nll = distortion + rate is the negative ELBO, and
+    loss = distortion + beta * rate. With k > 1, loss = nll = the negative IWAE-k bound (Burda et
+    al., Eq. 8), and rate and distortion are those of the ELBO, averaged over the k samples.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+        latent_dim: Number of latents M.
+        encoder: Called with the shape and the number of outputs 2 M.
+        decoder: Called with M and the shape of the likelihood's parameters.
+        likelihood: Called with shape and levels; see `gdl.distributions`.
+        beta: Weight of the rate in the loss. It does not touch nll.
+        kl_warmup_steps: Steps over which the weight of the rate rises from 0 to beta.
+        free_bits: Nats per latent below which the rate, averaged over the batch, is not reduced
+            further (Kingma et al., 2016, arXiv 1606.04934, Eq. 15). It does not touch nll.
+        num_importance_samples: k; 1 trains a VAE, more an IWAE.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+
+    Raises:
+        GdlError: k > 1 together with beta, warm-up or free bits, which have no meaning there.
+    """
+
+    kl_weight: Tensor
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_likelihood,
+        beta: float = 1.0,
+        kl_warmup_steps: int = 0,
+        free_bits: float = 0.0,
+        num_importance_samples: int = 1,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler)
+        k = num_importance_samples
+        if k > 1 and (beta != 1 or kl_warmup_steps or free_bits):
+            raise GdlError(
+                f"num_importance_samples={k} trains the IWAE bound, which has no rate to weight: "
+                "set beta=1, kl_warmup_steps=0 and free_bits=0."
+            )
+        self.nll_kind = "bound" if k == 1 else f"iwae-{k}"
+        self.beta, self.kl_warmup_steps, self.free_bits = beta, kl_warmup_steps, free_bits
+        self.num_importance_samples = k
+        self.latent_shape = (latent_dim,)
+        self.likelihood = likelihood(self.shape, levels)
+        self.encoder = encoder(self.shape, 2 * latent_dim)
+        params_shape = (self.likelihood.num_params, *self.shape[1:])
+        self.decoder = decoder(latent_dim, params_shape)
+        # added to the decoder's output, so that training starts from the mean image
+        self.offset = nn.Parameter(torch.zeros(params_shape))
+        self.register_buffer("kl_weight", torch.tensor(0.0 if kl_warmup_steps else 1.0))
+
+    def initialize(self, x: Tensor) -> None:
+        """Start the decoder at independent pixels fitted to images x (N, C, H, W) uint8."""
+        self.offset.data.copy_(self.likelihood.initial_params(x.to(self.device)))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log standard deviation (B, M) of q(z | x)."""
+        mean, log_std = self.encoder(self.scale(x)).to(self.dtype).chunk(2, -1)
+        return mean, log_std.clamp(-9, 9)
+
+    def likelihood_params(self, z: Tensor) -> Tensor:
+        """Return the parameters (..., B, P, H, W) of p(x | z) for z (..., B, M)."""
+        return self.decoder(z).to(self.dtype) + self.offset
+
+    def log_joint(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z) and log p(z), each (..., B), for z (..., B, M)."""
+        params = self.likelihood_params(z)
+        # under mixed precision only the networks run in low precision
+        with torch.autocast(x.device.type, enabled=False):
+            return self.likelihood.log_prob(params, x), _log_normal(z)
+
+    def log_weights(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z) and log p(z) - log q(z | x), each (k, B), for k draws from q."""
+        mean, log_std = self.posterior(x)
+        noise = torch.randn(k, *mean.shape, dtype=mean.dtype, device=mean.device)
+        log_px, log_pz = self.log_joint(x, mean + log_std.exp() * noise)
+        return log_px, log_pz - (_log_normal(noise) - log_std.sum(-1))
+
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return loss, nll, elbo, rate and distortion (B,) in nats, see the class."""
+        k = self.num_importance_samples
+        if k > 1:
+            log_px, log_ratio = self.log_weights(x, k)
+            distortion, rate = -log_px.mean(0), -log_ratio.mean(0)
+            nll = math.log(k) - (log_px + log_ratio).logsumexp(0)
+            loss = nll
+        else:
+            mean, log_std = self.posterior(x)
+            z = mean + log_std.exp() * torch.randn_like(mean)
+            distortion = -self.log_joint(x, z)[0]
+            kl = gaussian_kl(mean, log_std)
+            rate = kl.sum(-1)
+            nll = distortion + rate
+            loss = distortion + self.beta * self.kl_weight * self._surrogate_rate(kl)
+        elbo = -(distortion + rate)
+        return {"loss": loss, "nll": nll, "elbo": elbo, "rate": rate, "distortion": distortion}
+
+    def _surrogate_rate(self, kl: Tensor) -> Tensor:
+        """Return (B,): the mean of sum_j max(free_bits, mean over the batch of KL_j) is this one's.
+
+        The average comes before the maximum, so a latent may be unused for some images.
+        """
+        if not self.free_bits:
+            return kl.sum(-1)
+        return torch.where(kl.mean(0) > self.free_bits, kl, self.free_bits).sum(-1)
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        """Set the weight of the warm-up, a buffer, so that it is saved with the model."""
+        if self.kl_warmup_steps:
+            self.kl_weight.fill_(min(1.0, self.global_step / self.kl_warmup_steps))
+
+    # ---- capabilities
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the posterior means (B, M) of images (B, C, H, W) uint8."""
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return E[x | z] (B, C, H, W) in [0, levels - 1] for latents (B, M)."""
+        return self.likelihood.mean(self.likelihood_params(z))
+
+    def sample(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, mean: bool = False
+    ) -> Tensor:
+        """Return n images (n, C, H, W); image k depends on (seed, k) only.
+
+        Args:
+            n: Number of images.
+            seed: Seed of the whole set.
+            temperature: Multiplies the standard deviation of the prior.
+            mean: Return E[x | z], as pictures in papers do, and not a draw from p(x | z).
+        """
+        chunks = []
+        for indices in torch.arange(n).split(100):
+            noise = SampleNoise(seed, indices.tolist(), self.device, self.dtype)
+            params = self.likelihood_params(temperature * noise.normal(*self.latent_shape))
+            lk = self.likelihood
+            chunks.append(lk.mean(params) if mean else lk.sample(params, noise))
+        return torch.cat(chunks)
+
+
+def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
+    """Return KL(N(mean, std^2), N(0, 1)) per latent, in nats (Kingma & Welling, Appendix B)."""
+    return 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
+
+
+def _log_normal(z: Tensor) -> Tensor:
+    """Return log N(z; 0, I), summed over the last dimension."""
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)

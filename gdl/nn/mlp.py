@@ -1,0 +1,104 @@
+"""Multi-layer perceptrons between images and vectors; they know nothing of densities."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+__all__ = ["MLPDecoder", "MLPEncoder", "activation"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation of that name; raises ValueError for an unknown one."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"Unknown activation {name!r}: use one of {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]()
+
+
+class ResidualLayer(nn.Module):
+    """h + act(W h + b).
+
+    Args:
+        width: Size of input and output.
+        act: Name of the activation.
+    """
+
+    def __init__(self, width: int, act: str) -> None:
+        super().__init__()
+        self.linear, self.act = nn.Linear(width, width), activation(act)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return (..., width)."""
+        return h + self.act(self.linear(h))
+
+
+def _layers(sizes: Sequence[int], act: str, residual: bool) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i, o in zip(sizes[:-1], sizes[1:], strict=True):
+        if residual and i == o:
+            layers.append(ResidualLayer(i, act))
+        else:
+            layers += [nn.Linear(i, o), activation(act)]
+    return layers
+
+
+class MLPEncoder(nn.Sequential):
+    """Map images (B, C, H, W) to vectors (B, out_features).
+
+    Args:
+        shape: (C, H, W).
+        out_features: Size of the output.
+        hidden: Widths of the hidden layers, from the image inwards.
+        act: Name of the activation.
+        residual: Add the input of a hidden layer to its output where their widths agree.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        out_features: int,
+        hidden: Sequence[int] = (200, 200),
+        act: str = "silu",
+        residual: bool = False,
+    ) -> None:
+        sizes = [math.prod(shape), *hidden]
+        super().__init__(
+            nn.Flatten(-3), *_layers(sizes, act, residual), nn.Linear(sizes[-1], out_features)
+        )
+
+
+class MLPDecoder(nn.Module):
+    """Map vectors (..., in_features) to maps (..., P, H, W).
+
+    Args:
+        in_features: Size of the input.
+        shape: (P, H, W).
+        hidden: Widths of the hidden layers, from the image inwards: the encoder's list.
+        act: Name of the activation.
+        residual: Add the input of a hidden layer to its output where their widths agree.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        shape: Sequence[int],
+        hidden: Sequence[int] = (200, 200),
+        act: str = "silu",
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = [in_features, *reversed(hidden)]
+        self.shape = tuple(shape)
+        self.net = nn.Sequential(*_layers(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return (..., P, H, W)."""
+        return self.net(z).unflatten(-1, self.shape)

@@ -1,0 +1,54 @@
+"""Pictures: the only file that draws."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+__all__ = ["save_animation", "save_grid"]
+
+MIN_SIDE = 32
+
+
+def _to_pixels(x: Tensor, levels: int) -> Tensor:
+    """Map images (N, C, H, W) in [0, levels - 1] to uint8 RGB, small images enlarged."""
+    y = (x.detach().cpu().float() / (levels - 1) * 255).round().clamp(0, 255).to(torch.uint8)
+    factor = max(1, round(MIN_SIDE / min(y.shape[-2:])))
+    y = y.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    return y.expand(-1, 3, -1, -1) if y.shape[1] == 1 else y[:, :3]
+
+
+def _grid(x: Tensor, levels: int, columns: int) -> Image.Image:
+    grid = make_grid(_to_pixels(x, levels), nrow=columns, padding=2, pad_value=128)
+    return Image.fromarray(grid.permute(1, 2, 0).numpy())
+
+
+def save_grid(x: Tensor, path: Path, levels: int, columns: int | None = None) -> Path:
+    """Write images as one PNG, row by row.
+
+    Args:
+        x: (N, C, H, W) with values in [0, levels - 1], integer or floating point.
+        path: The file.
+        levels: Number of values that a pixel can have.
+        columns: Images in a row; by default as many as rows.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _grid(x, levels, columns or round(len(x) ** 0.5)).save(path)
+    return path
+
+
+def save_animation(
+    frames: Sequence[Tensor], path: Path, levels: int, columns: int, seconds: float = 4.0
+) -> Path:
+    """Write a GIF that runs forwards and backwards; a frame is a grid of images as in `save_grid`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = [_grid(frame, levels, columns) for frame in frames]
+    pictures += pictures[-2:0:-1]
+    duration = max(20, int(1000 * seconds / len(pictures)))
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=duration, loop=0
+    )
+    return path

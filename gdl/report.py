@@ -1,0 +1,73 @@
+"""What is printed at the end: the table of results and where the files are."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gdl.runs import Run
+
+__all__ = ["print_paths", "print_results"]
+
+
+def print_results(metrics: dict[str, Any]) -> None:
+    """Print the content of metrics.json as a table; each number says what kind it is."""
+    table = Table(title=f"{metrics.get('model', '?')} on {_data_name(metrics)}")
+    for column in ("test bits/dim", "nats", "kind", "parameters", "seconds"):
+        table.add_column(column, justify="right")
+    size = f"{metrics['params']:,}" if "params" in metrics else "-"
+    seconds = f"{metrics['train_seconds']:.0f}" if "train_seconds" in metrics else "-"
+    for bpd, nll, kind in _likelihoods(metrics):
+        table.add_row(bpd, nll, kind, size, seconds)
+    if metrics.get("kind") is None:
+        table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
+    console = Console()
+    console.print(table)
+    extra = {k: v for k, v in metrics.items() if k in _EXTRA or k.startswith(("fd-", "test/mse"))}
+    if extra:
+        console.print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
+
+
+_EXTRA = {
+    "test/elbo": "ELBO",
+    "test/rate": "rate",
+    "test/distortion": "distortion",
+    "active_units": "active units",
+    "effective_samples": "effective samples",
+}
+
+
+def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for key in sorted(k for k in m if k == "test/nll" or k.startswith("iwae-")):
+        if key.endswith(("/se", "/bpd", "/bpd_se")):
+            continue
+        kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")
+        prefix = "test" if key == "test/nll" else kind
+        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd", math.nan)
+        pm = f" ± {error:.2f}" if error is not None else ""
+        rows.append((f"{bpd:.4f}", f"{m[key]:.2f}{pm}", str(kind)))
+    return rows
+
+
+def _data_name(metrics: dict[str, Any]) -> str:
+    name = str(metrics.get("data", "?"))
+    if "data/binarization" in metrics:
+        name += f" ({metrics['data/binarization']})"
+    if metrics.get("data/verified") is False:
+        name += " (copy with other checksums)"
+    return name
+
+
+def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> None:
+    """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
+    grids = sorted(run.images.glob("samples_epoch*.png"))
+    lines = [("run", run.path), ("checkpoint", checkpoint or run.checkpoints / "last.ckpt")]
+    if grids:
+        lines.append(("samples", grids[-1]))
+    lines += [("W&B", f"offline; wandb sync {d}") for d in offline if d is not None]
+    for name, value in lines:
+        print(f"{name + ':':<12}{value}")

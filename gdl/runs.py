@@ -1,0 +1,190 @@
+"""Run directories and checkpoints: the only file that knows the layout of outputs/.
+
+    outputs/<data>/<model>/<time>/
+        .hydra/          the composed configuration and the overrides it came from
+        run.json         what the run is: command, commit, W&B id
+        checkpoints/     best.ckpt, last.ckpt
+        metrics.csv      one row per logged step
+        metrics.json     final numbers; train.py writes them, evaluate.py merges into them
+        images/          grids of samples and reconstructions; results of sample.py
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from gdl.errors import GdlError
+
+__all__ = ["Run", "find_run", "git_commit", "newest_runs", "write_atomically"]
+
+FORMAT_KEY = "gdl_config"
+
+
+class Run:
+    """One run directory.
+
+    Args:
+        path: The directory; created if it is not there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+        self.checkpoints = self.path / "checkpoints"
+        self.images = self.path / "images"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.metrics_json = self.path / "metrics.json"
+        self.record = self.path / "run.json"
+
+    def start(self, **facts: Any) -> dict[str, Any]:
+        """Write or, on resuming, extend run.json; return its content."""
+        self.images.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        known = _read_json(self.record)
+        command = " ".join(["python", *sys.argv])
+        record = {
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "git_commit": git_commit(),
+            **facts,
+            **known,
+            "commands": [*known.get("commands", []), command],
+        }
+        write_atomically(self.record, json.dumps(record, indent=2) + "\n")
+        return record
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the content of metrics.json, empty before the end of training."""
+        return _read_json(self.metrics_json)
+
+    def merge_metrics(self, metrics: dict[str, Any]) -> None:
+        """Merge numbers into metrics.json."""
+        merged = self.metrics() | metrics
+        write_atomically(self.metrics_json, json.dumps(merged, indent=2) + "\n")
+
+    def overrides(self) -> list[str]:
+        """Return the command-line overrides that the run was started with."""
+        from omegaconf import OmegaConf
+
+        path = self.path / ".hydra" / "overrides.yaml"
+        if not path.is_file():
+            raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
+        saved = [str(o) for o in OmegaConf.load(path)]
+        return [o for o in saved if not o.lstrip("+").startswith("resume=")]
+
+    def checkpoint(self, prefer: str = "best") -> Path:
+        """Return the best or the last checkpoint, the other one if that is missing or damaged.
+
+        Raises:
+            GdlError: There is no complete checkpoint.
+        """
+        names = ["best.ckpt", "last.ckpt"] if prefer == "best" else ["last.ckpt", "best.ckpt"]
+        damaged = []
+        for path in (self.checkpoints / name for name in names):
+            if is_complete(path):
+                return path
+            if path.exists():
+                damaged.append(path.name)
+        found = f" ({', '.join(damaged)} is damaged)" if damaged else ""
+        raise GdlError(
+            f"{self.path} has no complete checkpoint{found}: start the run again without resume."
+        )
+
+
+def is_complete(path: Path) -> bool:
+    """Tell whether a file is a whole checkpoint: a zip archive whose parts have their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def newest_runs(outputs: str | Path) -> list[Path]:
+    """Return the run directories below `outputs`, the most recently started first."""
+    records = Path(outputs).glob("**/run.json")
+    return [p.parent for p in sorted(records, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
+    """Find a run by directory, by checkpoint file, or as "latest".
+
+    Returns:
+        The run, and the checkpoint if one was named.
+
+    Raises:
+        GdlError: Nothing matches; the message lists the newest runs.
+    """
+    if spec == "latest":
+        newest = newest_runs(outputs)
+        if newest:
+            return Run(newest[0]), None
+        raise GdlError(f"There is no run below {outputs}/: start one with python train.py.")
+    path = Path(spec)
+    if path.is_file():
+        folder = path.resolve().parent
+        return Run(folder.parent if folder.name == "checkpoints" else folder), path
+    if (path / "run.json").is_file():
+        return Run(path), None
+    newest = [str(p) for p in newest_runs(outputs)[:5]]
+    hint = f" The newest runs are: {', '.join(newest)}." if newest else ""
+    raise GdlError(
+        f"run={spec} is neither a run directory, a checkpoint nor 'latest'; nothing matches.{hint}"
+    )
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that readers, and a kill, see the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def git_commit() -> str | None:
+    """Return the commit of the code, with "+" where files differ from it, or None outside git."""
+    root = Path(__file__).resolve().parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        dirty = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
+    """Replace `resume=<run|latest>` by the overrides, and the directory, of that run.
+
+    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs.
+    """
+    wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
+    if not wanted:
+        return args
+    run, checkpoint = find_run(wanted[-1].removeprefix("resume="), outputs)
+    target = checkpoint or run.checkpoint("last")
+    rest = [a for a in args if a not in wanted]
+    quote = lambda p: "'" + str(p).replace("'", "\\'") + "'"  # noqa: E731
+    ours = [f"hydra.run.dir={quote(run.path)}", f"resume={quote(target.resolve())}"]
+    return [*run.overrides(), *rest, *ours]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}

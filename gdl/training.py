@@ -1,0 +1,184 @@
+"""The steps of train.py: from a configuration to a trained, tested and recorded model."""
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+from gdl.callbacks import ReproducibleNoise
+from gdl.capabilities import InitializesFromData
+from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
+from gdl.data.base import ImageData
+from gdl.errors import GdlError
+from gdl.loggers import offline_dir
+from gdl.models.base import GenerativeModel
+from gdl.noise import mix_seed
+from gdl.preview import preview
+from gdl.report import print_paths, print_results
+from gdl.runs import Run
+
+__all__ = ["Job", "finish", "fit", "prepare", "show_cost"]
+
+QUIET = (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*",
+         ".*exists and is not empty.*", ".*`isinstance.treespec.*", ".*logging interval.*")
+
+
+@dataclass
+class Job:
+    """What one training run consists of."""
+
+    cfg: DictConfig
+    run: Run
+    data: ImageData
+    model: GenerativeModel
+    trainer: pl.Trainer
+    resume_from: str | None
+    started: float = field(default_factory=time.perf_counter)
+
+
+def prepare(cfg: DictConfig) -> Job:
+    """Build data, model, callbacks, loggers and trainer.
+
+    Raises:
+        GdlError: The data cannot be had, or the model does not fit them.
+    """
+    started = time.perf_counter()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    _check_device(cfg)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")
+    run = Run(HydraConfig.get().runtime.output_dir)
+    choices = HydraConfig.get().runtime.choices
+    # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
+    wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
+    record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
+    data: ImageData = instantiate(cfg.data, _convert_="all")
+    model: GenerativeModel = instantiate(cfg.model, _convert_="all")
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    model.config = {str(k): v for k, v in config.items()} | {
+        "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
+    }
+    data.prepare_data()
+    if model.nll_kind is None and cfg.callbacks.best.monitor == "val/nll":
+        cfg.callbacks.best.monitor = "val/loss"  # a model without a likelihood has only its loss
+    loggers = _loggers(cfg, record)
+    for logger in loggers:
+        facts = {"git_commit": record["git_commit"], "run_dir": str(run.path)}
+        logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
+    callbacks = [c for c in instantiate(cfg.callbacks, _convert_="all").values() if c]
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        callbacks=[ReproducibleNoise(cfg.seed), *callbacks],
+        logger=loggers or False,
+        plugins=[AtomicCheckpointIO()],
+        _convert_="all",
+    )
+    data.trainer = trainer  # lets the images move to the accelerator
+    data.setup("fit")
+    if cfg.resume is None and isinstance(model, InitializesFromData):
+        model.initialize(data.images("train")[:10_000])
+    return Job(cfg, run, data, model, trainer, cfg.resume, started)
+
+
+def show_cost(job: Job) -> None:
+    """Print parameters, images/s of a few warm-up steps and the expected duration."""
+    if not job.trainer.is_global_zero:
+        return
+    images = len(job.data.images("train")) * (job.trainer.max_epochs or 1)
+    if job.trainer.max_steps > 0:
+        images = min(images, job.trainer.max_steps * job.data.batch_size)
+    shape = "x".join(map(str, job.model.shape))
+    names = HydraConfig.get().runtime.choices
+    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images)
+    print(f"{names['model']} on {names['data']} ({shape}, {job.model.levels} levels): {estimate}")
+
+
+def fit(job: Job) -> None:
+    """Train, from the start or from where the interrupted run was saved."""
+    if job.cfg.compile:
+        job.model.compile_networks()
+    job.trainer.fit(
+        job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True
+    )
+
+
+def finish(job: Job) -> float | None:
+    """Test the best checkpoint, write metrics.json, print the table and the paths.
+
+    Returns:
+        The best validation value, for sweeps.
+    """
+    trainer, model, run = job.trainer, job.model, job.run
+    best = next(
+        c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor
+    )
+    if best.best_model_path:
+        model.load_state_dict(load_checkpoint(best.best_model_path)["state_dict"])
+    trainer.test(model, datamodule=job.data, verbose=False)
+    value = None if best.best_model_score is None else float(best.best_model_score)
+    if trainer.is_global_zero:
+        metrics = _final_metrics(job, best)
+        run.merge_metrics(metrics)
+        print_results(run.metrics())
+        print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
+    for logger in trainer.loggers:
+        logger.finalize("success")
+    return value
+
+
+def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
+    trainer, model = job.trainer, job.model
+    names = HydraConfig.get().runtime.choices
+    before = job.run.metrics().get("train_seconds", 0.0) if job.resume_from else 0.0
+    tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    return {
+        "model": names["model"],
+        "data": names["data"],
+        "kind": model.nll_kind,
+        **{f"data/{k}": v for k, v in job.data.facts().items()},
+        **tested,
+        f"best_{best.monitor}": None if best.best_model_score is None else float(best.best_model_score),
+        "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seed": job.cfg.seed,
+        "train_seconds": before + time.perf_counter() - job.started,
+    }
+
+
+def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
+    """Instantiate the loggers; those of a sweep's jobs share a W&B group."""
+    if not cfg.logger:
+        return []
+    nodes = dict(cfg.logger)
+    if "wandb" in nodes and nodes["wandb"] is not None:
+        hydra_cfg = HydraConfig.get()
+        sweep = hydra_cfg.mode == RunMode.MULTIRUN
+        node = nodes["wandb"]
+        node.id = node.id or record["wandb_id"]
+        node.job_type = node.job_type or ("sweep" if sweep else "train")
+        if sweep and node.group is None:
+            node.group = hydra_cfg.sweep.dir
+    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
+
+
+def _check_device(cfg: DictConfig) -> None:
+    wanted = cfg.trainer.accelerator
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise GdlError("This machine has no CUDA GPU that torch can see: use trainer=cpu.")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise GdlError("This machine has no Apple GPU that torch can see: use trainer=cpu.")
