@@ -113,7 +113,8 @@ class ProgressLine(ProgressBar):
         """Return the text."""
         model = trainer.lightning_module
         latest: Mapping[str, float] = getattr(model, "train_metrics", {})
-        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
+        parts = [f"epoch {epoch}/{trainer.max_epochs}"]
         unit = "bpd" if "train/bpd" in latest else "loss"
         name = "bits/dim" if unit == "bpd" else "loss"
         if f"train/{unit}" in latest:
@@ -154,15 +155,11 @@ class ImageGrids(Callback):
         seed: Seed of the samples.
     """
 
-    def __init__(
-        self, folder: str, every_n_epochs: int = 10, n: int = 64, seed: int = 0
-    ) -> None:
+    def __init__(self, folder: str, every_n_epochs: int = 10, n: int = 64, seed: int = 0) -> None:
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.n, self.seed = n, seed
 
-    def on_validation_epoch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw with the weights that validation used: the averaged ones where there is an EMA."""
         if trainer.sanity_checking or trainer.testing or not trainer.is_global_zero:
             return

@@ -14,9 +14,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
-from gdl.runs import write_atomically
+from gdl.runs import Run, find_run, write_atomically
 
-__all__ = ["AtomicCheckpointIO", "build_data", "load_checkpoint", "load_model"]
+__all__ = ["AtomicCheckpointIO", "load_checkpoint", "load_model", "open_run"]
 
 SAFE_MODULES = ("gdl.data.", "gdl.distributions", "gdl.models.", "gdl.nn.", "gdl.schedules")
 SAFE_PREFIX = "torch.optim."
@@ -94,9 +94,24 @@ def load_model(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
     return model.eval(), config
 
 
-def build_data(config: dict[str, Any], path: str | Path) -> ImageData:
-    """Build the data module that a checkpoint was trained on."""
-    return cast(ImageData, _build(config["data"], path))
+def open_run(spec: str, device: str = "auto") -> tuple[Run, GenerativeModel, ImageData]:
+    """Return a run, the model of its best checkpoint and the data it was trained on.
+
+    Args:
+        spec: A run directory, a checkpoint, or "latest".
+        device: "cpu", "cuda", "mps", or "auto" for a GPU where there is one.
+
+    Raises:
+        GdlError: Nothing matches `spec`, or the checkpoint cannot be used.
+    """
+    run, path = find_run(spec)
+    path = path or run.checkpoint("best")
+    model, config = load_model(path)
+    data = cast(ImageData, _build(config["data"], path))
+    data.prepare_data()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return run, model.to(device), data
 
 
 def _build(node: dict[str, Any], path: str | Path) -> Any:

@@ -244,7 +244,9 @@ class DiscretizedGaussian(Likelihood):
         """See `Likelihood.log_prob`."""
         y, log_std = self._scaled(x, params), self.log_std
         if self.optimal and self.training:
-            log_std = 0.5 * (y - params).square().mean().clamp(min=math.exp(2 * MIN_LOG_SCALE)).log()
+            log_std = (
+                0.5 * (y - params).square().mean().clamp(min=math.exp(2 * MIN_LOG_SCALE)).log()
+            )
             self.log_std.lerp_(log_std.detach(), 0.05)
         std, half = log_std.clamp(min=MIN_LOG_SCALE).exp(), 1 / (self.levels - 1)
         # reflect so that both edges of a level lie in the left tail, where log_ndtr is exact

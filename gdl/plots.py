@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-__all__ = ["save_animation", "save_grid"]
+__all__ = ["save_animation", "save_grid", "save_result"]
 
 MIN_SIDE = 32
 
@@ -48,7 +48,20 @@ def save_animation(
     pictures = [_grid(frame, levels, columns) for frame in frames]
     pictures += pictures[-2:0:-1]
     duration = max(20, int(1000 * seconds / len(pictures)))
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=duration, loop=0
-    )
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
     return path
+
+
+def save_result(images: Tensor, folder: Path, name: str, levels: int) -> list[Path]:
+    """Write the result of a task, images (rows, columns, C, H, W), as a PNG.
+
+    Where the name starts with "moving_" the columns are also the frames of a GIF.
+    """
+    rows, columns = images.shape[:2]
+    moving = name.startswith("moving_")
+    stem = name.removeprefix("moving_")
+    written = [save_grid(images.flatten(0, 1), folder / f"{stem}.png", levels, columns)]
+    if moving:
+        side = round(rows**0.5)
+        written.append(save_animation(images.unbind(1), folder / f"{stem}.gif", levels, side))
+    return written

@@ -1,12 +1,12 @@
 """Run directories and checkpoints: the only file that knows the layout of outputs/.
 
-    outputs/<data>/<model>/<time>/
-        .hydra/          the composed configuration and the overrides it came from
-        run.json         what the run is: command, commit, W&B id
-        checkpoints/     best.ckpt, last.ckpt
-        metrics.csv      one row per logged step
-        metrics.json     final numbers; train.py writes them, evaluate.py merges into them
-        images/          grids of samples and reconstructions; results of sample.py
+outputs/<data>/<model>/<time>/
+    .hydra/          the composed configuration and the overrides it came from
+    run.json         what the run is: command, commit, W&B id
+    checkpoints/     best.ckpt, last.ckpt
+    metrics.csv      one row per logged step
+    metrics.json     final numbers; train.py writes them, evaluate.py merges into them
+    images/          grids of samples and reconstructions; results of sample.py
 """
 
 import json

@@ -29,8 +29,14 @@ from gdl.runs import Run
 
 __all__ = ["Job", "finish", "fit", "prepare", "show_cost"]
 
-QUIET = (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*",
-         ".*exists and is not empty.*", ".*`isinstance.treespec.*", ".*logging interval.*")
+QUIET = (
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*LeafSpec.*",
+    ".*exists and is not empty.*",
+    ".*`isinstance.treespec.*",
+    ".*logging interval.*",
+)
 
 
 @dataclass
@@ -111,9 +117,7 @@ def fit(job: Job) -> None:
     """Train, from the start or from where the interrupted run was saved."""
     if job.cfg.compile:
         job.model.compile_networks()
-    job.trainer.fit(
-        job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True
-    )
+    job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
 
 
 def finish(job: Job) -> float | None:
@@ -151,7 +155,9 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
         "kind": model.nll_kind,
         **{f"data/{k}": v for k, v in job.data.facts().items()},
         **tested,
-        f"best_{best.monitor}": None if best.best_model_score is None else float(best.best_model_score),
+        f"best_{best.monitor}": None
+        if best.best_model_score is None
+        else float(best.best_model_score),
         "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,

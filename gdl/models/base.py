@@ -47,7 +47,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         self._optimizer, self._scheduler = optimizer, scheduler
         self.config: dict[str, Any] = {}
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
-        self._train_clock = (time.perf_counter(), 0)
+        self._train_clock = (time.perf_counter(), self._sums["train"].total)
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:
@@ -89,7 +89,7 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         """Start the clock that images/s is measured with."""
-        self._train_clock = (time.perf_counter(), 0)
+        self._train_clock = (time.perf_counter(), self._sums["train"].total)
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         """Log means over the last `log_every_n_steps` steps.
@@ -181,6 +181,4 @@ class GenerativeModel(pl.LightningModule, ABC):
             metrics["grad_norm"] = float(norm)
         self.train_metrics = metrics
         for logger in self.loggers:
-            logger.log_metrics(
-                {**metrics, "epoch": self.current_epoch}, step=self.global_step
-            )
+            logger.log_metrics({**metrics, "epoch": self.current_epoch}, step=self.global_step)

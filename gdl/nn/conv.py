@@ -119,9 +119,7 @@ class ConvDecoder(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(*(ResBlock(width, act) for _ in range(blocks))) for width in widths
         )
-        self.head = nn.Sequential(
-            activation(act), nn.Conv2d(widths[-1], shape[0], 3, padding=1)
-        )
+        self.head = nn.Sequential(activation(act), nn.Conv2d(widths[-1], shape[0], 3, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (..., P, H, W)."""

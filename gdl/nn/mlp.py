@@ -97,7 +97,9 @@ class MLPDecoder(nn.Module):
         super().__init__()
         sizes = [in_features, *reversed(hidden)]
         self.shape = tuple(shape)
-        self.net = nn.Sequential(*_layers(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape)))
+        self.net = nn.Sequential(
+            *_layers(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape))
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (..., P, H, W)."""

@@ -1,0 +1,30 @@
+"""Measure a run on its test images: python evaluate.py run=latest k=5000."""
+
+from omegaconf import DictConfig
+
+from gdl import cli
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Compute the numbers, merge them into the run's metrics.json and print the table."""
+    import time
+
+    from gdl.checkpoints import open_run
+    from gdl.evaluation.distances import autoencoder_distances
+    from gdl.evaluation.evaluate import evaluate
+    from gdl.report import print_results
+
+    run, model, data = open_run(cfg.run, cfg.device)
+    started = time.perf_counter()
+    metrics = evaluate(model, data.images("test")[: cfg.limit], cfg.k, cfg.batch_size, cfg.seed)
+    if cfg.distances:
+        metrics |= autoencoder_distances(model, data, cfg.seed)
+    metrics["evaluate_seconds"] = time.perf_counter() - started
+    run.merge_metrics(metrics)
+    print_results(run.metrics())
+    print(f"{'metrics:':<12}{run.metrics_json}")
+    return metrics
+
+
+if __name__ == "__main__":
+    cli.main(evaluate, "evaluate")

@@ -1,0 +1,70 @@
+"""Test numbers with their standard errors, for evaluate.py."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
+from gdl.models.base import GenerativeModel
+from gdl.models.vae import VAE
+from gdl.noise import mix_seed
+
+__all__ = ["evaluate", "mean_and_error"]
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Return the mean over images and its standard error; a NaN makes both NaN, none is dropped."""
+    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
+
+
+@torch.inference_mode()
+def evaluate(
+    model: GenerativeModel, x: Tensor, k: int, batch_size: int, seed: int
+) -> dict[str, Any]:
+    """Return numbers for metrics.json, in nats and in bits/dim.
+
+    Args:
+        model: In eval mode.
+        x: Test images (N, C, H, W) uint8.
+        k: Importance samples of the IWAE bound, for models with latents.
+        batch_size: Images at a time.
+        seed: Seeds all draws.
+    """
+    terms = _terms(model, x.split(batch_size), seed)
+    if isinstance(model, VAE):
+        terms |= rate_distortion(model, x.split(batch_size), seed=seed)
+        if model.num_importance_samples == 1:
+            terms["nll"] = -terms["elbo"]
+    metrics: dict[str, Any] = {}
+    for term, values in terms.items():
+        metrics[f"test/{term}"], metrics[f"test/{term}_se"] = mean_and_error(values)
+    if "nll" in terms:
+        metrics |= _bits(model, "test", terms["nll"])
+    if isinstance(model, VAE):
+        bound, effective = importance_weighted_bound(model, x.split(50), k, seed=seed)
+        metrics |= _bits(model, f"iwae-{k}", bound)
+        metrics[f"iwae-{k}/effective_samples"] = float(effective.median())
+        metrics["active_units"] = active_units(model, x.split(batch_size))
+    return metrics
+
+
+def _terms(model: GenerativeModel, batches: Iterable[Tensor], seed: int) -> dict[str, Tensor]:
+    """Return the model's own terms (N,) over all images."""
+    found: list[dict[str, Tensor]] = []
+    for i, x in enumerate(batches):
+        torch.manual_seed(mix_seed("evaluate", seed, i))
+        found.append({k: v.double().cpu() for k, v in model.loss(x.to(model.device)).items()})
+    return {name: torch.cat([f[name] for f in found]) for name in found[0]}
+
+
+def _bits(model: GenerativeModel, prefix: str, nll: Tensor) -> dict[str, float]:
+    nats, error = mean_and_error(nll)
+    return {
+        f"{prefix}/nll": nats,
+        f"{prefix}/nll_se": error,
+        f"{prefix}/bpd": model.bits_per_dim(nats),
+        f"{prefix}/bpd_se": model.bits_per_dim(error),
+    }
