@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import functools
 import os
 import re
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     MissingConfigException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -23,6 +26,9 @@ from gdl.errors import GdlError
 from gdl.runs import with_resume
 
 __all__ = ["main", "register_resolvers"]
+
+MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
+"""Groups that a model file mounts in itself; the command line may leave out @model.<group>."""
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -45,17 +51,39 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     register_resolvers()
-    try:
-        sys.argv[1:] = with_resume(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
-    except Exception as e:
-        message = explain(e, config_name)
-        if message is None:
+
+    @functools.wraps(task)
+    def guarded(cfg: DictConfig) -> Any:
+        try:
+            return task(cfg)
+        except Exception as e:
+            # a sweep goes on after a failed job, a single run ends here
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                _exit_if_explained(e, config_name)
             raise
-        if os.environ.get("GDL_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+
+    try:
+        sys.argv[1:] = with_resume([_mount(arg) for arg in sys.argv[1:]])
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+    except Exception as e:
+        _exit_if_explained(e, config_name)
+        raise
+
+
+def _exit_if_explained(error: Exception, config_name: str) -> None:
+    message = explain(error, config_name)
+    if message is None:
+        return
+    if os.environ.get("GDL_TRACEBACK"):
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _mount(arg: str) -> str:
+    """Turn network=conv into network@model.network=conv, Hydra's name of a nested group."""
+    group, equals, name = arg.partition("=")
+    return f"{group}@model.{group}={name}" if equals and group in MOUNTED else arg
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
@@ -129,7 +157,7 @@ def _compose_groups(config_name: str) -> DictConfig:
     choices = []
     for arg in sys.argv[1:]:
         group, _, name = arg.partition("=")
-        if (CONF / group / f"{name}.yaml").is_file():
+        if (CONF / group.partition("@")[0] / f"{name}.yaml").is_file():
             choices.append(arg)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(config_name, choices)

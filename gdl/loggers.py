@@ -114,6 +114,7 @@ def wandb_logger(
 
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE", "online" if wandb_logged_in() else "offline")
+    os.environ.setdefault("WANDB_SILENT", "true")  # gdl prints the one line that matters
     settings = wandb.Settings(silent=True, init_timeout=10, console="off")
     options: dict[str, Any] = {
         "save_dir": save_dir,

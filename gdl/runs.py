@@ -176,11 +176,18 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
     if not wanted:
         return args
     run, checkpoint = find_run(wanted[-1].removeprefix("resume="), outputs)
-    target = checkpoint or run.checkpoint("last")
     rest = [a for a in args if a not in wanted]
-    quote = lambda p: "'" + str(p).replace("'", "\\'") + "'"  # noqa: E731
-    ours = [f"hydra.run.dir={quote(run.path)}", f"resume={quote(target.resolve())}"]
-    return [*run.overrides(), *rest, *ours]
+    args = [*run.overrides(), *rest, f"hydra.run.dir={_quoted(run.path)}"]
+    if checkpoint is None and not any(run.checkpoints.glob("*.ckpt")):
+        print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
+        return args
+    target = checkpoint or run.checkpoint("last")
+    return [*args, f"resume={_quoted(target.resolve())}"]
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as a value of Hydra's override grammar."""
+    return "'" + str(path).replace("'", "\\'") + "'"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

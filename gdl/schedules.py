@@ -5,10 +5,10 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-__all__ = ["constant", "cosine"]
+__all__ = ["cosine", "warmup"]
 
 
-def constant(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> LambdaLR:
+def warmup(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> LambdaLR:
     """Rise linearly over `warmup_steps`, then stay; `total_steps` is not needed."""
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))
 

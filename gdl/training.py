@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
@@ -49,7 +49,7 @@ class Job:
     model: GenerativeModel
     trainer: pl.Trainer
     resume_from: str | None
-    started: float = field(default_factory=time.perf_counter)
+    train_seconds: float = 0.0
 
 
 def prepare(cfg: DictConfig) -> Job:
@@ -58,7 +58,6 @@ def prepare(cfg: DictConfig) -> Job:
     Raises:
         GdlError: The data cannot be had, or the model does not fit them.
     """
-    started = time.perf_counter()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in QUIET:
@@ -66,11 +65,7 @@ def prepare(cfg: DictConfig) -> Job:
     _check_device(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
-    run = Run(HydraConfig.get().runtime.output_dir)
     choices = HydraConfig.get().runtime.choices
-    # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
-    wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
-    record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
     data: ImageData = instantiate(cfg.data, _convert_="all")
     model: GenerativeModel = instantiate(cfg.model, _convert_="all")
     config = OmegaConf.to_container(cfg, resolve=True)
@@ -79,6 +74,12 @@ def prepare(cfg: DictConfig) -> Job:
         "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
     }
     data.prepare_data()
+    data.setup("fit")
+    # from here on the input is known to be good, so a mistake leaves no run behind
+    run = Run(HydraConfig.get().runtime.output_dir)
+    # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
+    wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
+    record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
     if model.nll_kind is None and cfg.callbacks.best.monitor == "val/nll":
         cfg.callbacks.best.monitor = "val/loss"  # a model without a likelihood has only its loss
     loggers = _loggers(cfg, record)
@@ -93,11 +94,10 @@ def prepare(cfg: DictConfig) -> Job:
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
-    data.trainer = trainer  # lets the images move to the accelerator
-    data.setup("fit")
+    data.move_to(trainer.strategy.root_device)
     if cfg.resume is None and isinstance(model, InitializesFromData):
         model.initialize(data.images("train")[:10_000])
-    return Job(cfg, run, data, model, trainer, cfg.resume, started)
+    return Job(cfg, run, data, model, trainer, cfg.resume)
 
 
 def show_cost(job: Job) -> None:
@@ -147,7 +147,6 @@ def finish(job: Job) -> float | None:
 def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
     trainer, model = job.trainer, job.model
     names = HydraConfig.get().runtime.choices
-    before = job.run.metrics().get("train_seconds", 0.0) if job.resume_from else 0.0
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     return {
         "model": names["model"],
@@ -162,7 +161,7 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seed": job.cfg.seed,
-        "train_seconds": before + time.perf_counter() - job.started,
+        "train_seconds": job.train_seconds,
     }
 
 

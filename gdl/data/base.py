@@ -123,7 +123,7 @@ class ImageData(pl.LightningDataModule, ABC):
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images once and keep them on the accelerator where they fit."""
+        """Load the images, once."""
         if self._splits:
             return
         splits = self.load()
@@ -138,8 +138,13 @@ class ImageData(pl.LightningDataModule, ABC):
                     f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
                     f"is {self.levels}: set data.levels={int(x.max()) + 1} or more."
                 )
-        device = self._device_with_room(sum(x.nbytes for x, _ in splits.values()))
-        self._splits = {name: (x.to(device), y) for name, (x, y) in splits.items()}
+        self._splits = splits
+
+    def move_to(self, device: torch.device) -> None:
+        """Keep the images on a GPU from now on, if they take less than a quarter of its memory."""
+        size = sum(x.nbytes for x, _ in self._splits.values())
+        if device.type == "cuda" and size < 0.25 * torch.cuda.mem_get_info(device)[0]:
+            self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
 
     def images(self, split: str) -> Tensor:
         """Return all images (N, C, H, W) uint8 of "train", "val" or "test", untransformed."""
@@ -168,12 +173,6 @@ class ImageData(pl.LightningDataModule, ABC):
 
     def _eval_dataloader(self, split: str) -> DataLoader[Tensor]:
         return DataLoader(ImageSet(self.images(split)), self.eval_batch_size, collate_fn=_as_is)
-
-    def _device_with_room(self, num_bytes: int) -> torch.device:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        if device.type == "cuda" and num_bytes < 0.25 * torch.cuda.mem_get_info(device)[0]:
-            return device
-        return torch.device("cpu")
 
 
 def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tuple[Split, Split]:

@@ -46,8 +46,15 @@ class GenerativeModel(pl.LightningModule, ABC):
         self.num_dims = math.prod(self.shape)
         self._optimizer, self._scheduler = optimizer, scheduler
         self.config: dict[str, Any] = {}
+        self.train_metrics: dict[str, float] = {}
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
-        self._train_clock = (time.perf_counter(), self._sums["train"].total)
+        self._train_clock = (time.perf_counter(), 0)
+        self._fit_start, self._fit_seconds = time.perf_counter(), 0.0
+
+    @property
+    def fit_seconds(self) -> float:
+        """Seconds of training until now, those before an interruption included."""
+        return self._fit_seconds + time.perf_counter() - self._fit_start
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:
@@ -86,6 +93,10 @@ class GenerativeModel(pl.LightningModule, ABC):
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a test batch."""
         self._sums["test"].add(self.loss(batch))
+
+    def on_train_start(self) -> None:
+        """Start the clock of the training time."""
+        self._fit_start = time.perf_counter()
 
     def on_train_epoch_start(self) -> None:
         """Start the clock that images/s is measured with."""
@@ -135,6 +146,11 @@ class GenerativeModel(pl.LightningModule, ABC):
                     "was written: lower optimizer.lr or set trainer.gradient_clip_val=1."
                 )
         checkpoint["gdl_config"] = self.config
+        checkpoint["gdl_fit_seconds"] = self.fit_seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the training time before the interruption."""
+        self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
@@ -181,4 +197,4 @@ class GenerativeModel(pl.LightningModule, ABC):
             metrics["grad_norm"] = float(norm)
         self.train_metrics = metrics
         for logger in self.loggers:
-            logger.log_metrics({**metrics, "epoch": self.current_epoch}, step=self.global_step)
+            logger.log_metrics({**metrics, "epoch": self.current_epoch}, step=self.global_step - 1)
