@@ -133,6 +133,8 @@ class ImageData(pl.LightningDataModule, ABC):
                     f"The {name} images have shape {tuple(x.shape[1:])}, but data.shape is "
                     f"{self.shape}: set data.shape={list(x.shape[1:])}."
                 )
+            if name == "train" and self.transform is not None:
+                x = self.transform(x[:1000], torch.Generator())
             if int(x.max()) >= self.levels:
                 raise GdlError(
                     f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
@@ -147,9 +149,16 @@ class ImageData(pl.LightningDataModule, ABC):
             self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
 
     def images(self, split: str) -> Tensor:
-        """Return all images (N, C, H, W) uint8 of "train", "val" or "test", untransformed."""
+        """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of "train", "val" or "test".
+
+        Where training images are transformed at random, e.g. binarized, this is one draw, the same
+        at each call.
+        """
         self.setup()
-        return self._splits[split][0]
+        x = self._splits[split][0]
+        if split == "train" and self.transform is not None:
+            return self.transform(x, torch.Generator(x.device).manual_seed(0))
+        return x
 
     def labels(self, split: str) -> Tensor | None:
         """Return the labels (N,) of a split, or None where the data set has none."""
@@ -159,7 +168,8 @@ class ImageData(pl.LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Return shuffled training batches (B, C, H, W) uint8."""
         epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
-        data = ImageSet(self.images("train"), self.transform, self.seed, epoch)
+        self.setup()
+        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch)
         shuffle = EpochShuffle(data, self.seed)
         return DataLoader(data, self.batch_size, sampler=shuffle, collate_fn=_as_is)
 

@@ -1,0 +1,192 @@
+"""MNIST, Fashion-MNIST, and the three binarizations of MNIST."""
+
+import gzip
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from gdl.data.base import ImageData, Split
+from gdl.errors import GdlError
+
+__all__ = ["MNIST", "BinarizedMNIST"]
+
+SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
+
+AMAT_SHA256 = {
+    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+}
+
+
+class MNIST(ImageData):
+    """28x28 grey images with 256 levels: MNIST (LeCun et al., 1998) or Fashion-MNIST.
+
+    torchvision downloads the four files; their checksums are verified here, because torchvision
+    looks only at whether the unpacked files are there.
+
+    Args:
+        source: "mnist" or "fashion_mnist".
+        num_val: The last so many training images are the validation set, as in the literature.
+        verify: False accepts files with other checksums, with a warning.
+        **kwargs: See `ImageData`.
+    """
+
+    def __init__(
+        self,
+        source: str = "mnist",
+        num_val: int = 10_000,
+        verify: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if source not in SOURCES:
+            raise GdlError(f"data.source must be one of {', '.join(SOURCES)}, got {source!r}.")
+        self.num_val, self.verify, self.verified = num_val, verify, True
+        self._source = SOURCES[source]
+        self._folder = self.data_dir / self._source.__name__ / "raw"
+
+    def prepare_data(self) -> None:
+        """Download what is missing.
+
+        Raises:
+            GdlError: The download failed; the message names the files and where they go.
+        """
+        missing = [f for f, _ in self._source.resources if not (self._folder / f).is_file()]
+        if not missing:
+            return
+        try:
+            self._source(str(self.data_dir), download=True)
+        except (OSError, RuntimeError) as e:
+            files = ", ".join(f"{f} (md5 {md5})" for f, md5 in self._source.resources)
+            raise GdlError(
+                f"{self._source.__name__} is not in {self._folder} and could not be downloaded "
+                f"({str(e).splitlines()[0] if str(e) else type(e).__name__}): on a machine without "
+                f"a network, copy these files there from one that has it: {files}; or set "
+                "GDL_DATA_DIR to the folder that has them."
+            ) from e
+
+    def load(self) -> dict[str, Split]:
+        """Return 50,000 training, 10,000 validation and 10,000 test images.
+
+        Raises:
+            GdlError: A file is missing or damaged.
+        """
+        self.prepare_data()
+        arrays = [self._read(name, md5) for name, md5 in self._source.resources]
+        x, y, test_x, test_y = (torch.from_numpy(a) for a in arrays)
+        x, test_x, y, test_y = x[:, None], test_x[:, None], y.long(), test_y.long()
+        cut = len(x) - self.num_val
+        return {"train": (x[:cut], y[:cut]), "val": (x[cut:], y[cut:]), "test": (test_x, test_y)}
+
+    def facts(self) -> dict[str, Any]:
+        """Tell whether the files had the published checksums."""
+        return {"verified": self.verified}
+
+    def _read(self, name: str, md5: str) -> np.ndarray:
+        """Return one IDX file of bytes as an array, after comparing its checksum."""
+        path = self._folder / name
+        packed = path.read_bytes()
+        found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+        if found != md5:
+            self.verified = False
+            _accept_or_raise(path, f"md5 {md5}", found, self.verify)
+        try:
+            raw = gzip.decompress(packed)
+            sizes = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, 4 + 4 * raw[3], 4)]
+            return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy()
+        except (OSError, EOFError, ValueError, IndexError) as e:
+            raise GdlError(
+                f"{path} is damaged or cut off: delete it, so that it is downloaded again."
+            ) from e
+
+
+class BinarizedMNIST(MNIST):
+    """MNIST with two levels; numbers of different binarizations are not comparable.
+
+    Args:
+        binarization: "dynamic" draws Bernoulli(x / 255) anew for each training batch, and once,
+            with a fixed seed, for validation and test; "static" is the fixed draw of Larochelle
+            and Murray (2011), read from three text files; "threshold" is x > 127.
+        **kwargs: See `MNIST`.
+    """
+
+    def __init__(self, binarization: str = "dynamic", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if binarization not in ("static", "dynamic", "threshold"):
+            raise GdlError(
+                f"data.binarization must be static, dynamic or threshold, got {binarization!r}."
+            )
+        self.binarization = binarization
+        if binarization == "dynamic":
+            self.transform = bernoulli
+
+    def facts(self) -> dict[str, Any]:
+        """Name the binarization, which every number has to be printed with."""
+        return {"binarization": self.binarization, **super().facts()}
+
+    def prepare_data(self) -> None:
+        """Download MNIST, which the static binarization does not need."""
+        if self.binarization != "static":
+            super().prepare_data()
+
+    def load(self) -> dict[str, Split]:
+        """Return 50,000 training (grey ones for dynamic), 10,000 validation and 10,000 test images.
+
+        Raises:
+            GdlError: A file is missing or damaged.
+        """
+        if self.binarization == "static":
+            folder = self.data_dir / "binarized_mnist"
+            names = {"train": "train", "val": "valid", "test": "test"}
+            return {split: (self._read_amat(folder, n), None) for split, n in names.items()}
+        splits = super().load()
+        if self.binarization == "threshold":
+            return {name: ((x > 127).to(torch.uint8), y) for name, (x, y) in splits.items()}
+        for i, name in enumerate(("val", "test")):
+            x, y = splits[name]
+            splits[name] = (bernoulli(x, torch.Generator().manual_seed(i)), y)
+        return splits
+
+    def _read_amat(self, folder: Path, name: str) -> Tensor:
+        """Return the images (N, 1, 28, 28) of a text file with an image of 784 digits per line."""
+        path = folder / f"binarized_mnist_{name}.amat"
+        if not path.is_file():
+            files = ", ".join(f"binarized_mnist_{n}.amat" for n in AMAT_SHA256)
+            raise GdlError(
+                f"{path} is missing: the static binarization needs {files} (Larochelle and Murray) "
+                f"in {folder}; no host serves them reliably any more, and "
+                "data.binarization=dynamic needs none of them."
+            )
+        text = np.fromfile(path, np.uint8)
+        found = hashlib.sha256(memoryview(text)).hexdigest()
+        if found != AMAT_SHA256[name]:
+            self.verified = False
+            _accept_or_raise(path, f"sha256 {AMAT_SHA256[name]}", found, self.verify)
+        digits = text[(text == ord("0")) | (text == ord("1"))] - ord("0")
+        if len(digits) == 0 or len(digits) % 784:
+            raise GdlError(f"{path} does not hold whole images of 784 zeros and ones: replace it.")
+        return torch.from_numpy(digits).view(-1, 1, 28, 28)
+
+
+def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw binary images from grey ones (B, C, H, W) in {0, ..., 255}: P(1) = x / 255."""
+    return torch.bernoulli(x.float() / 255, generator=generator).to(torch.uint8)
+
+
+def _accept_or_raise(path: Path, expected: str, found: str, verify: bool) -> None:
+    if verify:
+        raise GdlError(
+            f"{path} has not the expected checksum {expected} (found {found}): delete it, so that "
+            "it is downloaded again, or accept this copy with data.verify=false."
+        )
+    warnings.warn(
+        f"{path} has another checksum than {expected}; its numbers are marked as not verified.",
+        stacklevel=3,
+    )
