@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
 from gdl.models.base import GenerativeModel
-from gdl.noise import mix_seed
+from gdl.noise import seed_noise
 from gdl.plots import save_grid
 from gdl.tasks import generate
 
@@ -40,7 +40,7 @@ class ReproducibleNoise(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Tensor, batch_idx: int
     ) -> None:
         """Seed a training batch."""
-        self._seed("train", trainer.current_epoch, batch_idx, trainer.global_rank)
+        self._seed(pl_module, "train", trainer.current_epoch, batch_idx, trainer.global_rank)
 
     def on_validation_batch_start(
         self,
@@ -51,7 +51,7 @@ class ReproducibleNoise(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Seed a validation batch, the same at each epoch."""
-        self._seed("val", batch_idx, trainer.global_rank)
+        self._seed(pl_module, "val", batch_idx, trainer.global_rank)
 
     def on_test_batch_start(
         self,
@@ -62,10 +62,10 @@ class ReproducibleNoise(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Seed a test batch."""
-        self._seed("test", batch_idx, trainer.global_rank)
+        self._seed(pl_module, "test", batch_idx, trainer.global_rank)
 
-    def _seed(self, *key: int | str) -> None:
-        torch.manual_seed(mix_seed(self.seed, *key))
+    def _seed(self, pl_module: pl.LightningModule, *key: int | str) -> None:
+        seed_noise(pl_module.device, self.seed, *key)
 
 
 class ProgressLine(ProgressBar):

@@ -11,13 +11,27 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-__all__ = ["SampleNoise", "mix_seed"]
+__all__ = ["SampleNoise", "mix_seed", "seed_noise"]
 
 
 def mix_seed(*parts: int | str) -> int:
     """Hash integers and strings to one seed in [0, 2^63)."""
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def seed_noise(device: torch.device, *parts: int | str) -> None:
+    """Seed the default random streams of the CPU and of `device` by a hash of `parts`.
+
+    `torch.manual_seed` also looks for accelerators that are not there and formats a stack trace
+    for each, half a millisecond at every step.
+    """
+    seed = mix_seed(*parts)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 class SampleNoise:

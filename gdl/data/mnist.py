@@ -3,6 +3,9 @@
 import gzip
 import hashlib
 import warnings
+import zlib
+from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.utils import download_url
 
 from gdl.data.base import ImageData, Split
 from gdl.errors import GdlError
 
-__all__ = ["MNIST", "BinarizedMNIST"]
+__all__ = ["DOWNLOAD_ERRORS", "MNIST", "BinarizedMNIST", "download_failed", "is_original"]
+
+DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException)
+"""What torchvision's download functions raise: URLError, a wrong checksum, a broken transfer."""
 
 SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
@@ -28,14 +35,18 @@ AMAT_SHA256 = {
 class MNIST(ImageData):
     """28x28 grey images with 256 levels: MNIST (LeCun et al., 1998) or Fashion-MNIST.
 
-    torchvision downloads the four files; their checksums are verified here, because torchvision
-    looks only at whether the unpacked files are there.
+    The four packed files are downloaded one by one and verified here, because torchvision looks
+    only at whether the unpacked ones are there.
 
     Args:
         source: "mnist" or "fashion_mnist".
         num_val: The last so many training images are the validation set, as in the literature.
-        verify: False accepts files with other checksums, with a warning.
+        verify: False accepts, with a warning, files with other checksums, and unpacked files
+            without their packed ones.
         **kwargs: See `ImageData`.
+
+    Raises:
+        GdlError: An argument has no meaning.
     """
 
     def __init__(
@@ -48,6 +59,8 @@ class MNIST(ImageData):
         super().__init__(**kwargs)
         if source not in SOURCES:
             raise GdlError(f"data.source must be one of {', '.join(SOURCES)}, got {source!r}.")
+        if not 0 < num_val < 60_000:
+            raise GdlError(f"data.num_val must be between 1 and 59999, got {num_val}.")
         self.num_val, self.verify, self.verified = num_val, verify, True
         self._source = SOURCES[source]
         self._folder = self.data_dir / self._source.__name__ / "raw"
@@ -58,19 +71,9 @@ class MNIST(ImageData):
         Raises:
             GdlError: The download failed; the message names the files and where they go.
         """
-        missing = [f for f, _ in self._source.resources if not (self._folder / f).is_file()]
-        if not missing:
-            return
-        try:
-            self._source(str(self.data_dir), download=True)
-        except (OSError, RuntimeError) as e:
-            files = ", ".join(f"{f} (md5 {md5})" for f, md5 in self._source.resources)
-            raise GdlError(
-                f"{self._source.__name__} is not in {self._folder} and could not be downloaded "
-                f"({str(e).splitlines()[0] if str(e) else type(e).__name__}): on a machine without "
-                f"a network, copy these files there from one that has it: {files}; or set "
-                "GDL_DATA_DIR to the folder that has them."
-            ) from e
+        for name, md5 in self._source.resources:
+            if not self._path(name).is_file():
+                self._download(name, md5)
 
     def load(self) -> dict[str, Split]:
         """Return 50,000 training, 10,000 validation and 10,000 test images.
@@ -89,22 +92,35 @@ class MNIST(ImageData):
         """Tell whether the files had the published checksums."""
         return {"verified": self.verified}
 
+    def _path(self, name: str) -> Path:
+        packed, unpacked = self._folder / name, self._folder / Path(name).stem
+        # the published checksums are those of the packed files
+        use_unpacked = not self.verify and not packed.is_file() and unpacked.is_file()
+        return unpacked if use_unpacked else packed
+
+    def _download(self, name: str, md5: str) -> None:
+        cause: Exception | None = None
+        for mirror in self._source.mirrors:
+            try:
+                return download_url(mirror + name, str(self._folder), name, md5)
+            except DOWNLOAD_ERRORS as e:
+                cause = e
+                # half a file would be taken for a damaged one by the next run
+                (self._folder / name).unlink(missing_ok=True)
+        source = self._source
+        raise download_failed(source.__name__, self._folder, source.resources, cause) from cause
+
     def _read(self, name: str, md5: str) -> np.ndarray:
         """Return one IDX file of bytes as an array, after comparing its checksum."""
-        path = self._folder / name
-        packed = path.read_bytes()
-        found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-        if found != md5:
-            self.verified = False
-            _accept_or_raise(path, f"md5 {md5}", found, self.verify)
+        path, fix = self._path(name), "delete it, so that it is downloaded again"
+        content = path.read_bytes()
+        self.verified &= is_original(path, content, f"md5 {md5}", self.verify, fix)
         try:
-            raw = gzip.decompress(packed)
+            raw = gzip.decompress(content) if path.suffix == ".gz" else content
             sizes = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, 4 + 4 * raw[3], 4)]
             return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy()
-        except (OSError, EOFError, ValueError, IndexError) as e:
-            raise GdlError(
-                f"{path} is damaged or cut off: delete it, so that it is downloaded again."
-            ) from e
+        except (OSError, EOFError, ValueError, IndexError, zlib.error) as e:
+            raise GdlError(f"{path} is damaged or cut off: {fix}.") from e
 
 
 class BinarizedMNIST(MNIST):
@@ -165,14 +181,12 @@ class BinarizedMNIST(MNIST):
                 "data.binarization=dynamic needs none of them."
             )
         text = np.fromfile(path, np.uint8)
-        found = hashlib.sha256(memoryview(text)).hexdigest()
-        if found != AMAT_SHA256[name]:
-            self.verified = False
-            _accept_or_raise(path, f"sha256 {AMAT_SHA256[name]}", found, self.verify)
-        digits = text[(text == ord("0")) | (text == ord("1"))] - ord("0")
-        if len(digits) == 0 or len(digits) % 784:
-            raise GdlError(f"{path} does not hold whole images of 784 zeros and ones: replace it.")
-        return torch.from_numpy(digits).view(-1, 1, 28, 28)
+        expected, fix = f"sha256 {AMAT_SHA256[name]}", "replace it by the original"
+        self.verified &= is_original(path, memoryview(text), expected, self.verify, fix)
+        symbols = text[text > ord(" ")] - ord("0")
+        if len(symbols) == 0 or len(symbols) % 784 or symbols.max() > 1:
+            raise GdlError(f"{path} does not hold whole images of 784 zeros and ones: {fix}.")
+        return torch.from_numpy(symbols).view(-1, 1, 28, 28)
 
 
 def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -180,13 +194,42 @@ def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.bernoulli(x.float() / 255, generator=generator).to(torch.uint8)
 
 
-def _accept_or_raise(path: Path, expected: str, found: str, verify: bool) -> None:
+def is_original(
+    path: Path, content: bytes | memoryview, expected: str, verify: bool, fix: str
+) -> bool:
+    """Tell whether a file has its published checksum.
+
+    Args:
+        path: The file.
+        content: What is in it.
+        expected: The algorithm and the checksum, e.g. "md5 f68b...".
+        verify: False accepts another checksum, with a warning.
+        fix: What to do about a damaged file.
+
+    Raises:
+        GdlError: The checksum is another one, and `verify` is true.
+    """
+    algorithm, digest = expected.split()
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found == digest:
+        return True
     if verify:
         raise GdlError(
-            f"{path} has not the expected checksum {expected} (found {found}): delete it, so that "
-            "it is downloaded again, or accept this copy with data.verify=false."
+            f"{path} is damaged or not the original, its {algorithm} is {found} and should be "
+            f"{digest}: {fix}, or accept this copy with data.verify=false."
         )
-    warnings.warn(
-        f"{path} has another checksum than {expected}; its numbers are marked as not verified.",
-        stacklevel=3,
+    warnings.warn(f"{path} has not the published {expected}, so it is unverified.", stacklevel=3)
+    return False
+
+
+def download_failed(
+    name: str, folder: Path, files: Sequence[Sequence[str]], cause: Exception | None
+) -> GdlError:
+    """Return the error that says which files (name, md5) go into `folder` without a network."""
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    listing = ", ".join(f"{file} (md5 {md5})" for file, md5 in files)
+    return GdlError(
+        f"{name} is not complete in {folder} and cannot be downloaded ({reason}): on a machine "
+        f"without a network, copy there from elsewhere {listing}, or set GDL_DATA_DIR to the "
+        "folder above an existing copy."
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
 from gdl.models.base import GenerativeModel
 from gdl.models.vae import VAE
-from gdl.noise import mix_seed
+from gdl.noise import seed_noise
 
 __all__ = ["evaluate", "mean_and_error"]
 
@@ -55,7 +55,7 @@ def _terms(model: GenerativeModel, batches: Iterable[Tensor], seed: int) -> dict
     """Return the model's own terms (N,) over all images."""
     found: list[dict[str, Tensor]] = []
     for i, x in enumerate(batches):
-        torch.manual_seed(mix_seed("evaluate", seed, i))
+        seed_noise(model.device, "evaluate", seed, i)
         found.append({k: v.double().cpu() for k, v in model.loss(x.to(model.device)).items()})
     return {name: torch.cat([f[name] for f in found]) for name in found[0]}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdl.models.vae import VAE, gaussian_kl
-from gdl.noise import mix_seed
+from gdl.noise import seed_noise
 
 __all__ = ["StreamingLogMeanExp", "active_units", "importance_weighted_bound", "rate_distortion"]
 
@@ -63,7 +63,7 @@ def importance_weighted_bound(
     bounds, effective = [], []
     for i, x in enumerate(batches):
         x = x.to(model.device)
-        torch.manual_seed(mix_seed("iwae", seed, i))
+        seed_noise(model.device, "iwae", seed, i)
         stream = StreamingLogMeanExp()
         at_once = max(1, chunk // len(x))
         while stream.count < k:
@@ -85,7 +85,7 @@ def rate_distortion(
     rates, distortions = [], []
     for i, x in enumerate(batches):
         x = x.to(model.device)
-        torch.manual_seed(mix_seed("elbo", seed, i))
+        seed_noise(model.device, "elbo", seed, i)
         mean, log_std = model.posterior(x)
         noise = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
         log_px, _ = model.log_joint(x, mean + log_std.exp() * noise)
