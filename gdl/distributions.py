@@ -249,15 +249,15 @@ class DiscretizedGaussian(Likelihood):
             )
             self.log_std.lerp_(log_std.detach(), 0.05)
         std, half = log_std.clamp(min=MIN_LOG_SCALE).exp(), 1 / (self.levels - 1)
-        # reflect so that both edges of a level lie in the left tail, where log_ndtr is exact
+        # reflect so that both edges of a level lie in the left tail, where the logs are exact
         gap = -(y - params).abs()
         upper, lower = (gap + half) / std, (gap - half) / std
-        log_upper, log_lower = torch.special.log_ndtr(upper), torch.special.log_ndtr(lower)
+        log_upper, log_lower = _log_ndtr(upper), _log_ndtr(lower)
         inner = log_upper + _log1mexp(log_upper - log_lower)
         # the first and the last level take the open tail, which lies towards or away from the mean
         is_open = y.abs() > 1 - 0.5 * half
         away = (y > params) == (y > 0)
-        tail = torch.where(away, log_upper, torch.special.log_ndtr(-lower))
+        tail = torch.where(away, log_upper, _log_ndtr(-lower))
         return torch.where(is_open, tail, inner).flatten(-3).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
@@ -295,9 +295,23 @@ def _log_bin_mass(y: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Te
     return torch.where(y < -edge, log_below_upper, torch.where(y > edge, log_above_lower, inner))
 
 
+def _log_ndtr(x: Tensor) -> Tensor:
+    """Return the log of the normal distribution function, with an exact gradient in both tails.
+
+    In float32, the gradient of `torch.special.log_ndtr` is 5% off at -1000 and later overflows.
+    """
+    z = -math.sqrt(0.5) * x
+    # each branch gets arguments at which its gradient is finite
+    left = (0.5 * torch.special.erfcx(z.clamp(min=0))).log() - z.square()
+    right = torch.log1p(-0.5 * torch.erfc(-z.clamp(max=1)))
+    return torch.where(x < -1, left, right)
+
+
 def _log1mexp(a: Tensor) -> Tensor:
-    """Return log(1 - exp(-a)) for a > 0 (Maechler, 2012)."""
-    return torch.where(a < math.log(2), (-torch.expm1(-a)).log(), torch.log1p(-torch.exp(-a)))
+    """Return log(1 - exp(-a)) for a > 0 (Maechler, 2012), and a finite number where a rounds to 0."""
+    a = a.clamp(min=torch.finfo(a.dtype).eps)
+    small = (-torch.expm1(-a)).log()
+    return torch.where(a < math.log(2), small, torch.log1p(-torch.exp(-a.clamp(min=0.5))))
 
 
 def _pixel_moments(y: Tensor, levels: int) -> tuple[Tensor, Tensor]:

@@ -129,15 +129,21 @@ def test_value_and_gradient_are_finite_in_float32(case: Case, setting: str) -> N
     assert all(p.grad is not None and p.grad.isfinite().all() for p in lk.parameters())
 
 
-@pytest.mark.parametrize("setting", ["moderate", "at-the-edge", "tiny"])
+@pytest.mark.parametrize("setting", ["moderate", "at-the-edge", "tiny", "far", "far-tiny"])
 @each_case
 def test_float32_agrees_with_float64(case: Case, setting: str) -> None:
-    lk = case.build()
-    params, x = make_params(lk, *SETTINGS[setting]), case.images()
-    exact = lk.log_prob(params, x)
-    single = lk.float().log_prob(params.float(), x)
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), exact, rtol=2e-4, atol=2e-3)
+    values, grads = [], []
+    for dtype in (torch.float64, torch.float32):
+        lk, x = case.build(), case.images()
+        params = make_params(lk, *SETTINGS[setting]).to(dtype)
+        params = params.repeat(len(x), 1, 1, 1).requires_grad_()
+        log_p = lk.to(dtype).log_prob(params, x)
+        assert log_p.dtype == dtype
+        log_p.sum().backward()
+        values.append(log_p.double())
+        grads.append(params.grad.double())
+    torch.testing.assert_close(values[1], values[0], rtol=2e-4, atol=2e-3)
+    torch.testing.assert_close(grads[1], grads[0], rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("setting", ["moderate", "at-the-edge"])
@@ -233,7 +239,12 @@ def smooth_images(case: Case, n: int = 200) -> Tensor:
     return (y * (case.levels - 1)).round().to(torch.uint8)
 
 
-@each_case
+@pytest.mark.parametrize(
+    # a symmetric mixture of two levels gives both one half, as zeros do
+    "case",
+    [c for c in CASES if (c.name, c.levels) != ("mixture", 2)],
+    ids=str,
+)
 def test_initial_parameters_fit_better_than_zeros(case: Case) -> None:
     lk, x = case.build(4, 6), smooth_images(case)
     params = lk.initial_params(x).double()

@@ -149,7 +149,7 @@ class ImageData(pl.LightningDataModule, ABC):
             self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
 
     def images(self, split: str) -> Tensor:
-        """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of "train", "val" or "test".
+        """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of a split.
 
         Where training images are transformed at random, e.g. binarized, this is one draw, the same
         at each call.

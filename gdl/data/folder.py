@@ -111,13 +111,13 @@ class Folder(ImageData):
 
     def _paths(self) -> list[Path]:
         """Return the files with the ending of an image, in an order that does not change."""
-        found = {p.relative_to(self.root) for p in self.root.rglob("*")}
         names = [
-            p
-            for p in found
-            if p.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in p.parts)
+            p.relative_to(self.root)
+            for p in self.root.rglob("*")
+            if p.suffix.lower() in ENDINGS and p.is_file()
         ]
-        return [self.root / p for p in sorted(names, key=Path.as_posix)]
+        visible = [p for p in names if not any(part.startswith(".") for part in p.parts)]
+        return [self.root / p for p in sorted(visible, key=Path.as_posix)]
 
     def _decode_all(self) -> torch.Tensor:
         """Return all readable images (N, C, H, W) uint8."""
@@ -162,8 +162,8 @@ class Folder(ImageData):
             return
         common = ", ".join(f"{h}x{w} ({n} images)" for (h, w), n in sizes.most_common(5))
         raise GdlError(
-            f"The images in {self.root} have {len(sizes)} sizes, {common}, but data.size=null asks "
-            f"for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop them."
+            f"The images in {self.root} have {len(sizes)} sizes, {common}, but data.size=null "
+            f"asks for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop them."
         )
 
 

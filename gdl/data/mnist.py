@@ -153,7 +153,9 @@ class BinarizedMNIST(MNIST):
             super().prepare_data()
 
     def load(self) -> dict[str, Split]:
-        """Return 50,000 training (grey ones for dynamic), 10,000 validation and 10,000 test images.
+        """Return 50,000 training, 10,000 validation and 10,000 test images.
+
+        With the dynamic binarization the training images are still grey; `transform` draws them.
 
         Raises:
             GdlError: A file is missing or damaged.
@@ -176,9 +178,9 @@ class BinarizedMNIST(MNIST):
         if not path.is_file():
             files = ", ".join(f"binarized_mnist_{n}.amat" for n in AMAT_SHA256)
             raise GdlError(
-                f"{path} is missing: the static binarization needs {files} (Larochelle and Murray) "
-                f"in {folder}; no host serves them reliably any more, and "
-                "data.binarization=dynamic needs none of them."
+                f"{path} is missing: copy {files} (Larochelle and Murray), which no host serves "
+                f"reliably any more, to {folder}, or set data.binarization=dynamic, which needs "
+                "none of them."
             )
         text = np.fromfile(path, np.uint8)
         expected, fix = f"sha256 {AMAT_SHA256[name]}", "replace it by the original"

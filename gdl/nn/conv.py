@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.errors import GdlError
 from gdl.nn.mlp import activation
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
@@ -35,9 +36,14 @@ class ResBlock(nn.Module):
         return h + self.net(h)
 
 
-def _pyramid(height: int, width: int, smallest: int) -> list[tuple[int, int]]:
+def _pyramid(height: int, width: int, patch: int, smallest: int) -> list[tuple[int, int]]:
     """Return the sizes of the stages: halved, rounded up, while the shorter side allows it."""
-    sizes = [(height, width)]
+    if height % patch or width % patch:
+        raise GdlError(
+            f"model.encoder.patch={patch} does not divide the image size {height}x{width}: use "
+            "model.encoder.patch=1."
+        )
+    sizes = [(height // patch, width // patch)]
     while min(sizes[-1]) > smallest:
         h, w = sizes[-1]
         sizes.append(((h + 1) // 2, (w + 1) // 2))
@@ -52,6 +58,8 @@ class ConvEncoder(nn.Module):
         out_features: Size of the output.
         channels: Channels of the first stage; doubled at each halving of the size.
         blocks: Residual blocks per stage.
+        patch: Pixels in a square of this side become channels before the first stage. 2 makes
+            the network about three times as fast.
         smallest: The size is halved while the shorter side is larger than this.
         max_channels: Channels of a stage are at most this.
         act: Name of the activation.
@@ -63,14 +71,16 @@ class ConvEncoder(nn.Module):
         out_features: int,
         channels: int = 32,
         blocks: int = 1,
+        patch: int = 1,
         smallest: int = 4,
         max_channels: int = 128,
         act: str = "silu",
     ) -> None:
         super().__init__()
-        sizes = _pyramid(shape[1], shape[2], smallest)
+        self.patch = patch
+        sizes = _pyramid(shape[1], shape[2], patch, smallest)
         widths = [min(channels * 2**i, max_channels) for i in range(len(sizes))]
-        layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, padding=1)]
+        layers: list[nn.Module] = [nn.Conv2d(shape[0] * patch**2, widths[0], 3, padding=1)]
         for i, width in enumerate(widths):
             if i > 0:
                 layers.append(nn.Conv2d(widths[i - 1], width, 3, stride=2, padding=1))
@@ -81,7 +91,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_features)."""
-        return self.head(self.net(x))
+        return self.head(self.net(F.pixel_unshuffle(x, self.patch)))
 
 
 class ConvDecoder(nn.Module):
@@ -92,6 +102,7 @@ class ConvDecoder(nn.Module):
         shape: (P, H, W).
         channels: Channels of the last stage, see `ConvEncoder`.
         blocks: Residual blocks per stage.
+        patch: See `ConvEncoder`.
         smallest: See `ConvEncoder`.
         max_channels: See `ConvEncoder`.
         act: Name of the activation.
@@ -103,12 +114,14 @@ class ConvDecoder(nn.Module):
         shape: Sequence[int],
         channels: int = 32,
         blocks: int = 1,
+        patch: int = 1,
         smallest: int = 4,
         max_channels: int = 128,
         act: str = "silu",
     ) -> None:
         super().__init__()
-        self.sizes = _pyramid(shape[1], shape[2], smallest)[::-1]
+        self.patch = patch
+        self.sizes = _pyramid(shape[1], shape[2], patch, smallest)[::-1]
         n = len(self.sizes)
         widths = [min(channels * 2**i, max_channels) for i in range(n)][::-1]
         self.top = (widths[0], *self.sizes[0])
@@ -119,11 +132,13 @@ class ConvDecoder(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(*(ResBlock(width, act) for _ in range(blocks))) for width in widths
         )
-        self.head = nn.Sequential(activation(act), nn.Conv2d(widths[-1], shape[0], 3, padding=1))
+        size = 3 if patch == 1 else 1
+        last = nn.Conv2d(widths[-1], shape[0] * patch**2, size, padding="same")
+        self.head = nn.Sequential(activation(act), last)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (..., P, H, W)."""
         h = self.stages[0](self.stem(z.reshape(-1, z.shape[-1])).unflatten(-1, self.top))
         for size, conv, stage in zip(self.sizes[1:], self.grow, self.stages[1:], strict=True):
             h = stage(conv(F.interpolate(h, size=size)))
-        return self.head(h).unflatten(0, z.shape[:-1])
+        return F.pixel_shuffle(self.head(h), self.patch).unflatten(0, z.shape[:-1])
