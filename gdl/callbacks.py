@@ -1,4 +1,4 @@
-"""What happens around training: reproducible noise, the progress line, image grids."""
+"""What is shown during training: the progress line and image grids."""
 
 import math
 import shutil
@@ -16,56 +16,10 @@ from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
 from gdl.models.base import GenerativeModel
-from gdl.noise import seed_noise
 from gdl.plots import save_grid
 from gdl.tasks import generate
 
-__all__ = ["ImageGrids", "ProgressLine", "ReproducibleNoise"]
-
-
-class ReproducibleNoise(Callback):
-    """Makes the noise of a batch a function of (seed, stage, epoch, batch, rank).
-
-    A resumed run then repeats the interrupted one bit for bit, whatever else drew random numbers,
-    and validation uses the same noise at each epoch.
-
-    Args:
-        seed: The run's seed.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Tensor, batch_idx: int
-    ) -> None:
-        """Seed a training batch."""
-        self._seed(pl_module, "train", trainer.current_epoch, batch_idx, trainer.global_rank)
-
-    def on_validation_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Tensor,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Seed a validation batch, the same at each epoch."""
-        self._seed(pl_module, "val", batch_idx, trainer.global_rank)
-
-    def on_test_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Tensor,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Seed a test batch."""
-        self._seed(pl_module, "test", batch_idx, trainer.global_rank)
-
-    def _seed(self, pl_module: pl.LightningModule, *key: int | str) -> None:
-        seed_noise(pl_module.device, self.seed, *key)
+__all__ = ["ImageGrids", "ProgressLine"]
 
 
 class ProgressLine(ProgressBar):

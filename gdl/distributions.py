@@ -1,9 +1,9 @@
 r"""Distributions of integer pixels: each object holds log-probability *and* sampling.
 
 A likelihood owns the range of the decoder's output: the network returns real parameters
-(B, P, H, W), the likelihood turns them into a distribution over x in {0, ..., levels - 1}^(C, H, W)
-whose probabilities sum to 1. Inside, pixels are scaled to [-1, 1], so that adjacent levels lie
-2 / (levels - 1) apart; log-scales are in that unit.
+(B, P, H, W), the likelihood turns them into a distribution over x in
+{0, ..., levels - 1}^(C, H, W) whose probabilities sum to 1. Inside, pixels are scaled to [-1, 1],
+so that adjacent levels lie 2 / (levels - 1) apart; log-scales are in that unit.
 """
 
 import math
@@ -216,9 +216,9 @@ class DiscretizedGaussian(Likelihood):
     """Independent pixels, each a Gaussian integrated over its level, one variance for all.
 
     Equals a normal draw rounded to the nearest level. The variance is not a network output: it is
-    a learned scalar, or the optimum sigma^2 = mean squared error of the batch (Rybkin et al., 2021,
-    "Simple and effective VAE training with calibrated decoders", arXiv 2006.13202, Eq. 7). The
-    optimum is taken from the batch in training mode and remembered, as a running average, for
+    a learned scalar, or the optimum sigma^2 = mean squared error of the batch (Rybkin et al.,
+    2021, "Simple and effective VAE training with calibrated decoders", arXiv 2006.13202, Eq. 7).
+    The optimum is taken from the batch in training mode and remembered, as a running average, for
     evaluation, where a variance that depends on the test images would not define a density.
 
     Args:
@@ -308,7 +308,7 @@ def _log_ndtr(x: Tensor) -> Tensor:
 
 
 def _log1mexp(a: Tensor) -> Tensor:
-    """Return log(1 - exp(-a)) for a > 0 (Maechler, 2012), and a finite number where a rounds to 0."""
+    """Return log(1 - exp(-a)) for a > 0 (Maechler, 2012), finite even where a rounds to 0."""
     a = a.clamp(min=torch.finfo(a.dtype).eps)
     small = (-torch.expm1(-a)).log()
     return torch.where(a < math.log(2), small, torch.log1p(-torch.exp(-a.clamp(min=0.5))))

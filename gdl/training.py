@@ -1,6 +1,7 @@
 """The steps of train.py: from a configuration to a trained, tested and recorded model."""
 
 import logging
+import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from gdl.callbacks import ReproducibleNoise
 from gdl.capabilities import InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
@@ -63,6 +63,9 @@ def prepare(cfg: DictConfig) -> Job:
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
     _check_device(cfg)
+    if cfg.trainer.accelerator == "cpu":
+        # Lightning sets it; optimizers then look for a GPU at each step, through NVML, slowly
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     choices = HydraConfig.get().runtime.choices
@@ -73,6 +76,7 @@ def prepare(cfg: DictConfig) -> Job:
     model.config = {str(k): v for k, v in config.items()} | {
         "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
     }
+    model.noise_seed = cfg.seed
     data.prepare_data()
     data.setup("fit")
     # from here on the input is known to be good, so a mistake leaves no run behind
@@ -80,8 +84,8 @@ def prepare(cfg: DictConfig) -> Job:
     # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
-    if model.nll_kind is None and cfg.callbacks.best.monitor == "val/nll":
-        cfg.callbacks.best.monitor = "val/loss"  # a model without a likelihood has only its loss
+    if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
+        cfg.callbacks.checkpoint.monitor = "val/loss"  # a model without a likelihood has only its loss
     loggers = _loggers(cfg, record)
     for logger in loggers:
         facts = {"git_commit": record["git_commit"], "run_dir": str(run.path)}
@@ -89,7 +93,7 @@ def prepare(cfg: DictConfig) -> Job:
     callbacks = [c for c in instantiate(cfg.callbacks, _convert_="all").values() if c]
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
-        callbacks=[ReproducibleNoise(cfg.seed), *callbacks],
+        callbacks=callbacks,
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         _convert_="all",

@@ -1,5 +1,6 @@
 """Sums of terms, learning-rate schedules and noise."""
 
+import itertools
 import math
 import random
 
@@ -132,8 +133,8 @@ def test_cosine_rises_peaks_and_ends(final: float) -> None:
     assert lr[20] == pytest.approx(2.0)
     assert lr[60] == pytest.approx(2 * (1 + final) / 2)  # half-way down
     assert lr[100:] == pytest.approx([2 * final] * 5)
-    assert all(a < b for a, b in zip(lr[:19], lr[1:20], strict=True))
-    assert all(a > b for a, b in zip(lr[20:100], lr[21:101], strict=True))
+    assert all(a < b for a, b in itertools.pairwise(lr[:20]))
+    assert all(a > b for a, b in itertools.pairwise(lr[20:101]))
 
 
 def test_cosine_without_warmup_starts_at_its_maximum() -> None:
@@ -168,7 +169,7 @@ def test_a_sample_has_its_own_stream() -> None:
     for t, a, s in zip(together, apart, swapped, strict=True):
         assert torch.equal(t[2:3], a)
         assert torch.equal(t[[3, 2]], s)
-        assert len(t.flatten(1).unique(dim=0)) == 4
+        assert len(t.view(4, -1).unique(dim=0)) == 4
 
 
 def test_streams_depend_on_the_seed_and_on_nothing_else() -> None:
@@ -198,7 +199,9 @@ def test_uniform_noise_lies_in_the_open_interval(
     assert u.mean().item() == pytest.approx(0.5, abs=0.005)
     assert u.var().item() == pytest.approx(1 / 12, abs=0.002)
     for extreme in (0.0, 1 - 2.0**-24):  # the smallest and the largest number that rand gives
-        monkeypatch.setattr(torch, "rand", lambda shape, generator, e=extreme: torch.full(shape, e))
+        monkeypatch.setattr(
+            torch, "rand", lambda shape, generator, e=extreme: torch.full(shape, e)
+        )
         u = SampleNoise(0, [0], dtype=dtype).uniform(3)
         assert ((u > 0) & (u < 1)).all()
         assert torch.logit(u).isfinite().all()

@@ -28,7 +28,7 @@ class Digits(ImageData):
         """Return 1,300 training, 200 validation and 297 test images."""
         from sklearn.datasets import load_digits  # scikit-learn takes a second to import
 
-        digits = load_digits()
+        digits: Any = load_digits()
         x = torch.from_numpy(digits.images).to(torch.uint8)[:, None]
         y = torch.from_numpy(digits.target).long()
         train, val = hold_out(x[:1500], y[:1500], self.num_val, self.split_seed)

@@ -163,7 +163,7 @@ class Folder(ImageData):
         common = ", ".join(f"{h}x{w} ({n} images)" for (h, w), n in sizes.most_common(5))
         raise GdlError(
             f"The images in {self.root} have {len(sizes)} sizes, {common}, but data.size=null "
-            f"asks for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop them."
+            f"asks for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop."
         )
 
 

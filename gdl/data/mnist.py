@@ -184,7 +184,7 @@ class BinarizedMNIST(MNIST):
             )
         text = np.fromfile(path, np.uint8)
         expected, fix = f"sha256 {AMAT_SHA256[name]}", "replace it by the original"
-        self.verified &= is_original(path, memoryview(text), expected, self.verify, fix)
+        self.verified &= is_original(path, text.data, expected, self.verify, fix)
         symbols = text[text > ord(" ")] - ord("0")
         if len(symbols) == 0 or len(symbols) % 784 or symbols.max() > 1:
             raise GdlError(f"{path} does not hold whole images of 784 zeros and ones: {fix}.")

@@ -49,7 +49,7 @@ class Olivetti(ImageData):
         from sklearn.datasets import fetch_olivetti_faces  # takes a second to import
 
         try:
-            scaled = fetch_olivetti_faces(data_home=self.data_dir).images
+            faces: Any = fetch_olivetti_faces(data_home=self.data_dir)
         except (OSError, HTTPException) as e:
             reason = " ".join(str(e).split()) or type(e).__name__
             raise GdlError(
@@ -58,7 +58,7 @@ class Olivetti(ImageData):
                 "olivetti_py3.pkz there, or set GDL_DATA_DIR to the folder that has it."
             ) from e
         # scikit-learn divides by the largest value; that of the original is 242
-        x = scaled * 242
+        x = faces.images * 242
         if np.abs(x - x.round()).max() > 1e-3:
             raise GdlError(
                 "scikit-learn's copy of the Olivetti faces is not the original with 8 bits: put "

@@ -13,6 +13,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from gdl.errors import GdlError
+from gdl.noise import seed_noise
 from gdl.terms import TermSums
 
 __all__ = ["GenerativeModel"]
@@ -46,6 +47,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         self.num_dims = math.prod(self.shape)
         self._optimizer, self._scheduler = optimizer, scheduler
         self.config: dict[str, Any] = {}
+        self.noise_seed = 0
         self.train_metrics: dict[str, float] = {}
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
         self._train_clock = (time.perf_counter(), 0)
@@ -82,17 +84,28 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Return the mean loss; the terms are kept on the device until they are logged."""
+        self._seed("train", self.current_epoch, batch_idx)
         terms = self.loss(batch)
         self._sums["train"].add(terms)
         return terms["loss"].mean()
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a validation batch."""
+        self._seed("val", batch_idx)
         self._sums["val"].add(self.loss(batch))
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a test batch."""
+        self._seed("test", batch_idx)
         self._sums["test"].add(self.loss(batch))
+
+    def _seed(self, *key: int | str) -> None:
+        """Make the noise of a batch a function of (seed, stage, epoch, batch, rank).
+
+        A resumed run then repeats the interrupted one bit for bit, whatever else drew random
+        numbers, and validation uses the same noise at each epoch.
+        """
+        seed_noise(self.device, self.noise_seed, self.global_rank, *key)
 
     def on_train_start(self) -> None:
         """Start the clock of the training time."""
@@ -115,6 +128,18 @@ class GenerativeModel(pl.LightningModule, ABC):
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer is configured; where it is not, skip Lightning's checks."""
+        if gradient_clip_val is not None:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
 
     def on_validation_start(self) -> None:
         """Look at the last training steps before anything is saved."""

@@ -1,0 +1,92 @@
+"""What Lightning, logging and the progress line cost: an epoch of a VAE against a bare loop.
+
+    python benchmarks/overhead.py [epochs=12] [logger=wandb]
+
+Both train the same model (784-200-200-50, batch 128, CPU) with the same optimizer on the same
+in-memory images, in one process, an epoch of each in turn; the medians are printed. The left side
+runs through train.py's own configuration: trainer, callbacks, loggers, progress line.
+"""
+
+import copy
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, open_dict
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gdl import training
+from gdl.cli import CONF, register_resolvers
+from gdl.models.base import GenerativeModel
+
+
+class Interleave(Callback):
+    """Before each of Lightning's epochs, run and time one of the bare loop."""
+
+    def __init__(self, model: GenerativeModel, images: torch.Tensor, batch_size: int) -> None:
+        self.model, self.images, self.batch_size = model.train(), images, batch_size
+        self.optimizer = model.configure_optimizers()
+        self.bare: list[float] = []
+        self.lightning: list[float] = []
+        self.start = 0.0
+
+    def on_train_epoch_start(self, *args: Any) -> None:
+        """Run the bare epoch, then start the clock of Lightning's."""
+        self.bare.append(self.bare_epoch())
+        self.start = time.process_time()
+
+    def on_validation_start(self, *args: Any) -> None:
+        """Stop the clock: the bare loop does not validate either."""
+        self.lightning.append(time.process_time() - self.start)
+
+    def bare_epoch(self) -> float:
+        """Return the seconds of a hand-written epoch."""
+        start = time.process_time()
+        total = 0.0
+        for index in torch.randperm(len(self.images)).split(self.batch_size):
+            x = torch.bernoulli(self.images[index].float() / 255)
+            self.optimizer.zero_grad()
+            loss = self.model.loss(x)["loss"].mean()
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item()
+        return time.process_time() - start
+
+
+def main() -> None:
+    """Print the medians and their ratio."""
+    options = dict(arg.split("=") for arg in sys.argv[1:])
+    epochs, logger = int(options.get("epochs", 12)), options.get("logger", "wandb")
+    register_resolvers()
+    overrides = ["model=vae", "data=binarized_mnist", "model.latent_dim=50", f"logger={logger}"]
+    overrides += ["data.batch_size=128", f"trainer.max_epochs={epochs}"]
+    with tempfile.TemporaryDirectory() as folder:
+
+        @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+        def run(cfg: DictConfig) -> None:
+            with open_dict(cfg):
+                cfg.callbacks.images.every_n_epochs = 0
+            job = training.prepare(cfg)
+            twin = copy.deepcopy(job.model)
+            clock = Interleave(twin, job.data._splits["train"][0], job.data.batch_size)
+            job.trainer.callbacks.append(clock)  # pyright: ignore[reportAttributeAccessIssue]
+            training.fit(job)
+            bare, ours = (statistics.median(t[1:]) for t in (clock.bare, clock.lightning))
+            ratios = [o / b for o, b in zip(clock.lightning[1:], clock.bare[1:], strict=True)]
+            print(f"torch threads {torch.get_num_threads()}, {epochs - 1} epochs of each, logger={logger}")
+            print(f"bare loop  {bare:.3f} s   gdl {ours:.3f} s   ratio of medians {ours / bare:.3f}")
+            print(f"median of the epochs' ratios {statistics.median(ratios):.3f}")
+
+        sys.argv = ["overhead.py", *overrides, f"hydra.run.dir={folder}"]
+        run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Fixtures for all tests."""
+
+import gzip
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; a test that needs one of them skips where it is missing."""
+    named = os.environ.get("GDL_DATA_DIR")
+    folder = Path(named or "~/.cache/gdl").expanduser()
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder}: set GDL_DATA_DIR to the folder that has them")
+    return folder
+
+
+def write_idx(path, x):
+    header = bytes([0, 0, 8, x.ndim]) + b"".join(n.to_bytes(4, "big") for n in x.shape)
+    path.write_bytes(gzip.compress(header + x.tobytes(), 1))
+
+
+BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """A data folder with files in the formats of the real ones, a few random images in each."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    draw = lambda *shape: rng.integers(0, 256, shape, dtype=np.uint8)  # noqa: E731
+    raw = root / "MNIST" / "raw"
+    cifar, amat = root / "cifar-10-batches-py", root / "binarized_mnist"
+    for folder in (raw, cifar, amat, root / "images" / "sub"):
+        folder.mkdir(parents=True)
+    for part, n in (("train", 60), ("t10k", 20)):
+        write_idx(raw / f"{part}-images-idx3-ubyte.gz", draw(n, 28, 28))
+        write_idx(raw / f"{part}-labels-idx1-ubyte.gz", draw(n) % 10)
+    for name in BATCHES:
+        batch = {"data": draw(10, 3072), "labels": (draw(10) % 10).tolist()}
+        (cifar / name).write_bytes(pickle.dumps(batch, protocol=2))
+    for name, n in (("train", 7), ("valid", 4), ("test", 3)):
+        lines = [" ".join(map(str, row)) for row in draw(n, 784) % 2]
+        (amat / f"binarized_mnist_{name}.amat").write_text("\n".join(lines) + "\n")
+    scipy.io.savemat(root / "olivettifaces.mat", {"faces": draw(4096, 400) % 243})
+    for i in range(10):
+        Image.fromarray(draw(20, 30, 3)).save(root / "images" / "sub" / f"{i}.png")
+    return root
