@@ -167,6 +167,15 @@ def test_samples_follow_the_probabilities(case: Case, setting: str) -> None:
     assert l1 < math.sqrt(2 / (math.pi * n)) * p.sqrt().sum() + 4 / math.sqrt(n)
 
 
+@each_case
+def test_every_parameter_matters(case: Case) -> None:
+    lk, x = case.build(), case.images()
+    params = make_params(lk, *SETTINGS["moderate"]).requires_grad_()
+    lk.log_prob(params, x)[:-1].sum().backward()
+    assert params.grad is not None
+    assert params.grad.abs().min() > 1e-8
+
+
 @each_setting
 @each_case
 def test_samples_and_means_are_in_range(case: Case, setting: str) -> None:

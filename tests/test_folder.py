@@ -118,7 +118,7 @@ def test_orientation_of_the_camera_is_undone(tmp_path):
         (Image.new("RGBA", (16, 16), (*RED, 0)), (255, 255, 255), 255),
         (Image.new("LA", (16, 16), (100, 0)), (255, 255, 255), 255),
         (Image.new("1", (16, 16), 1), (255, 255, 255), 255),
-        (Image.fromarray(np.full((16, 16), 100 * 257, np.uint16)), (100, 100, 100), 100),
+        (Image.fromarray(np.full((16, 16), 100 * 256 + 7, np.uint16)), (100, 100, 100), 100),
     ],
     ids=["grey", "rgb", "palette", "opaque", "transparent", "grey-alpha", "1-bit", "16-bit"],
 )

@@ -200,18 +200,38 @@ def test_a_saved_model_gives_the_same_terms(model_name: str, network: str) -> No
 @torch.no_grad()
 def test_terms_are_the_same_at_all_stages(model_name: str, extra: list[str]) -> None:
     model, x = build(model_name, "mlp", "digits", *extra).eval(), images("digits")
-    found = []
-    for stage, step in (
-        ("train", model.training_step),
-        ("val", model.validation_step),
-        ("test", model.test_step),
-    ):
-        torch.manual_seed(1)
-        step(x, 0)
-        found.append(model._sums[stage].pop())
+    model._seed = lambda *key: torch.manual_seed(1)  # each stage has noise of its own
+    found = [stage_terms(model, stage, x) for stage in ("train", "val", "test")]
     expected = {k: float(v.double().mean()) for k, v in seeded_loss(model, x).items()}
     assert found[0] == found[1] == found[2]
     assert found[0] == pytest.approx(expected)
+
+
+def stage_terms(model: GenerativeModel, stage: str, x: Tensor, batch: int = 0) -> dict[str, float]:
+    steps = {
+        "train": model.training_step,
+        "val": model.validation_step,
+        "test": model.test_step,
+    }
+    steps[stage](x, batch)
+    return model._sums[stage].pop()
+
+
+@torch.no_grad()
+def test_noise_of_a_step_depends_on_stage_batch_and_seed_only() -> None:
+    model, x = build("vae").eval(), images("digits")
+    first = {}
+    for seed in (0, 1):
+        model.noise_seed = seed
+        for stage in ("train", "val", "test"):
+            for batch in (0, 1):
+                torch.manual_seed(seed + batch)
+                first[seed, stage, batch] = stage_terms(model, stage, x, batch)
+    assert len({t["loss"] for t in first.values()}) == len(first)
+    model.noise_seed = 0
+    torch.manual_seed(99)  # something else drew random numbers
+    for stage in ("test", "val", "train"):
+        assert stage_terms(model, stage, x, 1) == first[0, stage, 1]
 
 
 @each_model

@@ -1,0 +1,188 @@
+"""Bad input gets a sentence and exit code 1; the entry points work as processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ["data=digits", "trainer=debug", "logger=none", "callbacks.images.every_n_epochs=0"]
+
+
+def run(script, *args, env=None, cwd=ROOT):
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **(env or {})},
+        timeout=240,
+    )
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def sentence(done):
+    """Return the one line on stderr of a refused command."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A VAE trained on the digits for two epochs, with W&B offline."""
+    folder = tmp_path_factory.mktemp("run") / "vae"
+    options = ["trainer.max_epochs=2", "callbacks.images.every_n_epochs=1"]
+    done = run("train.py", "model=vae", *options, f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    done.folder = folder
+    return done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["model=vea"], "did you mean vae?"),
+        (["modle=vae"], "did you mean model?"),
+        (["model.latnt_dim=3"], "did you mean model.latent_dim?"),
+        (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
+        (["optimizer=adma"], "did you mean adam?"),
+        (["resume=nothing"], "nothing matches"),
+        (["trainer.max_epochs=[1"], "mismatched input"),
+    ],
+)
+def test_a_typo_fails_fast_with_the_nearest_name(arguments, expected):
+    done = run("train.py", *arguments)
+    assert expected in sentence(done)
+    assert done.seconds < 4  # 0.5 s on a quiet machine; twice the promised 2 s on a busy one
+
+
+def test_a_refused_job_names_the_fix_and_leaves_no_run(tmp_path):
+    folder = tmp_path / "run"
+    done = run("train.py", *QUICK, "likelihood=bernoulli", f"hydra.run.dir={folder}")
+    assert "use data=binarized_mnist" in sentence(done)
+    assert not (folder / "run.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_said():
+    assert "use trainer=cpu" in sentence(run("train.py", "trainer=gpu"))
+
+
+def test_missing_value_is_named():
+    assert "data.root" in sentence(run("train.py", "data=folder"))
+
+
+def test_training_writes_what_it_promises(trained):
+    folder = trained.folder
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["kind"] == "bound"
+    bpd = metrics["test/nll"] / (64 * 0.6931471805599453)
+    assert metrics["test/bpd"] == pytest.approx(bpd, rel=1e-6)
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    for name in ("samples", "reconstructions"):
+        assert (folder / "images" / f"{name}_epoch0002.png").is_file()
+    header, *rows = (folder / "metrics.csv").read_text().splitlines()
+    for column in ("step", "train/bpd", "val/bpd", "test/bpd", "lr", "images_per_second"):
+        assert column in header.split(",")
+    assert len(rows) >= 5
+    assert "parameters" in trained.stdout
+    assert "images/s" in trained.stdout
+    assert "bits/dim" in trained.stdout
+    assert "wandb sync" in trained.stdout
+    assert str(folder / "checkpoints" / "best.ckpt") in trained.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize("task", ["sample", "reconstruct", "interpolate", "traverse"])
+def test_every_task_makes_its_picture(trained, task, tmp_path):
+    from PIL import Image
+
+    done = run("sample.py", f"run={trained.folder}", f"task={task}", f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    written = [Path(line) for line in done.stdout.splitlines()]
+    assert written
+    for path in written:
+        with Image.open(path) as picture:
+            assert len(set(picture.convert("L").getdata())) > 10, f"{path} is blank"
+    if task in ("interpolate", "traverse"):
+        assert any(p.suffix == ".gif" for p in written)
+
+
+def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(0)
+    for name in "ab":
+        pixels = noise.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    files = f"task.images=[{tmp_path}/a.png,{tmp_path}/b.png]"
+    done = run("sample.py", f"run={trained.folder}", "task=interpolate", files, f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    missing = f"task.images=[{tmp_path}/a.png,{tmp_path}/c.png]"
+    done = run("sample.py", f"run={trained.folder}", "task=interpolate", missing)
+    assert "c.png" in sentence(done)
+
+
+def test_evaluate_merges_bounds_in_order(trained):
+    done = run("evaluate.py", f"run={trained.folder}", "k=50")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((trained.folder / "metrics.json").read_text())
+    assert metrics["iwae-50/nll"] < metrics["test/nll"]
+    assert metrics["test/nll"] == pytest.approx(metrics["test/rate"] + metrics["test/distortion"])
+    assert metrics["iwae-50/nll_se"] > 0
+    assert 0 <= metrics["active_units"] <= 32
+    assert metrics["params"] > 0  # what train.py wrote is still there
+    assert "iwae-50" in done.stdout
+
+
+def test_a_run_that_does_not_exist_lists_the_newest(trained):
+    text = sentence(run("sample.py", "run=nowhere", cwd=trained.folder.parent))
+    assert "nothing matches" in text
+
+
+def test_unreadable_and_foreign_checkpoints(trained, tmp_path):
+    whole = (trained.folder / "checkpoints" / "best.ckpt").read_bytes()
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read as a checkpoint" in sentence(run("sample.py", f"run={cut}"))
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"state_dict": {}}, foreign)
+    assert "not one of gdl" in sentence(run("sample.py", f"run={foreign}"))
+
+
+@pytest.mark.parametrize("logger", ["csv", "tensorboard", "none"])
+def test_every_logger_works(logger, tmp_path):
+    if logger == "tensorboard":
+        pytest.importorskip("tensorboard")
+    options = [o for o in QUICK if not o.startswith(("logger", "callbacks"))]
+    done = run("train.py", *options, f"logger={logger}", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "metrics.csv").exists() == (logger != "none")
+    events = list(tmp_path.glob("tensorboard/**/events.out.*"))
+    assert bool(events) == (logger == "tensorboard")
+    assert (tmp_path / "metrics.json").is_file()
+
+
+def test_an_autoencoder_reports_no_likelihood_but_samples_garbage_on_request(tmp_path):
+    options = [o for o in QUICK if not o.startswith("callbacks")]
+    done = run("train.py", "model=ae", *options, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["kind"] is None
+    assert not any("nll" in key or "bpd" in key for key in metrics)
+    assert "no density" in done.stdout
+    done = run("sample.py", f"run={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "images" / "samples.png").is_file()

@@ -1,0 +1,114 @@
+"""Every model x data pair composes and takes a training step, or names the fix."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from gdl.cli import CONF, register_resolvers
+from gdl.errors import GdlError
+
+
+def names(group):
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+def compose(*overrides):
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("train", [*overrides, "run_dir=/nowhere"])
+
+
+def build(cfg):
+    try:
+        return instantiate(cfg.model, _convert_="all")
+    except InstantiationException as e:
+        raise e.__cause__ from None
+
+
+def one_step(model, shape, levels):
+    x = torch.randint(0, levels, (4, *shape), dtype=torch.uint8)
+    optimizer = model._optimizer(model.parameters())
+    before = [p.detach().clone() for p in model.parameters()]
+    model.loss(x)["loss"].mean().backward()
+    optimizer.step()
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("data", names("data"))
+@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("network", names("network"))
+def test_every_model_trains_one_step_on_every_data_set(model, data, network):
+    extra = ["data.root=/somewhere"] if data == "folder" else []
+    cfg = compose(f"model={model}", f"data={data}", f"network@model.network={network}", *extra)
+    one_step(build(cfg), tuple(cfg.data.shape), cfg.data.levels)
+
+
+@pytest.mark.parametrize("likelihood", names("likelihood"))
+@pytest.mark.parametrize("data", ["digits", "binarized_mnist", "cifar10"])
+def test_every_likelihood_fits_or_names_the_data_to_use(likelihood, data):
+    cfg = compose("model=vae", f"data={data}", f"likelihood@model.likelihood={likelihood}")
+    if likelihood == "bernoulli" and cfg.data.levels != 2:
+        with pytest.raises(ValueError, match=r"use data=binarized_mnist"):
+            build(cfg)
+    else:
+        one_step(build(cfg), tuple(cfg.data.shape), cfg.data.levels)
+
+
+def test_weights_on_the_rate_are_refused_for_an_iwae():
+    cfg = compose("model=beta_vae", "model.num_importance_samples=5")
+    with pytest.raises(GdlError, match="set beta=1"):
+        build(cfg)
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_every_experiment_composes_and_builds(experiment):
+    build(compose(f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("group", ["optimizer", "scheduler"])
+def test_every_optimizer_and_schedule_builds(group):
+    for name in names(group):
+        model = build(compose(f"{group}@model.{group}={name}"))
+        optimizer = model._optimizer(model.parameters())
+        if model._scheduler is not None:
+            model._scheduler(optimizer, total_steps=100)
+
+
+def test_every_trainer_logger_and_callback_config_composes():
+    for group in ("trainer", "logger", "callbacks"):
+        for name in names(group):
+            compose(f"{group}={name}")
+
+
+def test_configuration_keys_are_the_constructors_arguments():
+    """No key is read anywhere else, so every key must be a parameter of its target."""
+    import inspect
+
+    from hydra.utils import get_object
+
+    def check(node):
+        if not isinstance(node, dict):
+            return
+        if "_target_" in node:
+            parameters = inspect.signature(get_object(node["_target_"])).parameters
+            keys = {k for k in node if not k.startswith("_")}
+            open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+            assert open_ended or keys <= set(parameters), (node["_target_"], keys)
+        for value in node.values():
+            check(value)
+
+    from omegaconf import OmegaConf
+
+    for model in names("model"):
+        check(OmegaConf.to_container(compose(f"model={model}").model))
+
+
+def test_there_are_few_yaml_files():
+    assert len(list(Path(CONF).rglob("*.yaml"))) < 46
