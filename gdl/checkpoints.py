@@ -136,7 +136,10 @@ def _check_targets(node: Any, path: str | Path) -> None:
         return
     module, _, name = str(target).rpartition(".")
     safe = module.startswith(SAFE_MODULES) or f"{module}.".startswith(SAFE_PREFIX)
-    found = getattr(importlib.import_module(module), name, None) if safe else None
+    try:
+        found = getattr(importlib.import_module(module), name, None) if safe else None
+    except ImportError:
+        found = None
     home = f"{getattr(found, '__module__', '')}."
     if found is None or not home.startswith((*SAFE_MODULES, SAFE_PREFIX)):
         raise GdlError(

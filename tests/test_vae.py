@@ -119,7 +119,19 @@ def test_every_weight_is_the_evidence_at_the_exact_posterior() -> None:
     model, x = linear_gaussian(), images()
     log_px, log_ratio = model.log_weights(x, 7)
     expected = evidence(model, x).expand(7, -1)
-    torch.testing.assert_close(log_px + log_ratio, expected)
+    # tight, so that a conversion to float32 on the way would show
+    torch.testing.assert_close(log_px + log_ratio, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_log_joint_is_likelihood_and_prior() -> None:
+    model, x = linear_gaussian(), images()
+    z = torch.randn(5, 4, M, dtype=torch.float64)
+    log_px, log_pz = model.log_joint(x, z)
+    assert log_px.shape == log_pz.shape == (5, 4)
+    prior = torch.distributions.Normal(torch.zeros(M, dtype=torch.float64), 1.0)
+    torch.testing.assert_close(log_pz, prior.log_prob(z).sum(-1))
+    expected = model.likelihood.log_prob(model.decoder(z[2]) + model.offset, x)
+    torch.testing.assert_close(log_px[2], expected)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from gdl.data.base import ImageData, Split, hold_out
 from gdl.errors import GdlError
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "read_image"]
 
 ENDINGS = {
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"),
@@ -165,6 +165,20 @@ class Folder(ImageData):
             f"The images in {self.root} have {len(sizes)} sizes, {common}, but data.size=null "
             f"asks for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop."
         )
+
+
+def read_image(path: Path, shape: Sequence[int]) -> torch.Tensor:
+    """Return one image file, scaled to cover `shape` (C, H, W) and cropped, as uint8.
+
+    Raises:
+        GdlError: The file cannot be read as an image.
+    """
+    channels, height, width = shape
+    try:
+        pixels = _decode(path, channels, (width, height))
+    except _UNREADABLE as e:
+        raise GdlError(f"{path} cannot be read as an image ({e}): name a PNG or JPEG file.") from e
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def _decode(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
+from gdl.data.folder import read_image
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
 from gdl.noise import SampleNoise
@@ -177,10 +178,5 @@ def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 def _user_image(model: GenerativeModel, file: str) -> Tensor:
     """Read an image file as the model's integers (C, H, W)."""
-    from gdl.data.folder import read_image
-
-    try:
-        x = read_image(Path(file).expanduser(), model.shape)
-    except OSError as e:
-        raise GdlError(f"{file} cannot be read as an image ({e}): name a PNG or JPEG file.") from e
+    x = read_image(Path(file).expanduser(), model.shape)
     return (x.int() * model.levels // 256).to(torch.uint8)

@@ -1,0 +1,53 @@
+"""The README's commands are real."""
+
+import re
+import shlex
+from pathlib import Path
+
+import hydra
+import pytest
+
+from gdl import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def commands():
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["python"]:
+                yield " ".join(words), words[1], words[2:]
+
+
+@pytest.mark.parametrize(("script", "args"), [c[1:] for c in commands()], ids=lambda v: str(v)[:60])
+def test_every_command_composes(script, args, monkeypatch):
+    config = script.removesuffix(".py")
+    assert (ROOT / script).is_file()
+    cli.register_resolvers()
+    overrides = [cli._mount(a) for a in args if a != "-m"]
+    # a sweep's lists of choices are for the sweeper; the first of each is enough here
+    overrides = [re.sub(r"^([\w@.]+=\w+),[\w,]+$", r"\1", o) for o in overrides]
+    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        hydra.compose(config, overrides)
+
+
+@pytest.mark.parametrize("group", ["model", "network", "likelihood", "data", "trainer", "callbacks",
+                                   "logger", "optimizer", "scheduler", "experiment"])  # fmt: skip
+def test_every_choice_is_in_the_table_and_exists(group):
+    (row,) = [line for line in TEXT.splitlines() if re.match(rf"\|[^|]*`{group}`", line)]
+    for path in (cli.CONF / group).glob("*.yaml"):
+        if (group, path.stem) != ("trainer", "default"):
+            assert f"`{path.stem}`" in row
+
+
+def test_there_are_exactly_two_set_up_commands():
+    assert re.findall(r"<!-- (setup:\w+) -->", TEXT) == ["setup:run", "setup:test"]
+    assert len(re.findall(r"pip install", TEXT)) == 2
+
+
+def test_no_address_of_a_package_index_is_in_the_constraints():
+    text = (ROOT / "constraints.txt").read_text()
+    assert "://" not in text
+    assert all(line.count("==") == 1 for line in text.splitlines() if not line.startswith("#"))

@@ -1,0 +1,105 @@
+"""What arrives in Weights & Biases, read back with its own reader."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gdl.loggers import MetricsCSV, wandb_logged_in
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def leet(path, *options):
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if "no such command" in (done.stderr + done.stdout).lower():
+        pytest.skip("this wandb has no `wandb leet inspect`")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wandb") / "run"
+    options = ["trainer.max_epochs=3", "trainer.log_every_n_steps=10", "model=vae"]
+    options += ["callbacks.images.every_n_epochs=3", f"hydra.run.dir={folder}"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # no key, no mode: gdl has to find out by itself that it is offline, without a prompt
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        env.pop(name, None)
+    env["HOME"] = str(folder.parent)
+    command = [sys.executable, str(ROOT / "train.py"), *options]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=240, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr
+    (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    assert f"wandb sync {log.parent}" in done.stdout.replace("\n", "")
+    return folder, log
+
+
+def test_terms_images_and_best_values_arrive(run):
+    folder, log = run
+    records = [json.loads(line) for line in leet(log).splitlines()]
+    history = [r["history"]["item"] for r in records if r["type"] == "history"]
+    seen = set().union(*history)
+    for stage in ("train", "val"):
+        for term in ("loss", "nll", "elbo", "rate", "distortion", "bpd"):
+            assert f"{stage}/{term}" in seen
+    assert {"lr", "grad_norm", "images_per_second", "test/bpd"} <= seen
+    assert {"images/samples.count", "images/reconstructions.count"} <= seen
+    steps = [h["trainer/global_step"] for h in history if "train/loss" in h]
+    assert steps == sorted(steps)
+    assert len(steps) >= 6
+    for grid in [h for h in history if "images/samples.count" in h]:
+        assert grid["images/samples.count"] == 1, "a grid is one picture, not many files"
+        (picture,) = grid["images/samples.filenames"]
+        assert (log.parent / "files" / picture).is_file()
+    summary = json.loads(leet(log, "--summary"))["summary"]
+    values = [h["val/nll"] for h in history if "val/nll" in h]
+    assert summary["val/nll"]["min"] == min(values)
+    elbos = [h["val/elbo"] for h in history if "val/elbo" in h]
+    assert summary["val/elbo"]["max"] == max(elbos)
+    final = json.loads((folder / "metrics.json").read_text())
+    assert summary["test/nll"] == pytest.approx(final["test/nll"])
+
+
+def test_the_whole_configuration_arrives(run):
+    folder, log = run
+    config = json.loads(leet(log, "--summary"))["config"]
+    assert config["model"]["latent_dim"] == 32
+    assert config["model"]["shape"] == [1, 8, 8], "interpolations are resolved"
+    assert config["data"]["_target_"] == "gdl.data.digits.Digits"
+    assert config["run_dir"] == str(folder)
+    assert "git_commit" in config
+    assert config["choices"]["model"] == "vae"
+
+
+def test_logging_in_is_found_without_asking(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "NETRC", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not wandb_logged_in()
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password secret\n")
+    assert wandb_logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not wandb_logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert wandb_logged_in()
+
+
+def test_metrics_csv_takes_new_columns_and_a_cut_off_row(tmp_path):
+    path = tmp_path / "metrics.csv"
+    log = MetricsCSV(str(path))
+    log.log_metrics({"a": 1.0}, step=1)
+    log.log_metrics({"a": 2.0, "b": 5.0}, step=2)
+    assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "2,2.0,5.0"]
+    with path.open("a") as f:
+        f.write("3,2.")  # killed while writing
+    resumed = MetricsCSV(str(path))
+    resumed.log_metrics({"a": 9.0, "b": 9.0}, step=2)
+    assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "2,9.0,9.0"]
