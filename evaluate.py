@@ -18,7 +18,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     metrics = evaluate(model, data.images("test")[: cfg.limit], cfg.k, cfg.batch_size, cfg.seed)
     if cfg.distances:
-        metrics |= autoencoder_distances(model, data, cfg.seed)
+        name = f"cnn-{model.config['choices']['data']}"
+        metrics |= autoencoder_distances(model, data, name, cfg.seed)
     metrics["evaluate_seconds"] = time.perf_counter() - started
     run.merge_metrics(metrics)
     print_results(run.metrics())

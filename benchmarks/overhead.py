@@ -80,8 +80,12 @@ def main() -> None:
             training.fit(job)
             bare, ours = (statistics.median(t[1:]) for t in (clock.bare, clock.lightning))
             ratios = [o / b for o, b in zip(clock.lightning[1:], clock.bare[1:], strict=True)]
-            print(f"torch threads {torch.get_num_threads()}, {epochs - 1} epochs of each, logger={logger}")
-            print(f"bare loop  {bare:.3f} s   gdl {ours:.3f} s   ratio of medians {ours / bare:.3f}")
+            print(
+                f"torch threads {torch.get_num_threads()}, {epochs - 1} epochs of each, logger={logger}"
+            )
+            print(
+                f"bare loop  {bare:.3f} s   gdl {ours:.3f} s   ratio of medians {ours / bare:.3f}"
+            )
             print(f"median of the epochs' ratios {statistics.median(ratios):.3f}")
 
         sys.argv = ["overhead.py", *overrides, f"hydra.run.dir={folder}"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
@@ -79,7 +78,7 @@ class ProgressLine(ProgressBar):
             parts.append(f"{latest['images_per_second']:,.0f} images/s")
         done = trainer.global_step - self._first_step
         total = trainer.estimated_stepping_batches - self._first_step
-        if 0 < done and math.isfinite(total):
+        if done > 0 and math.isfinite(total):
             left = (time.monotonic() - self._start) / done * max(0, total - done)
             parts.append(f"{duration(left)} left")
         return " · ".join(parts)
@@ -119,7 +118,7 @@ class ImageGrids(Callback):
             return
         epoch = trainer.current_epoch + 1
         due = self.every_n_epochs and epoch % self.every_n_epochs == 0
-        if not (due or epoch == trainer.max_epochs and self.every_n_epochs):
+        if not (due or (epoch == trainer.max_epochs and self.every_n_epochs)):
             return
         assert isinstance(pl_module, GenerativeModel)
         x = trainer.datamodule.images("val")[:32]  # pyright: ignore[reportAttributeAccessIssue]

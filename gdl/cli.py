@@ -16,7 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
+    InstantiationException,
     MissingConfigException,
+    OverrideParseException,
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -102,15 +104,28 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if type(e).__name__ == "MisconfigurationException":
             return str(e)
     for e in chain:
+        if isinstance(e, OverrideParseException):
+            return (
+                f"{e.override!r} is not an override that Hydra can read: quote special characters."
+            )
         if isinstance(e, ConfigCompositionException):
             return _unknown_key(str(e), config_name)
-        if isinstance(e, HydraException | OmegaConfBaseException) and not _is_call(e):
+        if isinstance(e, InstantiationException):
+            return _unfit_value(e)
+        if isinstance(e, HydraException | OmegaConfBaseException):
             return " ".join(str(e).split())
     return None
 
 
-def _is_call(e: BaseException) -> bool:
-    return type(e).__name__ == "InstantiationException"
+def _unfit_value(e: InstantiationException) -> str | None:
+    """Say which part of the configuration its constructor refused; None for any other failure."""
+    if not isinstance(e.__cause__, TypeError | ValueError):
+        return None
+    key = re.search(r"full_key: (\S+)", str(e))
+    return (
+        f"{key.group(1) if key else 'An object'} cannot be built from these values: {e.__cause__} "
+        "(GDL_TRACEBACK=1 shows where)."
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -144,7 +159,9 @@ def _unknown_key(message: str, config_name: str) -> str:
 
 
 def _nearest(name: str, options: list[str]) -> str:
-    near = difflib.get_close_matches(name, options, 1, 0.5)
+    near = difflib.get_close_matches(name, options, len(options) or 1, 0.5)
+    # difflib counts two swapped letters, the commonest slip, as two mistakes
+    near.sort(key=lambda option: sorted(option) != sorted(name))
     return f": did you mean {near[0]}?" if near else ""
 
 

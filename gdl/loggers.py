@@ -91,7 +91,7 @@ def wandb_logged_in() -> bool:
 def wandb_logger(
     save_dir: str,
     project: str = "gdl",
-    id: str | None = None,  # noqa: A002 - W&B's own name
+    id: str | None = None,
     group: str | None = None,
     job_type: str | None = None,
     name: str | None = None,
@@ -111,6 +111,7 @@ def wandb_logger(
         **kwargs: Passed on to `wandb.init`.
     """
     import wandb
+    from wandb.errors import CommError
 
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE", "online" if wandb_logged_in() else "offline")
@@ -130,7 +131,7 @@ def wandb_logger(
     logger = WandbLogger(offline=mode != "online", **options)
     try:
         run = logger.experiment
-    except wandb.errors.CommError:  # no answer within the timeout: keep the numbers, sync later
+    except CommError:  # no answer within the timeout: keep the numbers, sync later
         logger = WandbLogger(offline=True, **options)
         run = logger.experiment
     if rank_zero_only.rank == 0:

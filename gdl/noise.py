@@ -7,6 +7,7 @@ loggers cannot disturb training, and sample k does not depend on the batch size.
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,12 +52,12 @@ class SampleNoise:
         seed: int,
         indices: Iterable[int],
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
     ) -> None:
         self._streams = [
             torch.Generator().manual_seed(mix_seed("sample", seed, k)) for k in indices
         ]
-        self._to = {"device": device, "dtype": dtype}
+        self._to: dict[str, Any] = {"device": device, "dtype": dtype}
 
     def __len__(self) -> int:
         return len(self._streams)

@@ -85,7 +85,9 @@ def prepare(cfg: DictConfig) -> Job:
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
-        cfg.callbacks.checkpoint.monitor = "val/loss"  # a model without a likelihood has only its loss
+        cfg.callbacks.checkpoint.monitor = (
+            "val/loss"  # a model without a likelihood has only its loss
+        )
     loggers = _loggers(cfg, record)
     for logger in loggers:
         facts = {"git_commit": record["git_commit"], "run_dir": str(run.path)}

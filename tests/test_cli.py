@@ -58,7 +58,7 @@ def trained(tmp_path_factory):
         (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
         (["optimizer=adma"], "did you mean adam?"),
         (["resume=nothing"], "nothing matches"),
-        (["trainer.max_epochs=[1"], "mismatched input"),
+        (["trainer.max_epochs=[1"], "'trainer.max_epochs=[1' is not an override"),
     ],
 )
 def test_a_typo_fails_fast_with_the_nearest_name(arguments, expected):
@@ -114,7 +114,7 @@ def test_every_task_makes_its_picture(trained, task, tmp_path):
     assert written
     for path in written:
         with Image.open(path) as picture:
-            assert len(set(picture.convert("L").getdata())) > 10, f"{path} is blank"
+            assert len(picture.convert("L").getcolors(256) or []) > 10, f"{path} is blank"
     if task in ("interpolate", "traverse"):
         assert any(p.suffix == ".gif" for p in written)
 

@@ -36,9 +36,7 @@ def one_step(model, shape, levels):
     model.loss(x)["loss"].mean().backward()
     optimizer.step()
     assert all(p.isfinite().all() for p in model.parameters())
-    assert any(
-        not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)
-    )
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("data", names("data"))

@@ -21,7 +21,9 @@ def commands():
                 yield " ".join(words), words[1], words[2:]
 
 
-@pytest.mark.parametrize(("script", "args"), [c[1:] for c in commands()], ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(
+    ("script", "args"), [c[1:] for c in commands()], ids=lambda v: str(v)[:60]
+)
 def test_every_command_composes(script, args, monkeypatch):
     config = script.removesuffix(".py")
     assert (ROOT / script).is_file()

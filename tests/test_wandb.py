@@ -34,7 +34,13 @@ def run(tmp_path_factory):
     env["HOME"] = str(folder.parent)
     command = [sys.executable, str(ROOT / "train.py"), *options]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=240, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=env,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr
     (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")

@@ -106,6 +106,8 @@ class ImageData(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
+        if min(batch_size, eval_batch_size) < 1:
+            raise GdlError("data.batch_size and data.eval_batch_size must be 1 or more.")
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.data_dir = Path(data_dir).expanduser()
         self._splits: dict[str, Split] = {}
@@ -193,5 +195,5 @@ def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tupl
     return pick(train), pick(val)
 
 
-def _as_is(batch: Tensor) -> Tensor:
+def _as_is(batch: Any) -> Any:
     return batch

@@ -40,7 +40,8 @@ class StreamingLogMeanExp:
 
     def effective_samples(self) -> Tensor:
         """Return (B,), between 1 and K; below about 2 the bound is loose."""
-        assert self.log_sum is not None and self.log_sum_squares is not None
+        assert self.log_sum is not None
+        assert self.log_sum_squares is not None
         return (2 * self.log_sum - self.log_sum_squares).exp()
 
 

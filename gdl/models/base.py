@@ -48,6 +48,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         self._optimizer, self._scheduler = optimizer, scheduler
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
+        self._grad_norm: Tensor | None = None
         self.train_metrics: dict[str, float] = {}
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
         self._train_clock = (time.perf_counter(), 0)
@@ -57,6 +58,10 @@ class GenerativeModel(pl.LightningModule, ABC):
     def fit_seconds(self) -> float:
         """Seconds of training until now, those before an interruption included."""
         return self._fit_seconds + time.perf_counter() - self._fit_start
+
+    @property
+    def _log_every(self) -> int:
+        return self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:
@@ -120,12 +125,12 @@ class GenerativeModel(pl.LightningModule, ABC):
 
         Logging at each step costs more than half of a small model's step.
         """
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % self._log_every == 0:
             self._log_train_interval()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Measure the gradient norm, before clipping, at the steps that are logged."""
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self._log_every == 0:
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)
 
@@ -218,8 +223,9 @@ class GenerativeModel(pl.LightningModule, ABC):
         now, (before, seen) = time.perf_counter(), self._train_clock
         metrics["images_per_second"] = (sums.total - seen) / (now - before)
         self._train_clock = (now, sums.total)
-        if (norm := self.__dict__.pop("_grad_norm", None)) is not None:
-            metrics["grad_norm"] = float(norm)
+        if self._grad_norm is not None:
+            metrics["grad_norm"] = float(self._grad_norm)
+            self._grad_norm = None
         self.train_metrics = metrics
         for logger in self.loggers:
             logger.log_metrics({**metrics, "epoch": self.current_epoch}, step=self.global_step - 1)

@@ -27,9 +27,8 @@ class ResBlock(nn.Module):
             activation(act),
             nn.Conv2d(channels, channels, 1),
         )
-        last = self.net[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for p in self.net[-1].parameters():
+            nn.init.zeros_(p)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return (B, channels, H, W)."""

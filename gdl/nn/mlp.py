@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class ResidualLayer(nn.Module):
 
 def _layers(sizes: Sequence[int], act: str, residual: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for i, o in zip(sizes[:-1], sizes[1:], strict=True):
+    for i, o in pairwise(sizes):
         if residual and i == o:
             layers.append(ResidualLayer(i, act))
         else:
