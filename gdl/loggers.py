@@ -4,6 +4,7 @@ import csv
 import netrc
 import os
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -13,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from gdl.runs import write_atomically
 
-__all__ = ["MetricsCSV", "offline_dir", "wandb_logged_in", "wandb_logger"]
+__all__ = ["MetricsCSV", "close", "offline_dir", "wandb_logged_in", "wandb_logger"]
 
 
 class MetricsCSV(Logger):
@@ -113,33 +114,43 @@ def wandb_logger(
     import wandb
     from wandb.errors import CommError
 
+    if rank_zero_only.rank != 0:
+        return WandbLogger(save_dir=save_dir, project=project)  # the first process writes for all
+    if wandb.run is not None:
+        wandb.finish(exit_code=1)  # left by a job of the sweep that failed
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE", "online" if wandb_logged_in() else "offline")
     os.environ.setdefault("WANDB_SILENT", "true")  # gdl prints the one line that matters
-    settings = wandb.Settings(silent=True, init_timeout=10, console="off")
     options: dict[str, Any] = {
-        "save_dir": save_dir,
+        "dir": save_dir,
         "project": project,
         "id": id,
         "group": group,
         "job_type": job_type,
         "name": name,
         "resume": "allow",
-        "settings": settings,
+        "settings": wandb.Settings(silent=True, init_timeout=10, console="off"),
         **kwargs,
     }
-    logger = WandbLogger(offline=mode != "online", **options)
     try:
-        run = logger.experiment
+        run = wandb.init(mode="online" if mode == "online" else "offline", **options)
     except CommError:  # no answer within the timeout: keep the numbers, sync later
-        logger = WandbLogger(offline=True, **options)
-        run = logger.experiment
-    if rank_zero_only.rank == 0:
-        for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
-            run.define_metric(
-                f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
-            )
-    return logger
+        run = wandb.init(mode="offline", **options)
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
+        run.define_metric(
+            f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
+        )
+    return WandbLogger(experiment=run, save_dir=save_dir, project=project)
+
+
+def close(loggers: Iterable[Logger], status: str = "success") -> None:
+    """Finish all loggers; a W&B run too, so that the next job of a sweep starts its own."""
+    for logger in loggers:
+        logger.finalize(status)
+        if isinstance(logger, WandbLogger) and rank_zero_only.rank == 0:
+            logger.experiment.finish(exit_code=0 if status == "success" else 1)
 
 
 def offline_dir(logger: Logger) -> Path | None:

@@ -20,7 +20,7 @@ from gdl.capabilities import InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.loggers import offline_dir
+from gdl.loggers import close, offline_dir
 from gdl.models.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.preview import preview
@@ -63,6 +63,8 @@ def prepare(cfg: DictConfig) -> Job:
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
     _check_device(cfg)
+    if not isinstance(cfg.seed, int):
+        raise GdlError(f"seed must be an integer, got {cfg.seed!r}.")
     if cfg.trainer.accelerator == "cpu":
         # Lightning sets it; optimizers then look for a GPU at each step, through NVML, slowly
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
@@ -85,9 +87,8 @@ def prepare(cfg: DictConfig) -> Job:
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
-        cfg.callbacks.checkpoint.monitor = (
-            "val/loss"  # a model without a likelihood has only its loss
-        )
+        # a model without a likelihood has only its loss
+        cfg.callbacks.checkpoint.monitor = "val/loss"
     loggers = _loggers(cfg, record)
     for logger in loggers:
         facts = {"git_commit": record["git_commit"], "run_dir": str(run.path)}
@@ -124,6 +125,7 @@ def fit(job: Job) -> None:
     if job.cfg.compile:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
+    job.train_seconds = job.model.fit_seconds
 
 
 def finish(job: Job) -> float | None:
@@ -145,8 +147,7 @@ def finish(job: Job) -> float | None:
         run.merge_metrics(metrics)
         print_results(run.metrics())
         print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
-    for logger in trainer.loggers:
-        logger.finalize("success")
+    close(trainer.loggers)
     return value
 
 
