@@ -153,9 +153,11 @@ def _unknown_key(message: str, config_name: str) -> str:
     key = match.group(1).lstrip("+~")
     keys = [*_groups(), *_flat_keys(_compose_groups(config_name))]
     last = key.rpartition(".")[2]
-    near = difflib.get_close_matches(key, keys, 1, 0.7) or [
-        k for k in keys if k.rpartition(".")[2] == last
-    ]
+    near = (
+        [k for k in keys if k.endswith(f".{key}")]  # the right name without its beginning
+        or difflib.get_close_matches(key, keys, 1, 0.7)
+        or [k for k in keys if k.rpartition(".")[2] == last]
+    )
     hint = f": did you mean {near[0]}?" if near else "."
     return f"There is no configuration key {key!r}{hint} (Use +{key}=... to add a key.)"
 

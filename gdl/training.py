@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
@@ -36,6 +37,7 @@ QUIET = (
     ".*exists and is not empty.*",
     ".*`isinstance.treespec.*",
     ".*logging interval.*",
+    ".*sync_dist=True.*",  # the means are reduced over processes before they are logged
 )
 
 
@@ -85,13 +87,15 @@ def prepare(cfg: DictConfig) -> Job:
     run = Run(HydraConfig.get().runtime.output_dir)
     # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
-    record = run.start(model=choices["model"], data=choices["data"], wandb_id=wandb_id)
+    record = {"model": choices["model"], "data": choices["data"], "wandb_id": wandb_id}
+    if rank_zero_only.rank == 0:
+        record = run.start(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
         cfg.callbacks.checkpoint.monitor = "val/loss"
     loggers = _loggers(cfg, record)
     for logger in loggers:
-        facts = {"git_commit": record["git_commit"], "run_dir": str(run.path)}
+        facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
         logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
     callbacks = [c for c in instantiate(cfg.callbacks, _convert_="all").values() if c]
     trainer: pl.Trainer = instantiate(

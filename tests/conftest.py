@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from PIL import Image
+
+# small tensors, and as many test processes as cores
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,7 @@ def trained(tmp_path_factory):
         (["modle=vae"], "did you mean model?"),
         (["model.latnt_dim=3"], "did you mean model.latent_dim?"),
         (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
+        (["optimizer.lr=1"], "did you mean model.optimizer.lr?"),
         (["optimizer=adma"], "did you mean adam?"),
         (["resume=nothing"], "nothing matches"),
         (["trainer.max_epochs=[1"], "'trainer.max_epochs=[1' is not an override"),

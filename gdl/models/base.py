@@ -173,7 +173,7 @@ class GenerativeModel(pl.LightningModule, ABC):
             if not bool(p.isfinite().all()):
                 raise GdlError(
                     f"Parameter {name} is not finite at step {self.global_step}, so no checkpoint "
-                    "was written: lower optimizer.lr or set trainer.gradient_clip_val=1."
+                    "was written: lower model.optimizer.lr or set trainer.gradient_clip_val=1."
                 )
         checkpoint["gdl_config"] = self.config
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
@@ -215,7 +215,7 @@ class GenerativeModel(pl.LightningModule, ABC):
             term, steps_ago = bad
             raise GdlError(
                 f"train/{term} is NaN or infinite at step {self.global_step - steps_ago}; training "
-                "stopped and the last good checkpoint is kept: lower optimizer.lr, set "
+                "stopped and the last good checkpoint is kept: lower model.optimizer.lr, set "
                 "trainer.gradient_clip_val=1, or use a learning-rate warm-up."
             )
         metrics = self._means("train")
