@@ -121,6 +121,8 @@ class ImageGrids(Callback):
         if not (due or (epoch == trainer.max_epochs and self.every_n_epochs)):
             return
         assert isinstance(pl_module, GenerativeModel)
+        if pl_module.levels is None:
+            return
         x = trainer.datamodule.images("val")[:32]  # pyright: ignore[reportAttributeAccessIssue]
         for name, grid in self.draw(pl_module, x).items():
             path = self.folder / f"{name}_epoch{epoch:04d}.png"

@@ -1,6 +1,5 @@
 """What is printed at the end: the table of results and where the files are."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,37 +25,45 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
     console = Console()
     console.print(table)
-    extra = {k: v for k, v in metrics.items() if k in _EXTRA or k.startswith(("fd-", "test/mse"))}
+    shown = lambda k: (  # noqa: E731
+        k in _EXTRA or k.startswith(("fd-", "test/mse")) or k.endswith("/effective_samples")
+    )
+    extra = {k: v for k, v in metrics.items() if shown(k)}
     if extra:
         console.print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
 
 
 _EXTRA = {
+    "test/kl": "KL(data, model)",
     "test/elbo": "ELBO",
     "test/rate": "rate",
     "test/distortion": "distortion",
     "active_units": "active units",
-    "effective_samples": "effective samples",
+    "inversion/max_error": "largest inversion error",
+    "samples/nonfinite": "non-finite samples",
 }
 
 
 def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
-    for key in sorted(k for k in m if k == "test/nll" or k.startswith("iwae-")):
-        if key.endswith(("/se", "/bpd", "/bpd_se")):
+    for key in sorted(k for k in m if k == "test/nll" or k.startswith(("iwae-", "dequant-"))):
+        if not key.endswith("/nll"):
             continue
         kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")
         prefix = "test" if key == "test/nll" else kind
-        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd", math.nan)
-        pm = f" ± {error:.2f}" if error is not None else ""
-        rows.append((f"{bpd:.4f}", f"{m[key]:.2f}{pm}", str(kind)))
+        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd")
+        digits = 2 if bpd is not None else 4  # continuous data have few dimensions
+        pm = f" ± {error:.{digits}f}" if error is not None else ""
+        bits = "-" if bpd is None else f"{bpd:.4f}"
+        rows.append((bits, f"{m[key]:.{digits}f}{pm}", str(kind)))
     return rows
 
 
 def _data_name(metrics: dict[str, Any]) -> str:
     name = str(metrics.get("data", "?"))
-    if "data/binarization" in metrics:
-        name += f" ({metrics['data/binarization']})"
+    for detail in ("data/binarization", "data/target"):
+        if detail in metrics:
+            name += f" ({metrics[detail]})"
     if metrics.get("data/verified") is False:
         name += " (copy with other checksums)"
     return name

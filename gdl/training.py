@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from gdl.capabilities import InitializesFromData
+from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
@@ -121,7 +121,8 @@ def show_cost(job: Job) -> None:
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
     estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images)
-    print(f"{names['model']} on {names['data']} ({shape}, {job.model.levels} levels): {estimate}")
+    values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
+    print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
 
 
 def fit(job: Job) -> None:
@@ -159,6 +160,11 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
     trainer, model = job.trainer, job.model
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    if isinstance(job.data, HasLogProb) and "test/nll" in tested:
+        # the density of the data is known, so their entropy is, and the divergence itself
+        tested["test/kl"] = tested["test/nll"] + float(
+            job.data.log_prob(job.data.images("test")).mean()
+        )
     return {
         "model": names["model"],
         "data": names["data"],

@@ -85,7 +85,7 @@ class ImageData(pl.LightningDataModule, ABC):
 
     Args:
         shape: (C, H, W) of an image.
-        levels: Number of values that a pixel can have.
+        levels: Number of values that a pixel can have; None for continuous data (N, D), float32.
         batch_size: Images in a training batch.
         eval_batch_size: Images in a validation or test batch.
         seed: Seeds the order of the training images and their random transform.
@@ -98,7 +98,7 @@ class ImageData(pl.LightningDataModule, ABC):
     def __init__(
         self,
         shape: Sequence[int],
-        levels: int,
+        levels: int | None,
         batch_size: int = 128,
         eval_batch_size: int = 500,
         seed: int = 0,
@@ -137,7 +137,7 @@ class ImageData(pl.LightningDataModule, ABC):
                 )
             if name == "train" and self.transform is not None:
                 x = self.transform(x[:1000], torch.Generator())
-            if int(x.max()) >= self.levels:
+            if self.levels is not None and int(x.max()) >= self.levels:
                 raise GdlError(
                     f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
                     f"is {self.levels}: set data.levels={int(x.max()) + 1} or more."

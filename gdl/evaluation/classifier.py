@@ -160,6 +160,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _untrained(data: ImageData, y: Tensor) -> Classifier:
+    assert data.levels is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed("classifier", VERSION))
         return Classifier(data.shape, data.levels, int(y.max()) + 1)

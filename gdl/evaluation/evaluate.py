@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.evaluation.flow import dequantization_bound, inversion
 from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
 from gdl.models.base import GenerativeModel
+from gdl.models.flow import FlowModel
 from gdl.models.vae import VAE
 from gdl.noise import seed_noise
 
@@ -22,7 +24,12 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 @torch.inference_mode()
 def evaluate(
-    model: GenerativeModel, x: Tensor, k: int, batch_size: int, seed: int
+    model: GenerativeModel,
+    x: Tensor,
+    k: int,
+    batch_size: int,
+    seed: int,
+    dequantization_samples: int = 1,
 ) -> dict[str, Any]:
     """Return numbers for metrics.json, in nats and in bits/dim.
 
@@ -32,6 +39,7 @@ def evaluate(
         k: Importance samples of the IWAE bound, for models with latents.
         batch_size: Images at a time.
         seed: Seeds all draws.
+        dequantization_samples: Noise samples per image of a flow's bound.
     """
     terms = _terms(model, x.split(batch_size), seed)
     if isinstance(model, VAE):
@@ -48,6 +56,13 @@ def evaluate(
         metrics |= _bits(model, f"iwae-{k}", bound)
         metrics[f"iwae-{k}/effective_samples"] = float(effective.median())
         metrics["active_units"] = active_units(model, x.split(batch_size))
+    if isinstance(model, FlowModel):
+        metrics |= inversion(model, x.split(batch_size), seed=seed)
+        if dequantization_samples > 1:
+            bound = dequantization_bound(
+                model, x.split(batch_size), dequantization_samples, seed=seed
+            )
+            metrics |= _bits(model, f"dequant-{dequantization_samples}", bound)
     return metrics
 
 
@@ -62,9 +77,8 @@ def _terms(model: GenerativeModel, batches: Iterable[Tensor], seed: int) -> dict
 
 def _bits(model: GenerativeModel, prefix: str, nll: Tensor) -> dict[str, float]:
     nats, error = mean_and_error(nll)
-    return {
-        f"{prefix}/nll": nats,
-        f"{prefix}/nll_se": error,
-        f"{prefix}/bpd": model.bits_per_dim(nats),
-        f"{prefix}/bpd_se": model.bits_per_dim(error),
-    }
+    metrics = {f"{prefix}/nll": nats, f"{prefix}/nll_se": error}
+    if model.levels is not None:
+        metrics[f"{prefix}/bpd"] = model.bits_per_dim(nats)
+        metrics[f"{prefix}/bpd_se"] = model.bits_per_dim(error)
+    return metrics

@@ -56,5 +56,6 @@ class Autoencoder(GenerativeModel):
 
     def decode(self, z: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [0, levels - 1] of codes (B, M)."""
+        assert self.levels is not None
         y = self.decoder(z).to(self.dtype)
         return ((y + 1) * ((self.levels - 1) / 2)).clamp(0, self.levels - 1)

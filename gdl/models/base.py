@@ -27,22 +27,34 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     Args:
         shape: (C, H, W) of an image.
-        levels: Number of values that a pixel can have.
+        levels: Number of values that a pixel can have; None for continuous data, whose density
+            has no bits/dim.
         optimizer: Called with the parameters, returns the optimizer.
         scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
+
+    Raises:
+        GdlError: The data are continuous and the model is not.
     """
 
     nll_kind: str | None = "exact"
     """What "nll" is: "exact", "bound", "iwae-K", or None for a model without a likelihood."""
 
+    takes_continuous = False
+    """Whether the model is a density of real vectors too."""
+
     def __init__(
         self,
         shape: Sequence[int],
-        levels: int,
+        levels: int | None,
         optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
+        if levels is None and not self.takes_continuous:
+            raise GdlError(
+                f"{type(self).__name__} models images of integers, but these data are continuous: "
+                "use model=realnvp or model=nice."
+            )
         self.shape, self.levels = tuple(shape), levels
         self.num_dims = math.prod(self.shape)
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -73,6 +85,7 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     def scale(self, x: Tensor) -> Tensor:
         """Map integer images to [-1, 1] in the model's dtype, as input of a network."""
+        assert self.levels is not None
         return x.to(self.dtype) * (2 / (self.levels - 1)) - 1
 
     def bits_per_dim(self, nats: float) -> float:
@@ -199,7 +212,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         reduce = self.trainer.strategy.reduce
         means = self._sums[stage].pop(lambda t: reduce(t, reduce_op="sum"))
         metrics = {f"{stage}/{term}": value for term, value in means.items()}
-        if "nll" in means:
+        if "nll" in means and self.levels is not None:
             metrics[f"{stage}/bpd"] = self.bits_per_dim(means["nll"])
         return metrics
 

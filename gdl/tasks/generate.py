@@ -178,5 +178,6 @@ def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 def _user_image(model: GenerativeModel, file: str) -> Tensor:
     """Read an image file as the model's integers (C, H, W)."""
+    assert model.levels is not None
     x = read_image(Path(file).expanduser(), model.shape)
     return (x.int() * model.levels // 256).to(torch.uint8)

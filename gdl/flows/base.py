@@ -1,0 +1,89 @@
+"""Invertible maps that know their log-determinant, and the composition of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Bijection", "Chain", "DataInitialized", "initialize"]
+
+
+class Bijection(nn.Module, ABC):
+    """An invertible map: forward runs data -> latent, inverse runs latent -> data.
+
+    Change of variables: log p(x) = log p(z) + log |det dz/dx|, the sum over the steps of a chain.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z and log |det dz/dx|, shape (B,) in nats, of x (B, ...)."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor) -> Tensor:
+        """Return x (B, ...) with forward(x) = z."""
+
+
+class Chain(Bijection):
+    """The composition of bijections, applied to data in the order given.
+
+    Args:
+        steps: The first one is nearest to the data.
+    """
+
+    def __init__(self, steps: Iterable[Bijection]) -> None:
+        super().__init__()
+        # a ModuleList does not say to a type checker what is in it
+        self.steps = cast(list[Bijection], nn.ModuleList(steps))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        log_dets = []
+        for step in self.steps:
+            x, log_det = step(x)
+            log_dets.append(log_det)
+        return x, torch.stack(log_dets).sum(0) if log_dets else x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        for step in reversed(self.steps):
+            z = step.inverse(z)
+        return z
+
+
+class DataInitialized(nn.Module):
+    """A layer that sets its parameters from the first data it sees, in an explicit pass only.
+
+    Whether it has been set is a buffer, so that a reloaded layer is not set again; `forward` looks
+    at a Python flag, which costs no synchronisation with a GPU.
+    """
+
+    initialized: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("initialized", torch.tensor(False))
+        self._in_pass = False
+
+    @abstractmethod
+    def set_from(self, h: Tensor) -> None:
+        """Set the parameters from h, the data that `forward` is about to map."""
+
+    def _maybe_set(self, h: Tensor) -> None:
+        if self._in_pass and not bool(self.initialized):
+            self.set_from(h.detach())
+            self.initialized.fill_(True)
+
+
+@torch.no_grad()
+def initialize(bijection: nn.Module, x: Tensor) -> None:
+    """Let every data-initialised layer see x once, in order, on its way through the bijection."""
+    layers = [m for m in bijection.modules() if isinstance(m, DataInitialized)]
+    for layer in layers:
+        layer._in_pass = True
+    try:
+        bijection(x)
+    finally:
+        for layer in layers:
+            layer._in_pass = False

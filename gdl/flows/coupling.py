@@ -1,0 +1,156 @@
+"""Coupling layers: one part stays, a network of it moves the other part.
+
+Dinh et al., 2014, "NICE", arXiv 1410.8516; 2017, "Density estimation using Real NVP",
+arXiv 1605.08803. The Jacobian is triangular, so the log-determinant is a sum of log-scales.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdl.flows.base import Bijection
+
+__all__ = [
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "MaskedCoupling",
+    "checkerboard",
+    "sigmoid_log_scale",
+    "tanh_log_scale",
+]
+
+LogScale = Callable[[Tensor], Tensor]
+"""Map of a network's real output to a bounded log-scale."""
+
+
+def tanh_log_scale(raw: Tensor, bound: float = 2.0) -> Tensor:
+    """Return bound * tanh(raw / bound): scales within [exp(-bound), exp(bound)], 1 at raw = 0."""
+    return bound * torch.tanh(raw / bound)
+
+
+def sigmoid_log_scale(raw: Tensor, lowest: float = 0.05) -> Tensor:
+    """Return log(lowest + (1 - lowest) sigmoid(raw + 2)), Glow's scale with a lower bound.
+
+    Glow's own sigmoid(raw + 2) comes arbitrarily close to 0, and sampling, which divides by it,
+    then explodes while the likelihood looks fine.
+    """
+    # logaddexp(a, b) - softplus = log((e^a + e^b) / (1 + e^r)): exact in both tails
+    shifted = raw + 2
+    floor = torch.full((), math.log(lowest), dtype=raw.dtype, device=raw.device)
+    return torch.logaddexp(shifted, floor) - F.softplus(shifted)
+
+
+class _HalvesCoupling(Bijection):
+    """Couples the two halves of dimension 1.
+
+    Args:
+        net: Called with the half that stays (B, C / 2, ...).
+        swap: False: the first half stays. True: the second.
+    """
+
+    def __init__(self, net: nn.Module, swap: bool = False) -> None:
+        super().__init__()
+        self.net, self.swap = net, swap
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the part that stays and the part that moves."""
+        first, second = x.chunk(2, 1)
+        return (second, first) if self.swap else (first, second)
+
+    def _join(self, stays: Tensor, moved: Tensor) -> Tensor:
+        return torch.cat((moved, stays) if self.swap else (stays, moved), 1)
+
+
+class AdditiveCoupling(_HalvesCoupling):
+    """moved + net(stays); log |det| = 0 (NICE, Section 3.2).
+
+    Args:
+        net: Maps (B, C / 2, ...) to (B, C / 2, ...).
+        swap: False: the first half stays. True: the second.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        stays, moved = self._split(x)
+        shift = self.net(stays).to(x.dtype)
+        return self._join(stays, moved + shift), x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        stays, moved = self._split(z)
+        return self._join(stays, moved - self.net(stays).to(z.dtype))
+
+
+class AffineCoupling(_HalvesCoupling):
+    """(moved + shift) * scale with shift, raw scale = net(stays) (Glow, Table 1).
+
+    Args:
+        net: Maps (B, C / 2, ...) to (B, C, ...): first the shifts, then the raw scales.
+        swap: False: the first half stays. True: the second.
+        log_scale: Maps raw scales to log-scales; a bounded one keeps the inverse stable.
+    """
+
+    def __init__(
+        self, net: nn.Module, swap: bool = False, log_scale: LogScale = tanh_log_scale
+    ) -> None:
+        super().__init__(net, swap)
+        self.log_scale = log_scale
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        stays, moved = self._split(x)
+        shift, log_scale = self._shift_and_log_scale(stays)
+        z = self._join(stays, (moved + shift) * log_scale.exp())
+        return z, log_scale.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        stays, moved = self._split(z)
+        shift, log_scale = self._shift_and_log_scale(stays)
+        return self._join(stays, moved * (-log_scale).exp() - shift)
+
+    def _shift_and_log_scale(self, stays: Tensor) -> tuple[Tensor, Tensor]:
+        shift, raw = self.net(stays).to(stays.dtype).chunk(2, 1)
+        return shift, self.log_scale(raw)
+
+
+class MaskedCoupling(Bijection):
+    """x where the mask is 1, (x + shift) * scale elsewhere, from net(mask * x) (Real NVP, Eq. 9).
+
+    Args:
+        net: Maps (B, C, ...) to (B, 2 C, ...): first the shifts, then the raw scales.
+        mask: Broadcastable to an example (C, ...); 1 stays, 0 moves.
+        log_scale: Maps raw scales to log-scales.
+    """
+
+    mask: Tensor
+
+    def __init__(self, net: nn.Module, mask: Tensor, log_scale: LogScale = tanh_log_scale) -> None:
+        super().__init__()
+        self.net, self.log_scale = net, log_scale
+        self.register_buffer("mask", mask.to(torch.get_default_dtype()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        shift, log_scale = self._shift_and_log_scale(x)
+        return (x + shift) * log_scale.exp(), log_scale.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        shift, log_scale = self._shift_and_log_scale(z)
+        return z * (-log_scale).exp() - shift
+
+    def _shift_and_log_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return shift and log-scale, both 0 where the mask is 1."""
+        shift, raw = self.net(x * self.mask).to(x.dtype).chunk(2, 1)
+        moves = 1 - self.mask
+        return shift * moves, self.log_scale(raw) * moves
+
+
+def checkerboard(height: int, width: int, odd: bool = False) -> Tensor:
+    """Return a mask (1, H, W): 1 where row + column is even, or odd (Real NVP, Figure 3)."""
+    parity = torch.arange(height)[:, None] + torch.arange(width)
+    return ((parity % 2) == int(odd)).float()[None]

@@ -1,0 +1,119 @@
+"""From integers to real numbers and back: dequantization with its likelihood term, the logit map."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdl.flows.base import Bijection
+
+__all__ = ["Affine", "Logit", "UniformDequantization", "VariationalDequantization"]
+
+
+class UniformDequantization(nn.Module):
+    """y = (x + u) / levels with u uniform on [0, 1)^D; the noise is fresh at each call.
+
+    log P(x) = log int p(y) du levels^-D >= E_u[log p(y)] - D log levels (Theis et al., 2016,
+    "A note on the evaluation of generative models", arXiv 1511.01844, Eqs. 4-6).
+
+    Args:
+        levels: Number of values of a pixel.
+        shape: Shape of an image.
+    """
+
+    def __init__(self, levels: int, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.levels, self.log_volume = levels, math.prod(shape) * math.log(levels)
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return y in [0, 1) and the term (B,) in nats that log p(y) lacks to bound log P(x)."""
+        u = torch.rand(x.shape, dtype=dtype, device=x.device)
+        return self._add(x, u), u.new_full((len(x),), -self.log_volume)
+
+    def _add(self, x: Tensor, u: Tensor) -> Tensor:
+        # so far below 1 that x + u is not rounded up to the next integer
+        u = u.clamp(max=1 - 4 * self.levels * torch.finfo(torch.float32).eps)
+        return (x.to(u.dtype) + u) / self.levels
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return the integers (uint8) of real images, those outside of [0, 1) clamped."""
+        return (y * self.levels).floor().clamp(0, self.levels - 1).to(torch.uint8)
+
+
+class VariationalDequantization(UniformDequantization):
+    """y = (x + u) / levels with u = sigmoid(flow(eps; x)), eps ~ N(0, I).
+
+    Ho et al., 2019, "Flow++", arXiv 1902.00275, Section 3.1: a learned distribution of the noise
+    gives a tighter bound, log P(x) >= E_q[log p(y) - log q(u | x)] - D log levels. Here q is a
+    logit-normal with mean and scale of each pixel from a network of the image.
+
+    Args:
+        levels: Number of values of a pixel.
+        shape: Shape of an image.
+        net: Maps images (B, C, H, W) in [-1, 1] to (B, 2 C, H, W): means, raw log-stds.
+    """
+
+    def __init__(self, levels: int, shape: Sequence[int], net: nn.Module) -> None:
+        super().__init__(levels, shape)
+        self.net = net
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """See `UniformDequantization.forward`."""
+        scaled = x.to(dtype) * (2 / (self.levels - 1)) - 1
+        mean, raw = self.net(scaled).to(dtype).chunk(2, 1)
+        # 1.7: the logit-normal that is nearest to uniform
+        log_std = math.log(1.7) + 2 * torch.tanh(raw / 2)
+        eps = torch.randn(x.shape, dtype=dtype, device=x.device)
+        logit = mean + log_std.exp() * eps
+        log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std
+        log_q = log_normal - F.logsigmoid(logit) - F.logsigmoid(-logit)
+        return self._add(x, logit.sigmoid()), -log_q.flatten(1).sum(1) - self.log_volume
+
+
+class Logit(Bijection):
+    """z = logit(a + (1 - 2 a) y) of y in [0, 1], with its Jacobian; the inverse undoes a.
+
+    Real NVP, Section 4.1, in the symmetric form of the paper's code.
+
+    Args:
+        alpha: a, which keeps the logit finite at 0 and 1.
+    """
+
+    def __init__(self, alpha: float = 0.05) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        y = self.alpha + (1 - 2 * self.alpha) * x
+        z = y.log() - torch.log1p(-y)
+        log_slope = math.log(1 - 2 * self.alpha) - y.log() - torch.log1p(-y)
+        return z, log_slope.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        return (z.sigmoid() - self.alpha) / (1 - 2 * self.alpha)
+
+
+class Affine(Bijection):
+    """z = scale * x + shift with fixed numbers, e.g. [0, 1] to [-1, 1].
+
+    Args:
+        scale: Not zero.
+        shift: Any number.
+    """
+
+    def __init__(self, scale: float, shift: float = 0.0) -> None:
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        log_det = math.prod(x.shape[1:]) * math.log(abs(self.scale))
+        return self.scale * x + self.shift, x.new_full((len(x),), log_det)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        return (z - self.shift) / self.scale

@@ -1,0 +1,166 @@
+"""What all normalizing flows share: exact density, exact inverse, sampling, latents."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gdl.errors import GdlError
+from gdl.flows.base import Bijection, initialize
+from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
+from gdl.models.base import GenerativeModel
+from gdl.nn.coupling import ConvConditioner
+from gdl.noise import SampleNoise
+
+__all__ = ["FlowModel", "LogisticPrior", "NormalPrior", "Prior"]
+
+
+class Prior(Protocol):
+    """A distribution of latents: log-probability and sampling in one object."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats, shape (B,), of z (B, D)."""
+        ...
+
+    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
+        """Return latents (n, D), the k-th from the k-th stream of `noise`."""
+        ...
+
+
+class NormalPrior:
+    """N(0, I)."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior.log_prob`."""
+        return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
+
+    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
+        """See `Prior.sample`."""
+        return noise.normal(num_dims)
+
+
+class LogisticPrior:
+    """Independent standard logistic latents, as NICE has them: tails heavier than a Gaussian's."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior.log_prob`."""
+        # softplus does not overflow where log(1 + exp(z)) does
+        return -(nn.functional.softplus(z) + nn.functional.softplus(-z)).sum(1)
+
+    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
+        """See `Prior.sample`."""
+        return torch.logit(noise.uniform(num_dims))
+
+
+class FlowModel(GenerativeModel):
+    """log p(x) = log prior(f(y)) + log |det df/dy| of y = (x + u) / levels, u the dequantization.
+
+    On integer images the nll is an upper bound, the mean over one dequantization sample per image,
+    and is called "dequant-1"; `evaluate.py` takes more samples. On continuous data (levels=None)
+    there is no dequantization and the nll is exact.
+
+    A model of this family builds `bijection`, from y (B, C, H, W) in [0, 1) to all of its latents
+    as vectors (B, D), and chooses the prior.
+
+    Args:
+        shape: (C, H, W) of an image, or (D,) of continuous vectors.
+        levels: Number of values of a pixel, None for continuous data.
+        bijection: The flow.
+        prior: Distribution of the latents.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        dequantization: "uniform" or "variational".
+    """
+
+    takes_continuous = True
+    INIT_IMAGES = 512
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int | None,
+        bijection: Bijection,
+        prior: Prior,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        dequantization: str = "uniform",
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler)
+        self.latent_shape = (self.num_dims,)
+        self.bijection, self.prior = bijection, prior
+        self.dequantize: UniformDequantization | None = None
+        if levels is None:
+            self.nll_kind = "exact"
+            return
+        self.nll_kind = "dequant-1"
+        if dequantization == "uniform":
+            self.dequantize = UniformDequantization(levels, self.shape)
+        elif dequantization == "variational":
+            net = ConvConditioner(self.shape[0], 2 * self.shape[0], width=32, blocks=2)
+            self.dequantize = VariationalDequantization(levels, self.shape, net)
+        else:
+            raise GdlError(
+                f"dequantization must be uniform or variational, got {dequantization!r}."
+            )
+
+    def initialize(self, x: Tensor) -> None:
+        """Set the data-dependent layers from images (N, C, H, W), once; see `ActNorm`."""
+        initialize(self.bijection, self._continuous(x[: self.INIT_IMAGES].to(self.device))[0])
+
+    def _continuous(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real images y and the term (B,) that log p(y) lacks to bound log P(x)."""
+        if self.dequantize is None:
+            y = x.to(self.dtype)
+            return y, y.new_zeros(len(y))
+        return self.dequantize(x, self.dtype)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x) (B,) in nats; of integer images one draw of the dequantization bound."""
+        y, term = self._continuous(x)
+        z, log_det = self.bijection(y)
+        return self.prior.log_prob(z) + log_det + term
+
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return loss = nll (B,) in nats."""
+        nll = -self.log_prob(x)
+        return {"loss": nll, "nll": nll}
+
+    # ---- capabilities
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return all latents (B, D); of integer images those of the middle of each pixel's cell."""
+        if self.dequantize is None:
+            return self.bijection(x.to(self.dtype))[0]
+        return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images (B, C, H, W), real numbers in [0, levels - 1], of latents (B, D)."""
+        y = self.bijection.inverse(z)
+        if self.levels is None:
+            return y
+        return (y * self.levels - 0.5).clamp(0, self.levels - 1)
+
+    def sample(
+        self, n: int, *, seed: int = 0, temperature: float = 1.0, mean: bool = False
+    ) -> Tensor:
+        """Return n samples (n, C, H, W); sample k depends on (seed, k) only.
+
+        Args:
+            n: Number of samples.
+            seed: Seed of the whole set.
+            temperature: Multiplies the latents, those of learned split priors included.
+            mean: Without meaning for a flow, which has no noise behind its latents.
+        """
+        y = self.sample_continuous(n, seed=seed, temperature=temperature)
+        return y if self.dequantize is None else self.dequantize.inverse(y)
+
+    def sample_continuous(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Return n draws (n, C, H, W) of the continuous y, before they are rounded to pixels."""
+        chunks = []
+        for indices in torch.arange(n).split(100):
+            noise = SampleNoise(seed, indices.tolist(), self.device, self.dtype)
+            z = temperature * self.prior.sample(noise, self.num_dims)
+            chunks.append(self.bijection.inverse(z))
+        return torch.cat(chunks)

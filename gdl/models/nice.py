@@ -1,0 +1,80 @@
+"""NICE: Dinh, Krueger & Bengio, 2014, "NICE: Non-linear independent components estimation".
+
+arXiv 1410.8516, in the final version's recipe for MNIST: four additive couplings of the odd and the
+even dimensions, a diagonal scaling, a logistic prior.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from gdl.errors import GdlError
+from gdl.flows.base import Bijection, Chain
+from gdl.flows.coupling import AdditiveCoupling
+from gdl.flows.linear import Permutation, Scale
+from gdl.flows.reshape import Flatten
+from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
+from gdl.nn.coupling import MLPConditioner
+
+__all__ = ["NICE"]
+
+PRIORS = {"logistic": LogisticPrior, "normal": NormalPrior}
+
+
+class NICE(FlowModel):
+    """Additive couplings on vectors, exactly volume-preserving but for one diagonal scaling.
+
+    Args:
+        shape: (C, H, W) of an image or (D,) of a vector, D even.
+        levels: Number of values of a pixel, None for continuous data.
+        num_couplings: Couplings; the half that stays alternates.
+        hidden: Widths of the hidden layers of their ReLU networks.
+        prior: "logistic" (the paper's for MNIST, SVHN and CIFAR-10) or "normal" (for TFD).
+        init_range: The networks' weights start uniform in +- this.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        dequantization: See `FlowModel`.
+
+    Raises:
+        GdlError: The number of dimensions is odd, or the prior is unknown.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int | None,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        num_couplings: int = 4,
+        hidden: Sequence[int] = (1000, 1000, 1000, 1000, 1000),
+        prior: str = "logistic",
+        init_range: float = 0.01,
+        dequantization: str = "uniform",
+    ) -> None:
+        d = math.prod(shape)
+        if d % 2:
+            raise GdlError(
+                f"NICE couples two halves of a vector, but {list(shape)} has {d} dimensions, an "
+                "odd number: use data whose height, width or channels are even."
+            )
+        if prior not in PRIORS:
+            raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")
+        # even dimensions first, then odd ones: neighbouring pixels are in different halves
+        order = [*range(0, d, 2), *range(1, d, 2)]
+        steps: list[Bijection] = [Flatten(shape), Permutation(order)]
+        for i in range(num_couplings):
+            net = MLPConditioner(d // 2, d // 2, hidden)
+            for p in net.parameters():
+                nn.init.uniform_(p, -init_range, init_range)
+            steps.append(AdditiveCoupling(net, swap=bool(i % 2)))
+        super().__init__(
+            shape,
+            levels,
+            Chain([*steps, Scale([d])]),
+            PRIORS[prior](),
+            optimizer,
+            scheduler,
+            dequantization,
+        )

@@ -1,0 +1,110 @@
+"""Real NVP: Dinh, Sohl-Dickstein & Bengio, 2017, "Density estimation using Real NVP".
+
+arXiv 1605.08803: affine couplings with residual networks, checkerboard then channel-wise, in a
+multi-scale architecture.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gdl.errors import GdlError
+from gdl.flows.base import Bijection, Chain
+from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
+from gdl.flows.dequantize import Logit
+from gdl.flows.linear import ActNorm
+from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
+from gdl.models.flow import FlowModel, NormalPrior
+from gdl.nn.coupling import ConvConditioner, MLPConditioner, ZeroConv
+
+__all__ = ["RealNVP"]
+
+
+class RealNVP(FlowModel):
+    """Images: per scale 3 checkerboard couplings, squeeze, 3 channel-wise ones; 4 at the last.
+
+    Vectors: affine couplings of two halves with perceptrons.
+
+    Note:
+        ActNorm takes the place of the paper's batch normalisation between couplings, whose
+        log-determinant in evaluation differs from training's. The latents that leave early have a
+        learned Gaussian given the rest, which contains the paper's N(0, I).
+
+    Args:
+        shape: (C, H, W) of an image or (D,) of a vector, D even.
+        levels: Number of values of a pixel, None for continuous data.
+        num_scales: Scales of the images; fewer where the size does not allow them.
+        width: Channels of the networks at the first scale, doubled after each squeeze.
+        blocks: Residual blocks of a network.
+        alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y).
+        num_couplings: Couplings, for vectors.
+        hidden: Hidden layers of the networks, for vectors.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        dequantization: See `FlowModel`.
+
+    Raises:
+        GdlError: A size is odd where halves are needed.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int | None,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        num_scales: int = 2,
+        width: int = 32,
+        blocks: int = 4,
+        alpha: float = 0.05,
+        num_couplings: int = 8,
+        hidden: Sequence[int] = (64, 64),
+        dequantization: str = "uniform",
+    ) -> None:
+        if len(shape) == 1:
+            flow = _vector_flow(shape[0], num_couplings, hidden)
+        else:
+            images = _image_flow(tuple(shape), num_scales, width, blocks)
+            flow = Chain([Logit(alpha), images])
+        super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
+
+
+def _vector_flow(d: int, num_couplings: int, hidden: Sequence[int]) -> Chain:
+    if d % 2:
+        raise GdlError(
+            f"Real NVP couples two halves of a vector, but the data have {d} dimensions, an odd "
+            "number: use data=toy2d."
+        )
+    steps: list[Bijection] = []
+    for i in range(num_couplings):
+        steps += [
+            ActNorm(d),
+            AffineCoupling(MLPConditioner(d // 2, d, hidden, "silu"), bool(i % 2)),
+        ]
+    return Chain([*steps, ActNorm(d)])
+
+
+def _image_flow(shape: tuple[int, ...], num_scales: int, width: int, blocks: int) -> Bijection:
+    c, h, w = shape
+    levels: list[Bijection] = []
+    splits: list[SplitPrior] = []
+    shapes: list[tuple[int, int, int]] = []
+    while True:
+        last = len(levels) == num_scales - 1 or h % 2 > 0 or w % 2 > 0 or min(h, w) < 4
+        steps: list[Bijection] = []
+        for i in range(4 if last else 3):
+            net = ConvConditioner(c, 2 * c, width, blocks)
+            steps += [ActNorm(c), MaskedCoupling(net, checkerboard(h, w, odd=bool(i % 2)))]
+        if last:
+            break
+        c, h, w, width = 4 * c, h // 2, w // 2, 2 * width
+        steps.append(Squeeze())
+        for i in range(3):
+            net = ConvConditioner(c // 2, c, width, blocks)
+            steps += [ActNorm(c), AffineCoupling(net, swap=bool(i % 2))]
+        levels.append(Chain(steps))
+        shapes.append((c, h, w))
+        c //= 2
+        splits.append(SplitPrior(ZeroConv(c, 2 * c)))
+    levels.append(Chain([*steps, ActNorm(c)]))
+    shapes.append((c, h, w))
+    return MultiScale(levels, splits, shapes)

@@ -1,0 +1,368 @@
+"""Theorems over every bijection, on perturbed parameters in float64."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gdl.flows.base import Bijection, Chain, DataInitialized, initialize
+from gdl.flows.coupling import (
+    AdditiveCoupling,
+    AffineCoupling,
+    MaskedCoupling,
+    checkerboard,
+    sigmoid_log_scale,
+    tanh_log_scale,
+)
+from gdl.flows.dequantize import (
+    Affine,
+    Logit,
+    UniformDequantization,
+    VariationalDequantization,
+)
+from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
+from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
+from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
+from gdl.models.glow import Glow, GlowSteps
+from gdl.models.nice import NICE
+from gdl.models.realnvp import RealNVP
+from gdl.nn.coupling import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
+
+IMAGE, VECTOR = (4, 4, 4), (6,)
+adam = torch.optim.Adam
+
+
+def net(i: int, o: int) -> nn.Module:
+    return GlowConditioner(i, o, 8)
+
+
+def multi_scale() -> MultiScale:
+    levels = [Chain([Squeeze(), GlowSteps([AffineCoupling(net(8, 16))], 16)]), Squeeze()]
+    return MultiScale(levels, [SplitPrior(ZeroConv(8, 16))], [(16, 2, 2), (32, 1, 1)])
+
+
+def glow_steps(kind: str) -> GlowSteps:
+    make: dict[str, Callable[[], Bijection]] = {
+        "affine": lambda: AffineCoupling(net(2, 4), log_scale=sigmoid_log_scale),
+        "additive": lambda: AdditiveCoupling(net(2, 2)),
+    }
+    return GlowSteps([make[kind]() for _ in range(3)], 4)
+
+
+BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
+    "actnorm": (lambda: ActNorm(4), IMAGE),
+    "actnorm_vector": (lambda: ActNorm(6), VECTOR),
+    "conv1x1": (lambda: Conv1x1(4), IMAGE),
+    "conv1x1_vector": (lambda: Conv1x1(6), VECTOR),
+    "scale": (lambda: Scale(IMAGE), IMAGE),
+    "affine": (lambda: Affine(0.3, -0.5), IMAGE),
+    "permutation": (lambda: Permutation([2, 0, 3, 1]), IMAGE),
+    "squeeze": (lambda: Squeeze(), IMAGE),
+    "flatten": (lambda: Flatten(IMAGE), IMAGE),
+    "logit": (lambda: Logit(0.05), IMAGE),
+    "additive": (lambda: AdditiveCoupling(MLPConditioner(3, 3, [8])), VECTOR),
+    "additive_swapped": (lambda: AdditiveCoupling(net(2, 2), swap=True), IMAGE),
+    "affine_coupling": (lambda: AffineCoupling(MLPConditioner(3, 6, [8])), VECTOR),
+    "affine_swapped": (lambda: AffineCoupling(net(2, 4), True, sigmoid_log_scale), IMAGE),
+    "checkerboard": (
+        lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4)),
+        IMAGE,
+    ),
+    "checkerboard_odd": (
+        lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4, True)),
+        IMAGE,
+    ),
+    "glow_steps": (lambda: glow_steps("affine"), IMAGE),
+    "glow_steps_additive": (lambda: glow_steps("additive"), IMAGE),
+    "multi_scale": (multi_scale, IMAGE),
+    "nice": (lambda: NICE(IMAGE, 256, adam, hidden=[8]).bijection, IMAGE),
+    "realnvp": (lambda: RealNVP(IMAGE, 256, adam, width=4, blocks=1).bijection, IMAGE),
+    "realnvp_vector": (lambda: RealNVP(VECTOR, None, adam, hidden=[8]).bijection, VECTOR),
+    "glow": (lambda: Glow(IMAGE, 256, adam, depth=2, width=8).bijection, IMAGE),
+}
+VOLUME_PRESERVING = {"permutation", "squeeze", "flatten", "additive", "additive_swapped"}
+each = pytest.mark.parametrize("name", BIJECTIONS)
+
+
+@torch.no_grad()
+def build(name: str) -> tuple[Bijection, Tensor]:
+    """Return a bijection with perturbed parameters, and data in (0, 1), both in float64."""
+    torch.manual_seed(0)
+    make, shape = BIJECTIONS[name]
+    bijection = make().double()
+    x = torch.rand(3, *shape, dtype=torch.float64) * 0.98 + 0.01
+    initialize(bijection, x)
+    for p in bijection.parameters():
+        p.add_(0.1 * torch.randn_like(p))
+    return bijection, x
+
+
+@each
+@torch.no_grad()
+def test_inverse_undoes_forward_both_ways(name: str) -> None:
+    bijection, x = build(name)
+    z, log_det = bijection(x)
+    assert log_det.shape == (3,)
+    assert z.dtype == log_det.dtype == torch.float64
+    torch.testing.assert_close(bijection.inverse(z), x, rtol=0, atol=1e-10)
+    again, _ = bijection(bijection.inverse(z))
+    torch.testing.assert_close(again, z, rtol=0, atol=1e-9)
+
+
+@each
+def test_log_det_is_that_of_the_jacobian(name: str) -> None:
+    bijection, x = build(name)
+    _, log_det = bijection(x)
+    for i in range(len(x)):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda v: bijection(v.view_as(x[:1]))[0].flatten(), x[i].flatten()
+        )
+        expected = torch.linalg.slogdet(jacobian).logabsdet
+        torch.testing.assert_close(log_det[i], expected, rtol=1e-9, atol=1e-9)
+    if name in VOLUME_PRESERVING:
+        assert (log_det == 0).all()
+    else:
+        assert (log_det.abs() > 1e-3).all(), "an identity would make this test vacuous"
+
+
+@each
+@torch.no_grad()
+def test_an_image_does_not_know_its_batch_and_input_is_not_written_to(name: str) -> None:
+    bijection, x = build(name)
+    before = x.clone()
+    z, log_det = bijection(x)
+    assert torch.equal(x, before)
+    alone, log_det_alone = bijection(x[1:2])
+    torch.testing.assert_close(alone, z[1:2], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(log_det_alone, log_det[1:2], rtol=1e-12, atol=1e-12)
+    bijection.inverse(z)
+    assert torch.equal(bijection(x)[0], z)
+
+
+@each
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    bijection, x = build(name)
+    z, log_det = bijection(x)
+    if not any(True for _ in bijection.parameters()):
+        return
+    (NormalPrior().log_prob(z.flatten(1)) + log_det).sum().backward()
+    for key, p in bijection.named_parameters():
+        assert p.grad is not None, key
+        # below the diagonal only, above it only
+        assert p.grad.abs().max() > 0, key
+
+
+@each
+@torch.no_grad()
+def test_saved_and_loaded_it_maps_the_same(name: str) -> None:
+    bijection, x = build(name)
+    other = BIJECTIONS[name][0]().double()
+    other.load_state_dict(bijection.state_dict())
+    initialize(other, 5 * x)  # it has been set before: nothing happens
+    assert torch.equal(other(x)[0], bijection(x)[0])
+    assert torch.equal(other(x)[1], bijection(x)[1])
+
+
+# ---- data-dependent initialisation
+
+
+@torch.no_grad()
+def test_actnorm_whitens_its_first_data_once_and_only_when_told() -> None:
+    x = 3 * torch.randn(100, 5, 4, 4, dtype=torch.float64) + 7
+    norm = ActNorm(5).double()
+    assert torch.equal(norm(x)[0], x), "an ordinary pass does not set it"
+    initialize(norm, x)
+    z, _ = norm(x)
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(5, dtype=torch.float64))
+    torch.testing.assert_close(z.std((0, 2, 3), correction=0), torch.ones(5, dtype=torch.float64))
+    saved = [p.clone() for p in norm.parameters()]
+    initialize(norm, 2 * x)
+    assert all(torch.equal(a, b) for a, b in zip(saved, norm.parameters(), strict=True))
+
+
+@torch.no_grad()
+def test_a_constant_channel_stays_finite() -> None:
+    x = torch.randn(10, 3, 4, 4)
+    x[:, 1] = 4.0
+    norm = ActNorm(3)
+    initialize(norm, x)
+    z, log_det = norm(x)
+    assert z.isfinite().all()
+    assert log_det.isfinite().all()
+
+
+@torch.no_grad()
+def test_every_norm_of_a_glow_is_set_and_its_nets_see_unit_variance() -> None:
+    torch.manual_seed(0)
+    model = Glow((1, 8, 8), 17, adam, depth=2, width=16)
+    model.initialize(torch.randint(0, 17, (64, 1, 8, 8), dtype=torch.uint8))
+    layers = [m for m in model.modules() if isinstance(m, DataInitialized)]
+    assert len(layers) == 2 * 2 * 3 + 1
+    assert all(bool(m.initialized) for m in layers)
+
+
+# ---- bounds of scales
+
+
+@pytest.mark.parametrize("f", [tanh_log_scale, sigmoid_log_scale])
+def test_log_scales_are_bounded_and_smooth(f: Callable[[Tensor], Tensor]) -> None:
+    raw = torch.linspace(-1e4, 1e4, 10_001, requires_grad=True)
+    value = f(raw)
+    assert value.isfinite().all()
+    lowest = math.log(0.05) if f is sigmoid_log_scale else -2
+    assert value.min() >= lowest - 1e-5
+    value.sum().backward()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+
+
+def test_sigmoid_log_scale_is_the_log_of_the_bounded_sigmoid() -> None:
+    raw = torch.linspace(-20, 20, 401, dtype=torch.float64)
+    expected = (0.05 + 0.95 * (raw + 2).sigmoid()).log()
+    torch.testing.assert_close(sigmoid_log_scale(raw), expected)
+
+
+# ---- densities
+
+
+class Identity(Bijection):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        return z
+
+
+class Uniform:
+    """U[0, 1]^D."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return torch.where(((z >= 0) & (z < 1)).all(1), 0.0, -torch.inf).to(z.dtype)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 32, 256])
+def test_an_identity_flow_with_a_uniform_prior_costs_log2_levels(levels: int) -> None:
+    shape = (3, 4, 4)
+    model = FlowModel(shape, levels, Flatten(shape), Uniform(), adam)  # type: ignore[arg-type]
+    x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
+    for value in model.loss(x)["nll"]:
+        assert model.bits_per_dim(float(value)) == pytest.approx(math.log2(levels), abs=1e-5)
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_a_logit_flow_with_a_logistic_prior_is_uniform(levels: int) -> None:
+    shape = (1, 4, 4)
+    flow = Chain([Logit(0.0), Flatten(shape)])
+    model = FlowModel(shape, levels, flow, LogisticPrior(), adam).double()
+    x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
+    for value in model.loss(x)["nll"]:
+        assert model.bits_per_dim(float(value.detach())) == pytest.approx(math.log2(levels))
+
+
+@torch.no_grad()
+def test_dequantization_lands_in_the_cell_of_its_integer() -> None:
+    for levels in (2, 17, 256):
+        x = torch.arange(levels, dtype=torch.uint8).repeat(2000)[:, None]
+        plain = UniformDequantization(levels, (1,))
+        learned = VariationalDequantization(levels, (1,), MLPConditioner(1, 2, [4]))
+        for layer in (plain, learned):
+            y, _ = layer(x, torch.float32)
+            assert ((y >= 0) & (y < 1)).all()
+            assert torch.equal(layer.inverse(y), x)
+    u = UniformDequantization(256, (1,))(torch.zeros(200_000, 1, dtype=torch.uint8), torch.float32)
+    counts = torch.histc(u[0] * 256, 20, 0, 1)
+    assert (counts - 10_000).abs().max() < 600
+
+
+@torch.no_grad()
+def test_variational_noise_has_the_density_it_says() -> None:
+    torch.manual_seed(0)
+    layer = VariationalDequantization(4, (1,), MLPConditioner(1, 2, [4])).double()
+    layer.net[-1].bias.copy_(torch.tensor([0.4, -0.7]))
+    x = torch.ones(400_000, 1, dtype=torch.uint8)
+    _, term = layer(x, torch.float64)
+    # E_q[1 / q(u)] = 1, the length of the interval
+    weight = (term + math.log(4)).exp()
+    error = weight.std() / math.sqrt(len(weight))
+    assert (weight.mean() - 1).abs() < 5 * error
+    assert error < 0.05
+
+
+def grid(low: float, high: float, n: int) -> tuple[Tensor, float]:
+    side = torch.linspace(low, high, n, dtype=torch.float64)
+    return torch.cartesian_prod(side, side), float(side[1] - side[0]) ** 2
+
+
+@pytest.mark.parametrize("kind", ["nice", "realnvp"])
+@torch.no_grad()
+def test_a_density_in_the_plane_integrates_to_one(kind: str) -> None:
+    torch.manual_seed(1)
+    make: dict[str, Callable[[], FlowModel]] = {
+        "nice": lambda: NICE((2,), None, adam, hidden=[16], prior="normal"),
+        "realnvp": lambda: RealNVP((2,), None, adam, hidden=[16]),
+    }
+    model = make[kind]().double()
+    x = torch.randn(500, 2, dtype=torch.float64)
+    model.initialize(x)
+    for p in model.parameters():
+        p.add_(0.05 * torch.randn_like(p))
+    points, area = grid(-16, 16, 1001)
+    total = sum(float(model.log_prob(p).exp().sum()) for p in points.split(100_000)) * area
+    assert total == pytest.approx(1, abs=2e-3)
+    # a flow left at the identity would pass too
+    assert (model.log_prob(x) - NormalPrior().log_prob(x)).abs().max() > 0.1
+
+
+@torch.no_grad()
+def test_samples_follow_the_density() -> None:
+    torch.manual_seed(0)
+    model = RealNVP((2,), None, adam, hidden=[16]).double()
+    model.initialize(torch.randn(500, 2, dtype=torch.float64))
+    for p in model.parameters():
+        p.add_(0.05 * torch.randn_like(p))
+    x = model.sample(4000)
+    # E_p[q(x) / p(x)] = 1 for any density q
+    q = NormalPrior().log_prob(2 * x) + 2 * math.log(2)
+    ratio = (q - model.log_prob(x)).exp()
+    assert abs(float(ratio.mean()) - 1) < 5 * float(ratio.std()) / math.sqrt(len(ratio))
+    assert torch.equal(x[:10], model.sample(10)), "sample k depends on the seed and on k only"
+
+
+@pytest.mark.parametrize("prior", [NormalPrior(), LogisticPrior()])
+def test_priors_are_those_of_torch(prior: Any) -> None:
+    z = torch.randn(4, 5, dtype=torch.float64) * 3
+    if isinstance(prior, NormalPrior):
+        expected = torch.distributions.Normal(torch.zeros(5, dtype=torch.float64), 1.0).log_prob(z)
+    else:
+        expected = z.sigmoid().log() + (-z).sigmoid().log()
+    torch.testing.assert_close(prior.log_prob(z), expected.sum(1))
+
+
+# ---- real images
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
+@pytest.mark.parametrize("kind", ["nice", "realnvp", "glow"])
+@torch.no_grad()
+def test_all_latents_decode_to_the_image(kind: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    make: dict[str, Callable[[], FlowModel]] = {
+        "nice": lambda: NICE(shape, 256, adam, hidden=[32]),
+        "realnvp": lambda: RealNVP(shape, 256, adam, width=8, blocks=1),
+        "glow": lambda: Glow(shape, 256, adam, depth=4, width=16),
+    }
+    model = make[kind]()
+    x = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
+    model.initialize(x)
+    for p in model.parameters():
+        p.add_(0.02 * torch.randn_like(p))
+    z = model.encode(x)
+    assert z.shape == (4, math.prod(shape))
+    assert (model.decode(z) - x).abs().max() < 0.01
+    assert torch.equal(model.dequantize.inverse(model.bijection.inverse(z)), x)  # type: ignore[union-attr]
+    samples = model.sample(3, temperature=0.7)
+    assert samples.shape == (3, *shape)
+    assert samples.dtype == torch.uint8
