@@ -75,6 +75,9 @@ def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> No
     lines = [("run", run.path), ("checkpoint", checkpoint or run.checkpoints / "last.ckpt")]
     if grids:
         lines.append(("samples", grids[-1]))
-    lines += [("W&B", f"offline; wandb sync {d}") for d in offline if d is not None]
+    for d in (d for d in offline if d is not None):
+        # an interrupted run has a directory for each time it was started
+        parts = d if len(list(d.parent.glob("offline-run-*"))) == 1 else d.parent / "offline-run-*"
+        lines.append(("W&B", f"offline; wandb sync {parts}"))
     for name, value in lines:
         print(f"{name + ':':<12}{value}")

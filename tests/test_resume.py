@@ -86,7 +86,8 @@ def test_killed_twice_and_resumed(undisturbed, tmp_path):
     seen = lambda n: lambda: csv.exists() and rows(folder) > n  # noqa: E731
     kill_when(seen(4), *OPTIONS, "logger=wandb", f"hydra.run.dir={folder}")
     kill_when(seen(9), f"resume={folder}")
-    finish(f"resume={folder}")
+    output = finish(f"resume={folder}")
+    assert f"wandb sync {folder}/wandb/offline-run-*" in output.replace("\n", "")
     assert_same(last(undisturbed), last(folder))
     a, b = (Run(f).metrics() for f in (undisturbed, folder))
     assert a["test/nll"] == b["test/nll"]

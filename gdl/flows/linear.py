@@ -89,7 +89,8 @@ class Conv1x1(Bijection):
     def weights(layers: Sequence["Conv1x1"]) -> Tensor:
         """Return W (K, C, C) of K layers of one size, in a few batched operations."""
         p, lower, upper = Conv1x1._factors(layers)
-        return p @ lower @ upper
+        with torch.autocast(p.device.type, enabled=False):
+            return p @ lower @ upper
 
     @staticmethod
     def inverses(layers: Sequence["Conv1x1"]) -> Tensor:

@@ -45,17 +45,12 @@ class GlowSteps(Bijection):
         """See `Bijection.forward`."""
         if any(norm._in_pass for norm in self.norms):
             return self._one_by_one(x)
-        weights = Conv1x1.weights(self.mixers).to(x.dtype)
-        bias = torch.stack([norm.bias for norm in self.norms])
-        log_scale = torch.stack([norm.log_scale for norm in self.norms])
-        weights = weights * log_scale.exp()[:, None]
-        bias = (weights @ bias[..., None]).squeeze(-1)
-        per_pixel = log_scale.sum() + torch.stack([m.log_s for m in self.mixers]).sum()
+        weights, bias, log_det_per_pixel = self._linear_maps()
         log_dets = []
         for coupling, w, b in zip(self.couplings, weights, bias, strict=True):
             x, log_det = coupling(mix_channels(x, w, b))
             log_dets.append(log_det)
-        return x, torch.stack(log_dets).sum(0) + per_pixel * x[0, 0].numel()
+        return x, torch.stack(log_dets).sum(0) + log_det_per_pixel * x[0, 0].numel()
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
@@ -66,6 +61,16 @@ class GlowSteps(Bijection):
             z = self.couplings[i].inverse(z)
             z = mix_channels(z, weights[i], -self.norms[i].bias)
         return z
+
+    def _linear_maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return W diag(s) (K, C, C) and W diag(s) b (K, C), and their log-determinant per pixel."""
+        weights = Conv1x1.weights(self.mixers)
+        log_scale = torch.stack([norm.log_scale for norm in self.norms])
+        bias = torch.stack([norm.bias for norm in self.norms])
+        log_s = torch.stack([mixer.log_s for mixer in self.mixers])
+        with torch.autocast(weights.device.type, enabled=False):
+            weights = weights * log_scale.exp()[:, None]
+            return weights, (weights @ bias[..., None]).squeeze(-1), log_scale.sum() + log_s.sum()
 
     def _one_by_one(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the layers in order, as the data-dependent initialisation needs it."""

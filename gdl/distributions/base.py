@@ -1,0 +1,91 @@
+"""What all likelihoods of integer pixels share, and the one of binary pixels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdl.errors import GdlError
+from gdl.noise import SampleNoise
+
+__all__ = ["MIN_LOG_SCALE", "Bernoulli", "Likelihood", "pixel_moments"]
+
+MIN_LOG_SCALE = -7.0
+"""Lower bound of log-scales, in units of the range [-1, 1] of the pixels."""
+
+
+class Likelihood(nn.Module, ABC):
+    """A distribution over integer images, given real parameters of shape (B, P, H, W).
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+    """
+
+    num_params: int
+    """P, the number of parameter channels."""
+
+    def __init__(self, shape: Sequence[int], levels: int) -> None:
+        super().__init__()
+        self.shape, self.levels = tuple(shape), levels
+        self.num_params = self.shape[0]
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Return log p(x) in nats, (..., B), of params (..., B, P, H, W) and x (B, C, H, W)."""
+
+    @abstractmethod
+    def mean(self, params: Tensor) -> Tensor:
+        """Return the expected image (B, C, H, W) in [0, levels - 1]."""
+
+    @abstractmethod
+    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
+        """Draw images (B, C, H, W) uint8, image k from the k-th stream of `noise`."""
+
+    @abstractmethod
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Return parameters (P, H, W) that fit images (N, C, H, W) as independent pixels."""
+
+    def _scaled(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.to(like.dtype) * (2 / (self.levels - 1)) - 1
+
+    def _unscaled(self, y: Tensor) -> Tensor:
+        return ((y + 1) * ((self.levels - 1) / 2)).clamp(0, self.levels - 1)
+
+    def _to_level(self, y: Tensor) -> Tensor:
+        return self._unscaled(y).round().to(torch.uint8)
+
+
+class Bernoulli(Likelihood):
+    """Independent binary pixels; the parameters are logits."""
+
+    def __init__(self, shape: Sequence[int], levels: int) -> None:
+        super().__init__(shape, levels)
+        if levels != 2:
+            raise GdlError(
+                f"likelihood=bernoulli models binary images (levels=2), got levels={levels}: use "
+                "data=binarized_mnist, or likelihood=discretized_logistic for these data."
+            )
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """See `Likelihood.log_prob`."""
+        return (x.to(params.dtype) * params - F.softplus(params)).flatten(-3).sum(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """See `Likelihood.mean`."""
+        return params.sigmoid()
+
+    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
+        """See `Likelihood.sample`."""
+        return (noise.uniform(*self.shape) < params.sigmoid()).to(torch.uint8)
+
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Return the log-odds of the mean image, with one pseudo-count per value."""
+        return torch.logit((x.sum(0, dtype=torch.float64) + 1) / (len(x) + 2)).float()
+
+
+def pixel_moments(y: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (C, H, W) of images in [-1, 1], std >= half a level."""
+    return y.mean(0), y.std(0, correction=0).clamp(min=1 / (levels - 1))

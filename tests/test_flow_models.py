@@ -1,0 +1,101 @@
+"""Flows as models: precision, bounds from more noise, inversion, gradients that reach everything."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gdl.evaluation.flow import dequantization_bound, inversion
+from gdl.models.flow import FlowModel
+from gdl.models.glow import Glow
+from gdl.models.nice import NICE
+from gdl.models.realnvp import RealNVP
+
+SHAPE, LEVELS = (1, 8, 8), 17
+adam = torch.optim.Adam
+FLOWS = {
+    "nice": lambda **o: NICE(SHAPE, LEVELS, adam, hidden=[32], **o),
+    "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, adam, width=8, blocks=1, **o),
+    "glow": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, **o),
+    "glow_additive": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, coupling="additive", width=16, **o),
+}  # fmt: skip
+each_flow = pytest.mark.parametrize("name", FLOWS)
+
+
+def images(n: int = 8) -> Tensor:
+    g = torch.Generator().manual_seed(0)
+    return torch.randint(0, LEVELS, (n, *SHAPE), generator=g, dtype=torch.uint8)
+
+
+@torch.no_grad()
+def build(name: str, **options: object) -> FlowModel:
+    torch.manual_seed(0)
+    model = FLOWS[name](**options)
+    model.initialize(images(64))
+    for p in model.parameters():
+        p.add_(0.03 * torch.randn_like(p))
+    return model.eval()
+
+
+def seeded_nll(model: FlowModel, x: Tensor) -> Tensor:
+    torch.manual_seed(1)
+    return model.loss(x)["nll"].detach()
+
+
+@each_flow
+def test_low_precision_stays_in_the_networks(name: str) -> None:
+    model, x = build(name), images()
+    full = seeded_nll(model, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = seeded_nll(model, x)
+    assert low.dtype == torch.float32
+    assert not torch.equal(low, full)
+    bits = model.bits_per_dim(float((low - full).abs().max()))
+    assert bits < 0.02
+
+
+@each_flow
+def test_more_noise_samples_tighten_the_bound(name: str) -> None:
+    model, x = build(name), images(100)
+    one, eight = (dequantization_bound(model, x.split(50), k).mean() for k in (1, 8))
+    assert eight < one
+
+
+@each_flow
+def test_images_come_back(name: str) -> None:
+    found = inversion(build(name), images(50).split(25), n=50)
+    assert found["inversion/max_error"] < 1e-3  # levels of a pixel, in float32
+    assert found["inversion/mean_error"] <= found["inversion/max_error"]
+    assert found["samples/nonfinite"] == 0
+
+
+@torch.no_grad()
+def test_samples_that_are_not_finite_are_counted() -> None:
+    model = build("nice")
+    model.bijection.steps[-1].log_scale.fill_(-1000.0)
+    assert inversion(model, images(4).split(4), n=20)["samples/nonfinite"] == 1
+
+
+@each_flow
+def test_variational_dequantization_trains_its_network(name: str) -> None:
+    model = build(name, dequantization="variational")
+    model.loss(images())["loss"].mean().backward()
+    assert all(
+        p.grad is not None and p.grad.abs().max() > 0 for p in model.dequantize.parameters()
+    )  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@each_flow
+def test_fifty_steps_at_the_default_rate_stay_finite(name: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    model, x = FLOWS[name](), images()
+    model.initialize(x)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    first = float(model.loss(x)["loss"].mean().detach())
+    for _ in range(50):
+        optimizer.zero_grad()
+        loss = model.loss(x)["loss"].mean()
+        loss.backward()
+        optimizer.step()
+        assert loss.isfinite()
+    assert float(loss.detach()) < first
