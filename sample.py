@@ -12,15 +12,9 @@ def sample(cfg: DictConfig) -> list[str]:
     from hydra.utils import instantiate
 
     from gdl.checkpoints import open_run
-    from gdl.errors import GdlError
     from gdl.plots import save_result
 
     run, model, data = open_run(cfg.run, cfg.device)
-    if model.levels is None:
-        raise GdlError(
-            f"task={cfg.task._target_.rpartition('.')[2]} draws images, and {run.path} "
-            "is a model of continuous vectors: use a run on images."
-        )
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
     written = []

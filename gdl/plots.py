@@ -13,26 +13,36 @@ __all__ = ["save_animation", "save_grid", "save_result"]
 MIN_SIDE = 32
 
 
-def _to_pixels(x: Tensor, levels: int) -> Tensor:
-    """Map images (N, C, H, W) in [0, levels - 1] to uint8 RGB, small images enlarged."""
+def _to_pixels(x: Tensor, levels: int | None) -> Tensor:
+    """Map images (N, C, H, W) in [0, levels - 1] to uint8 RGB, small images enlarged.
+
+    Without levels they are densities (N, 1, H, W) in [0, 1] and are shown in colours.
+    """
+    if levels is None:
+        from matplotlib import colormaps  # half a second to import
+
+        rgba = torch.from_numpy(
+            colormaps["magma"](x.detach().cpu().squeeze(1).numpy(), bytes=True)
+        )
+        return rgba[..., :3].movedim(-1, 1)
     y = (x.detach().cpu().float() / (levels - 1) * 255).round().clamp(0, 255).to(torch.uint8)
     factor = max(1, round(MIN_SIDE / min(y.shape[-2:])))
     y = y.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     return y.expand(-1, 3, -1, -1) if y.shape[1] == 1 else y[:, :3]
 
 
-def _grid(x: Tensor, levels: int, columns: int) -> Image.Image:
+def _grid(x: Tensor, levels: int | None, columns: int) -> Image.Image:
     grid = make_grid(_to_pixels(x, levels), nrow=columns, padding=2, pad_value=128)
     return Image.fromarray(grid.permute(1, 2, 0).numpy())
 
 
-def save_grid(x: Tensor, path: Path, levels: int, columns: int | None = None) -> Path:
+def save_grid(x: Tensor, path: Path, levels: int | None, columns: int | None = None) -> Path:
     """Write images as one PNG, row by row.
 
     Args:
-        x: (N, C, H, W) with values in [0, levels - 1], integer or floating point.
+        x: (N, C, H, W) with values in [0, levels - 1], integer or floating point, or densities.
         path: The file.
-        levels: Number of values that a pixel can have.
+        levels: Number of values that a pixel can have; None for densities in [0, 1].
         columns: Images in a row; by default as many as rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +51,7 @@ def save_grid(x: Tensor, path: Path, levels: int, columns: int | None = None) ->
 
 
 def save_animation(
-    frames: Sequence[Tensor], path: Path, levels: int, columns: int, seconds: float = 4.0
+    frames: Sequence[Tensor], path: Path, levels: int | None, columns: int, seconds: float = 4.0
 ) -> Path:
     """Write a GIF that runs forwards and backwards; a frame is a grid of images as in `save_grid`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +62,19 @@ def save_animation(
     return path
 
 
-def save_result(images: Tensor, folder: Path, name: str, levels: int) -> list[Path]:
+def save_result(images: Tensor, folder: Path, name: str, levels: int | None) -> list[Path]:
     """Write the result of a task, images (rows, columns, C, H, W), as a PNG.
 
-    Where the name starts with "moving_" the columns are also the frames of a GIF.
+    Where the name starts with "moving_" the columns are also the frames of a GIF; where it starts
+    with "film_" they are nothing else.
     """
     rows, columns = images.shape[:2]
-    moving = name.startswith("moving_")
-    stem = name.removeprefix("moving_")
-    written = [save_grid(images.flatten(0, 1), folder / f"{stem}.png", levels, columns)]
-    if moving:
+    kind, _, rest = name.partition("_")
+    stem = rest if kind in ("moving", "film") else name
+    written = []
+    if kind != "film":
+        written.append(save_grid(images.flatten(0, 1), folder / f"{stem}.png", levels, columns))
+    if kind in ("moving", "film"):
         side = round(rows**0.5)
         written.append(save_animation(images.unbind(1), folder / f"{stem}.gif", levels, side))
     return written

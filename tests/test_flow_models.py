@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from gdl.errors import GdlError
 from gdl.evaluation.flow import dequantization_bound, inversion
 from gdl.models.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
+from gdl.tasks.density import density
 
 SHAPE, LEVELS = (1, 8, 8), 17
 adam = torch.optim.Adam
@@ -99,3 +101,26 @@ def test_fifty_steps_at_the_default_rate_stay_finite(name: str, seed: int) -> No
         optimizer.step()
         assert loss.isfinite()
     assert float(loss.detach()) < first
+
+
+@torch.no_grad()
+def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
+    torch.manual_seed(0)
+    model = RealNVP((2,), None, adam, hidden=[8], num_couplings=2)
+    x = torch.randn(1000, 2) * 0.5 + 1
+    model.initialize(x)
+    found = density(model, x, size=41, points=1000, frames=2)
+    layers = found["densities"].flatten(0, 1)
+    assert layers.shape[1:] == (1, 41, 41)
+    side = torch.linspace(-4, 4, 41)
+    normal = torch.exp(-0.5 * (side[:, None].square() + side.square()))
+    torch.testing.assert_close(layers[5, 0], normal, rtol=0, atol=1e-4)
+    # x lies around (1, 1): in the upper right of the first picture
+    row, column = divmod(int(layers[0, 0].argmax()), 41)
+    assert row < 20 < column
+    assert found["film_points"].shape == (1, 2 * 5 + 1, 1, 41, 41)
+
+
+def test_density_of_images_is_refused() -> None:
+    with pytest.raises(GdlError, match="task=density draws flows in the plane"):
+        density(build("nice"), images())

@@ -2,7 +2,7 @@
 
 `x` are test images (N, C, H, W) uint8. A result is a tensor (rows, columns, C, H, W) with values in
 [0, levels - 1]; it is drawn as a grid, and as an animation over the columns where the name starts
-with "moving".
+with "moving_".
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,7 @@ def sample(
         temperature: Multiplies the standard deviation of the prior.
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
     """
+    _check_images(model, "sample")
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     if isinstance(model, Samples):
@@ -154,7 +155,13 @@ def traverse(
     return {"moving_traversal": _decode(latents, walk.unflatten(-1, start.shape[1:]))}
 
 
+def _check_images(model: GenerativeModel, task: str) -> None:
+    if model.levels is None:
+        raise GdlError(f"task={task} draws images, and this run is on vectors: use task=density.")
+
+
 def _with_latents(model: GenerativeModel, task: str) -> HasLatents:
+    _check_images(model, task)
     if not isinstance(model, HasLatents):
         raise GdlError(
             f"task={task} needs a model with latents, and {type(model).__name__} has none: use a "
