@@ -51,7 +51,7 @@ class Interleave(Callback):
         start = time.perf_counter()
         total = 0.0
         for index in torch.randperm(len(self.images)).split(self.batch_size):
-            x = torch.bernoulli(self.images[index].float() / 255)
+            x = torch.bernoulli(self.images[index].float() / 255).to(torch.uint8)
             self.optimizer.zero_grad()
             loss = self.model.loss(x)["loss"].mean()
             loss.backward()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
@@ -49,7 +50,9 @@ class ImageSet(Dataset[Tensor]):
 
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
         """Return the batch (B, C, H, W) uint8; a DataLoader calls this once per batch."""
-        x = self.images.index_select(0, torch.tensor(indices, device=self.images.device))
+        # by way of NumPy, which reads a list of integers several times as fast as torch
+        index = torch.from_numpy(np.asarray(indices)).to(self.images.device)
+        x = self.images.index_select(0, index)
         if self._transform is None:
             return x
         seed = mix_seed("data", self._seed, self._epoch(), int(indices[0]))

@@ -192,8 +192,13 @@ class BinarizedMNIST(MNIST):
 
 
 def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw binary images from grey ones (B, C, H, W) in {0, ..., 255}: P(1) = x / 255."""
-    return torch.bernoulli(x.float() / 255, generator=generator).to(torch.uint8)
+    """Draw binary images from grey ones (B, C, H, W) in {0, ..., 255}: P(1) = x / 255.
+
+    That is P(r < x) of an integer r uniform on {0, ..., 254}: exact, and three times as fast as
+    `torch.bernoulli`, which takes as long as a small model's forward pass.
+    """
+    r = torch.randint(255, x.shape, dtype=torch.uint8, device=x.device, generator=generator)
+    return (r < x).view(torch.uint8)
 
 
 def is_original(
