@@ -1,7 +1,9 @@
 """Bad input gets a sentence and exit code 1; the entry points work as processes."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +28,19 @@ def run(script, *args, env=None, cwd=ROOT):
     )
     done.seconds = time.monotonic() - started
     return done
+
+
+def main(script, *overrides):
+    """Call the task of an entry point in this process."""
+    import hydra
+
+    from gdl.cli import CONF, register_resolvers
+
+    register_resolvers()
+    name = script.removesuffix(".py")
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(name, list(overrides))
+    return getattr(importlib.import_module(name), name)(cfg)
 
 
 def sentence(done):
@@ -75,6 +90,25 @@ def test_a_refused_job_names_the_fix_and_leaves_no_run(tmp_path):
     assert not (folder / "run.json").exists()
 
 
+def test_a_loss_that_is_not_finite_names_its_term_and_step(tmp_path):
+    options = ["model.optimizer.lr=1e8", "logger=none", f"hydra.run.dir={tmp_path}"]
+    text = sentence(run("train.py", *options))
+    assert re.search(r"train/\w+ is NaN or infinite at step \d+", text)
+    assert "lower model.optimizer.lr" in text
+    assert not list(tmp_path.glob("checkpoints/*")), "nothing bad was saved"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["model.latent_dim=two"], "model cannot be built from these values"),
+        (["trainer.precision=17"], "trainer cannot be built"),
+    ],
+)
+def test_values_without_meaning_are_refused(arguments, expected):
+    assert expected in sentence(run("train.py", *QUICK, *arguments))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_said():
     assert "use trainer=cpu" in sentence(run("train.py", "trainer=gpu"))
@@ -105,19 +139,16 @@ def test_training_writes_what_it_promises(trained):
     assert str(folder / "checkpoints" / "best.ckpt") in trained.stdout.replace("\n", "")
 
 
-@pytest.mark.parametrize("task", ["sample", "reconstruct", "interpolate", "traverse"])
-def test_every_task_makes_its_picture(trained, task, tmp_path):
+def test_every_task_makes_its_picture(trained, tmp_path):
     from PIL import Image
 
-    done = run("sample.py", f"run={trained.folder}", f"task={task}", f"out={tmp_path}")
-    assert done.returncode == 0, done.stderr
-    written = [Path(line) for line in done.stdout.splitlines()]
-    assert written
-    for path in written:
-        with Image.open(path) as picture:
-            assert len(picture.convert("L").getcolors(256) or []) > 10, f"{path} is blank"
-    if task in ("interpolate", "traverse"):
-        assert any(p.suffix == ".gif" for p in written)
+    for task in ("sample", "reconstruct", "interpolate", "traverse"):
+        written = main("sample.py", f"run={trained.folder}", f"task={task}", f"out={tmp_path}")
+        assert written
+        for path in map(Path, written):
+            with Image.open(path) as picture:
+                assert len(picture.convert("L").getcolors(256) or []) > 10, f"{path} is blank"
+        assert any(p.endswith(".gif") for p in written) == (task in ("interpolate", "traverse"))
 
 
 def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
@@ -129,8 +160,7 @@ def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
         pixels = noise.integers(0, 256, (20, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     files = f"task.images=[{tmp_path}/a.png,{tmp_path}/b.png]"
-    done = run("sample.py", f"run={trained.folder}", "task=interpolate", files, f"out={tmp_path}")
-    assert done.returncode == 0, done.stderr
+    assert main("sample.py", f"run={trained.folder}", "task=interpolate", files, f"out={tmp_path}")
     missing = f"task.images=[{tmp_path}/a.png,{tmp_path}/c.png]"
     done = run("sample.py", f"run={trained.folder}", "task=interpolate", missing)
     assert "c.png" in sentence(done)

@@ -85,6 +85,20 @@ def test_the_whole_configuration_arrives(run):
     assert config["choices"]["model"] == "vae"
 
 
+def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
+    options = ["-m", "seed=0,1", "trainer=debug", f"hydra.sweep.dir={tmp_path}"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    command = [sys.executable, str(ROOT / "train.py"), *options]
+    subprocess.run(command, capture_output=True, cwd=ROOT, env=env, timeout=240, check=True)
+    logs = list(tmp_path.glob("*/wandb/offline-run-*/run-*.wandb"))
+    records = [json.loads(line) for log in logs for line in leet(log).splitlines()]
+    runs = [r["run"] for r in records if r["type"] == "run"]
+    assert len({run["run_id"] for run in runs}) == 2
+    assert {(run["run_group"], run["job_type"]) for run in runs} == {(str(tmp_path), "sweep")}
+    losses = [r for r in records if r["type"] == "history" and "test/nll" in r["history"]["item"]]
+    assert len(losses) == 2, "each run has its own final numbers"
+
+
 def test_logging_in_is_found_without_asking(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "NETRC", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
