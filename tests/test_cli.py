@@ -206,6 +206,12 @@ def test_every_logger_works(logger, tmp_path):
     assert (tmp_path / "metrics.json").is_file()
 
 
+def test_mixed_precision_clipping_and_averaging_go_together(tmp_path):
+    options = ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "callbacks=ema"]
+    done = run("train.py", *QUICK[:3], *options, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_autoencoder_reports_no_likelihood_but_samples_garbage_on_request(tmp_path):
     options = [o for o in QUICK if not o.startswith("callbacks")]
     done = run("train.py", "model=ae", *options, f"hydra.run.dir={tmp_path}")

@@ -3,7 +3,7 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -46,7 +46,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         self,
         shape: Sequence[int],
         levels: int | None,
-        optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
+        optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
@@ -211,7 +211,12 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
-        optimizer = self._optimizer(self.parameters())
+        options = {}
+        trainer = self._trainer
+        if trainer is not None and trainer.gradient_clip_val and "mixed" in trainer.precision:
+            # a fused optimizer unscales the gradients itself, too late for clipping
+            options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
+        optimizer = self._optimizer(self.parameters(), **options)
         if self._scheduler is None:
             return optimizer
         total = int(self.trainer.estimated_stepping_batches)
