@@ -1,10 +1,12 @@
 """Test numbers with their standard errors, for evaluate.py."""
 
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import torch
+from rich.progress import track
 from torch import Tensor
 
 from gdl.evaluation.flow import dequantization_bound, inversion
@@ -52,7 +54,8 @@ def evaluate(
     if "nll" in terms:
         metrics |= _bits(model, "test", terms["nll"])
     if isinstance(model, VAE):
-        bound, effective = importance_weighted_bound(model, x.split(50), k, seed=seed)
+        batches = track(x.split(50), f"iwae-{k}", transient=True, disable=not sys.stdout.isatty())
+        bound, effective = importance_weighted_bound(model, batches, k, seed=seed)
         metrics |= _bits(model, f"iwae-{k}", bound)
         metrics[f"iwae-{k}/effective_samples"] = float(effective.median())
         metrics["active_units"] = active_units(model, x.split(batch_size))
