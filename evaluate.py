@@ -22,9 +22,11 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         name = f"cnn-{model.config['choices']['data']}"
         metrics |= autoencoder_distances(model, data, name, cfg.seed)
     metrics["evaluate_seconds"] = time.perf_counter() - started
-    run.merge_metrics(metrics)
-    print_results(run.metrics())
-    print(f"{'metrics:':<12}{run.metrics_json}")
+    if cfg.limit is None:
+        run.merge_metrics(metrics)
+    print_results(run.metrics() | metrics)
+    where = run.metrics_json if cfg.limit is None else f"not kept, from {cfg.limit} images only"
+    print(f"{'metrics:':<12}{where}")
     return metrics
 
 

@@ -166,6 +166,12 @@ def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
     assert "c.png" in sentence(done)
 
 
+def test_a_quick_look_is_not_kept(trained):
+    before = (trained.folder / "metrics.json").read_text()
+    main("evaluate.py", f"run={trained.folder}", "k=2", "limit=10")
+    assert (trained.folder / "metrics.json").read_text() == before
+
+
 def test_evaluate_merges_bounds_in_order(trained):
     done = run("evaluate.py", f"run={trained.folder}", "k=50")
     assert done.returncode == 0, done.stderr
