@@ -70,6 +70,15 @@ class DataInitialized(nn.Module):
     def set_from(self, h: Tensor) -> None:
         """Set the parameters from h, the data that `forward` is about to map."""
 
+    @staticmethod
+    def moments(h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log standard deviation (C,) over batch and pixels of h (B, C, ...).
+
+        The deviation is at least 1e-3: a constant channel is not scaled up without limit.
+        """
+        flat = h.transpose(0, 1).flatten(1)
+        return flat.mean(1), flat.std(1, correction=0).clamp(min=1e-3).log()
+
     def _maybe_set(self, h: Tensor) -> None:
         if self._in_pass and not bool(self.initialized):
             self.set_from(h.detach())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
+from gdl.flows.coupling import tanh_log_scale
 
 __all__ = ["Affine", "Logit", "UniformDequantization", "VariationalDequantization"]
 
@@ -64,7 +65,7 @@ class VariationalDequantization(UniformDequantization):
         scaled = x.to(dtype) * (2 / (self.levels - 1)) - 1
         mean, raw = self.net(scaled).to(dtype).chunk(2, 1)
         # 1.7: the logit-normal that is nearest to uniform
-        log_std = math.log(1.7) + 2 * torch.tanh(raw / 2)
+        log_std = math.log(1.7) + tanh_log_scale(raw)
         eps = torch.randn(x.shape, dtype=dtype, device=x.device)
         logit = mean + log_std.exp() * eps
         log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std

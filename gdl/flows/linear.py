@@ -32,9 +32,6 @@ class ActNorm(Bijection, DataInitialized):
         num_channels: C of data (B, C, ...).
     """
 
-    MIN_STD = 1e-3
-    """A constant channel is not scaled up without limit."""
-
     def __init__(self, num_channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(num_channels))
@@ -42,9 +39,9 @@ class ActNorm(Bijection, DataInitialized):
 
     def set_from(self, h: Tensor) -> None:
         """Set mean and standard deviation over the batch, and over the pixels, to 0 and 1."""
-        flat = h.transpose(0, 1).flatten(1)
-        self.bias.copy_(-flat.mean(1))
-        self.log_scale.copy_(-flat.std(1, correction=0).clamp(min=self.MIN_STD).log())
+        mean, log_std = self.moments(h)
+        self.bias.copy_(-mean)
+        self.log_scale.copy_(-log_std)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""

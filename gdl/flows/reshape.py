@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
+from gdl.flows.coupling import tanh_log_scale
 
 __all__ = ["Flatten", "MultiScale", "SplitPrior", "Squeeze"]
 
@@ -73,7 +74,7 @@ class SplitPrior(nn.Module):
 
     def _mean_and_log_std(self, given: Tensor) -> tuple[Tensor, Tensor]:
         mean, raw = self.net(given).to(given.dtype).chunk(2, 1)
-        return mean, self.bound * torch.tanh(raw / self.bound)
+        return mean, tanh_log_scale(raw, self.bound)
 
 
 class MultiScale(Bijection):

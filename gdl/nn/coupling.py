@@ -77,11 +77,10 @@ class NormedConv(DataInitialized):
 
     def set_from(self, h: Tensor) -> None:
         """Set the outputs of the first batch to mean 0 and standard deviation 1 per channel."""
-        y = F.conv2d(h, self.weight, padding=self.padding).transpose(0, 1).flatten(1)
-        log_gain = -y.std(1, correction=0).clamp(min=1e-3).log()
+        mean, log_std = self.moments(F.conv2d(h, self.weight, padding=self.padding))
         # the learning rate of a gain is three times the others', as in Glow's code
-        self.log_gain.copy_(log_gain / 3)
-        self.bias.copy_(-y.mean(1) * log_gain.exp())
+        self.log_gain.copy_(-log_std / 3)
+        self.bias.copy_(-mean * (-log_std).exp())
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_channels, H, W)."""
