@@ -9,7 +9,7 @@ so that adjacent levels lie 2 / (levels - 1) apart; log-scales are in that unit.
 from collections.abc import Sequence
 
 from gdl.distributions.base import Bernoulli, Likelihood
-from gdl.distributions.gaussian import DiscretizedGaussian
+from gdl.distributions.gaussian import DiscretizedGaussian, log_normal
 from gdl.distributions.logistic import DiscretizedLogistic, DiscretizedLogisticMixture
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "Likelihood",
     "default_likelihood",
+    "log_normal",
 ]
 
 

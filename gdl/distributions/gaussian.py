@@ -10,7 +10,7 @@ from gdl.distributions.base import MIN_LOG_SCALE, Likelihood, pixel_moments
 from gdl.errors import GdlError
 from gdl.noise import SampleNoise
 
-__all__ = ["DiscretizedGaussian"]
+__all__ = ["DiscretizedGaussian", "log_normal"]
 
 
 class DiscretizedGaussian(Likelihood):
@@ -92,3 +92,8 @@ def _log1mexp(a: Tensor) -> Tensor:
     a = a.clamp(min=torch.finfo(a.dtype).eps)
     small = (-torch.expm1(-a)).log()
     return torch.where(a < math.log(2), small, torch.log1p(-torch.exp(-a.clamp(min=0.5))))
+
+
+def log_normal(z: Tensor) -> Tensor:
+    """Return log N(z; 0, I), summed over the last dimension."""
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)

@@ -1,12 +1,12 @@
 """What all normalizing flows share: exact density, exact inverse, sampling, latents."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from gdl.distributions import log_normal
 from gdl.errors import GdlError
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
@@ -34,7 +34,7 @@ class NormalPrior:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Prior.log_prob`."""
-        return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
+        return log_normal(z)
 
     def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
         """See `Prior.sample`."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdl.distributions import Likelihood, default_likelihood
+from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
 from gdl.noise import SampleNoise
@@ -101,14 +101,14 @@ class VAE(GenerativeModel):
         params = self.likelihood_params(z)
         # under mixed precision only the networks run in low precision
         with torch.autocast(x.device.type, enabled=False):
-            return self.likelihood.log_prob(params, x), _log_normal(z)
+            return self.likelihood.log_prob(params, x), log_normal(z)
 
     def log_weights(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return log p(x | z) and log p(z) - log q(z | x), each (k, B), for k draws from q."""
         mean, log_std = self.posterior(x)
         noise = torch.randn(k, *mean.shape, dtype=mean.dtype, device=mean.device)
         log_px, log_pz = self.log_joint(x, mean + log_std.exp() * noise)
-        return log_px, log_pz - (_log_normal(noise) - log_std.sum(-1))
+        return log_px, log_pz - (log_normal(noise) - log_std.sum(-1))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
         """Return loss, nll, elbo, rate and distortion (B,) in nats, see the class."""
@@ -176,8 +176,3 @@ class VAE(GenerativeModel):
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
     """Return KL(N(mean, std^2), N(0, 1)) per latent, in nats (Kingma & Welling, Appendix B)."""
     return 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
-
-
-def _log_normal(z: Tensor) -> Tensor:
-    """Return log N(z; 0, I), summed over the last dimension."""
-    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
