@@ -123,8 +123,11 @@ def mix_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
         return F.conv2d(x, weight[:, :, None, None], bias)
 
 
-class Scale(Bijection):
+class Scale(Bijection, DataInitialized):
     """z = x exp(log_scale) per dimension (Dinh et al., 2014, "NICE", arXiv 1410.8516, Section 3.3).
+
+    The paper starts at log_scale = 0. Pixels that hardly vary need log-scales near 6, which takes
+    Adam thousands of steps, so here the first data are given standard deviation 1 instead.
 
     Args:
         shape: Shape of an example.
@@ -134,8 +137,13 @@ class Scale(Bijection):
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(*shape))
 
+    def set_from(self, h: Tensor) -> None:
+        """Set the standard deviation of each dimension over the batch to 1."""
+        self.log_scale.copy_(-self.moments(h.flatten(1))[1].view_as(self.log_scale))
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
+        self._maybe_set(x)
         return x * self.log_scale.exp(), self.log_scale.sum().expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
