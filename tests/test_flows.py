@@ -14,8 +14,8 @@ from gdl.flows.coupling import (
     AffineCoupling,
     MaskedCoupling,
     checkerboard,
-    sigmoid_log_scale,
-    tanh_log_scale,
+    sigmoid_scale,
+    tanh_scale,
 )
 from gdl.flows.dequantize import (
     Affine,
@@ -25,31 +25,24 @@ from gdl.flows.dequantize import (
 )
 from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
 from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
+from gdl.flows.steps import GlowSteps
 from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
-from gdl.models.glow import Glow, GlowSteps
+from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.nn.coupling import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
+from gdl.nn.coupling import ConvConditioner, MLPConditioner, ZeroConv
 
 IMAGE, VECTOR = (4, 4, 4), (6,)
 adam = torch.optim.Adam
 
 
 def net(i: int, o: int) -> nn.Module:
-    return GlowConditioner(i, o, 8)
+    return ConvConditioner(i, o, 8, 1)
 
 
 def multi_scale() -> MultiScale:
-    levels = [Chain([Squeeze(), GlowSteps([AffineCoupling(net(8, 16))], 16)]), Squeeze()]
+    levels = [Chain([Squeeze(), GlowSteps(16, 2, 8)]), Squeeze()]
     return MultiScale(levels, [SplitPrior(ZeroConv(8, 16))], [(16, 2, 2), (32, 1, 1)])
-
-
-def glow_steps(kind: str) -> GlowSteps:
-    make: dict[str, Callable[[], Bijection]] = {
-        "affine": lambda: AffineCoupling(net(2, 4), log_scale=sigmoid_log_scale),
-        "additive": lambda: AdditiveCoupling(net(2, 2)),
-    }
-    return GlowSteps([make[kind]() for _ in range(3)], 4)
 
 
 BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
@@ -66,7 +59,7 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "additive": (lambda: AdditiveCoupling(MLPConditioner(3, 3, [8])), VECTOR),
     "additive_swapped": (lambda: AdditiveCoupling(net(2, 2), swap=True), IMAGE),
     "affine_coupling": (lambda: AffineCoupling(MLPConditioner(3, 6, [8])), VECTOR),
-    "affine_swapped": (lambda: AffineCoupling(net(2, 4), True, sigmoid_log_scale), IMAGE),
+    "affine_swapped": (lambda: AffineCoupling(net(2, 4), True, sigmoid_scale), IMAGE),
     "checkerboard": (
         lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4)),
         IMAGE,
@@ -75,8 +68,12 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
         lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4, True)),
         IMAGE,
     ),
-    "glow_steps": (lambda: glow_steps("affine"), IMAGE),
-    "glow_steps_additive": (lambda: glow_steps("additive"), IMAGE),
+    "glow_steps": (lambda: GlowSteps(4, 3, 8), IMAGE),
+    "glow_steps_additive": (lambda: GlowSteps(4, 3, 8, affine=False), IMAGE),
+    "glow_steps_checkpointed": (
+        lambda: GlowSteps(4, 3, 8, net_norm=False, checkpoint_conditioners=True),
+        IMAGE,
+    ),
     "multi_scale": (multi_scale, IMAGE),
     "nice": (lambda: NICE(IMAGE, 256, adam, hidden=[8]).bijection, IMAGE),
     "realnvp": (lambda: RealNVP(IMAGE, 256, adam, width=4, blocks=1).bijection, IMAGE),
@@ -200,29 +197,30 @@ def test_every_norm_of_a_glow_is_set_and_its_nets_see_unit_variance() -> None:
     model = Glow((1, 8, 8), 17, adam, depth=2, width=16)
     model.initialize(torch.randint(0, 17, (64, 1, 8, 8), dtype=torch.uint8))
     layers = [m for m in model.modules() if isinstance(m, DataInitialized)]
-    assert len(layers) == 2 * 2 * 3 + 1
+    assert len(layers) == 3
     assert all(bool(m.initialized) for m in layers)
 
 
 # ---- bounds of scales
 
 
-@pytest.mark.parametrize("f", [tanh_log_scale, sigmoid_log_scale])
-def test_log_scales_are_bounded_and_smooth(f: Callable[[Tensor], Tensor]) -> None:
+@pytest.mark.parametrize("f", [tanh_scale, sigmoid_scale])
+def test_log_scales_are_bounded_and_smooth(f: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
     raw = torch.linspace(-1e4, 1e4, 10_001, requires_grad=True)
-    value = f(raw)
-    assert value.isfinite().all()
-    lowest = math.log(0.05) if f is sigmoid_log_scale else -2
+    scale, value = f(raw)
+    assert scale.isfinite().all()
+    torch.testing.assert_close(scale.log(), value, rtol=1e-4, atol=1e-5)
+    lowest = math.log(0.05) if f is sigmoid_scale else -2
     assert value.min() >= lowest - 1e-5
     value.sum().backward()
     assert raw.grad is not None
     assert raw.grad.isfinite().all()
 
 
-def test_sigmoid_log_scale_is_the_log_of_the_bounded_sigmoid() -> None:
+def test_sigmoid_scale_is_the_sigmoid_with_a_floor() -> None:
     raw = torch.linspace(-20, 20, 401, dtype=torch.float64)
-    expected = (0.05 + 0.95 * (raw + 2).sigmoid()).log()
-    torch.testing.assert_close(sigmoid_log_scale(raw), expected)
+    expected = 0.05 + 0.95 * (raw + 2).sigmoid()
+    torch.testing.assert_close(sigmoid_scale(raw)[0], expected)
 
 
 # ---- densities

@@ -4,11 +4,9 @@ Dinh et al., 2014, "NICE", arXiv 1410.8516; 2017, "Density estimation using Real
 arXiv 1605.08803. The Jacobian is triangular, so the log-determinant is a sum of log-scales.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
@@ -18,29 +16,34 @@ __all__ = [
     "AffineCoupling",
     "MaskedCoupling",
     "checkerboard",
-    "sigmoid_log_scale",
+    "sigmoid_scale",
     "tanh_log_scale",
+    "tanh_scale",
 ]
 
-LogScale = Callable[[Tensor], Tensor]
-"""Map of a network's real output to a bounded log-scale."""
+ScaleMap = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Map of a network's real output to a bounded scale and its logarithm."""
+
+
+def tanh_scale(raw: Tensor, bound: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Return e^s and s = bound * tanh(raw / bound): within exp(+-bound), and 1 at raw = 0."""
+    log_scale = tanh_log_scale(raw, bound)
+    return log_scale.exp(), log_scale
 
 
 def tanh_log_scale(raw: Tensor, bound: float = 2.0) -> Tensor:
-    """Return bound * tanh(raw / bound): scales within [exp(-bound), exp(bound)], 1 at raw = 0."""
+    """Return bound * tanh(raw / bound), which is about raw near 0."""
     return bound * torch.tanh(raw / bound)
 
 
-def sigmoid_log_scale(raw: Tensor, lowest: float = 0.05) -> Tensor:
-    """Return log(lowest + (1 - lowest) sigmoid(raw + 2)), Glow's scale with a lower bound.
+def sigmoid_scale(raw: Tensor, lowest: float = 0.05) -> tuple[Tensor, Tensor]:
+    """Return lowest + (1 - lowest) sigmoid(raw + 2), Glow's scale with a lower bound, and its log.
 
     Glow's own sigmoid(raw + 2) comes arbitrarily close to 0, and sampling, which divides by it,
     then explodes while the likelihood looks fine.
     """
-    # logaddexp(a, b) - softplus = log((e^a + e^b) / (1 + e^r)): exact in both tails
-    shifted = raw + 2
-    floor = torch.full((), math.log(lowest), dtype=raw.dtype, device=raw.device)
-    return torch.logaddexp(shifted, floor) - F.softplus(shifted)
+    scale = torch.sigmoid(raw + 2) * (1 - lowest) + lowest
+    return scale, scale.log()
 
 
 class _HalvesCoupling(Bijection):
@@ -90,31 +93,28 @@ class AffineCoupling(_HalvesCoupling):
     Args:
         net: Maps (B, C / 2, ...) to (B, C, ...): first the shifts, then the raw scales.
         swap: False: the first half stays. True: the second.
-        log_scale: Maps raw scales to log-scales; a bounded one keeps the inverse stable.
+        scale: Maps raw scales to scales and their logs; a bounded one keeps the inverse stable.
     """
 
-    def __init__(
-        self, net: nn.Module, swap: bool = False, log_scale: LogScale = tanh_log_scale
-    ) -> None:
+    def __init__(self, net: nn.Module, swap: bool = False, scale: ScaleMap = tanh_scale) -> None:
         super().__init__(net, swap)
-        self.log_scale = log_scale
+        self.scale = scale
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
         stays, moved = self._split(x)
-        shift, log_scale = self._shift_and_log_scale(stays)
-        z = self._join(stays, (moved + shift) * log_scale.exp())
-        return z, log_scale.flatten(1).sum(1)
+        shift, (scale, log_scale) = self._shift_and_scale(stays)
+        return self._join(stays, (moved + shift) * scale), log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         stays, moved = self._split(z)
-        shift, log_scale = self._shift_and_log_scale(stays)
-        return self._join(stays, moved * (-log_scale).exp() - shift)
+        shift, (scale, _) = self._shift_and_scale(stays)
+        return self._join(stays, moved / scale - shift)
 
-    def _shift_and_log_scale(self, stays: Tensor) -> tuple[Tensor, Tensor]:
+    def _shift_and_scale(self, stays: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         shift, raw = self.net(stays).to(stays.dtype).chunk(2, 1)
-        return shift, self.log_scale(raw)
+        return shift, self.scale(raw)
 
 
 class MaskedCoupling(Bijection):
@@ -123,31 +123,30 @@ class MaskedCoupling(Bijection):
     Args:
         net: Maps (B, C, ...) to (B, 2 C, ...): first the shifts, then the raw scales.
         mask: Broadcastable to an example (C, ...); 1 stays, 0 moves.
-        log_scale: Maps raw scales to log-scales.
     """
 
     mask: Tensor
 
-    def __init__(self, net: nn.Module, mask: Tensor, log_scale: LogScale = tanh_log_scale) -> None:
+    def __init__(self, net: nn.Module, mask: Tensor) -> None:
         super().__init__()
-        self.net, self.log_scale = net, log_scale
+        self.net = net
         self.register_buffer("mask", mask.to(torch.get_default_dtype()))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        shift, log_scale = self._shift_and_log_scale(x)
-        return (x + shift) * log_scale.exp(), log_scale.flatten(1).sum(1)
+        shift, scale, log_scale = self._shift_and_scale(x)
+        return (x + shift) * scale, log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        shift, log_scale = self._shift_and_log_scale(z)
-        return z * (-log_scale).exp() - shift
+        shift, scale, _ = self._shift_and_scale(z)
+        return z / scale - shift
 
-    def _shift_and_log_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shift and log-scale, both 0 where the mask is 1."""
-        shift, raw = self.net(x * self.mask).to(x.dtype).chunk(2, 1)
+    def _shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return shift, scale and log-scale: exactly 0, 1 and 0 where the mask is 1."""
         moves = 1 - self.mask
-        return shift * moves, self.log_scale(raw) * moves
+        shift, raw = self.net(x * self.mask).to(x.dtype).chunk(2, 1)
+        return shift * moves, *tanh_scale(raw * moves)
 
 
 def checkerboard(height: int, width: int, odd: bool = False) -> Tensor:

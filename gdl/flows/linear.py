@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
 
-__all__ = ["ActNorm", "Conv1x1", "Permutation", "Scale"]
+__all__ = [
+    "ActNorm",
+    "Conv1x1",
+    "Permutation",
+    "Scale",
+    "inverse_matrices",
+    "matrices",
+    "mix_channels",
+    "random_rotations",
+]
 
 
 def _per_channel(p: Tensor, x: Tensor) -> Tensor:
@@ -55,7 +64,7 @@ class ActNorm(Bijection, DataInitialized):
 
 
 class Conv1x1(Bijection):
-    """z = W x at each pixel, W = P L (U + diag(sign exp(log_s))), so log |det W| = sum log_s.
+    """z = W x at each pixel, W = P L (U + diag(sign e^s)), so log |det W| = sum s.
 
     Glow, Section 3.2. P and the signs are fixed, L is unit lower and U strictly upper triangular,
     so W stays invertible; the inverse solves two triangular systems in float64 and inverts nothing.
@@ -69,58 +78,61 @@ class Conv1x1(Bijection):
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
-        rotation = nn.init.orthogonal_(torch.empty(num_channels, num_channels))
-        p, lower, upper = torch.linalg.lu(rotation.double())
-        diagonal = upper.diagonal()
-        self.register_buffer("permutation", p.float())
-        self.register_buffer("sign", diagonal.sign().float())
-        self.log_s = nn.Parameter(diagonal.abs().log().float())
-        self.lower = nn.Parameter(lower.tril(-1).float())
-        self.upper = nn.Parameter(upper.triu(1).float())
-
-    def weight(self) -> Tensor:
-        """Return W (C, C)."""
-        return self.weights([self])[0]
-
-    @staticmethod
-    def weights(layers: Sequence["Conv1x1"]) -> Tensor:
-        """Return W (K, C, C) of K layers of one size, in a few batched operations."""
-        p, lower, upper = Conv1x1._factors(layers)
-        with torch.autocast(p.device.type, enabled=False):
-            return p @ lower @ upper
-
-    @staticmethod
-    def inverses(layers: Sequence["Conv1x1"]) -> Tensor:
-        """Return W^-1 (K, C, C) in float64."""
-        p, lower, upper = (t.double() for t in Conv1x1._factors(layers))
-        half = torch.linalg.solve_triangular(lower, p.mT, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, half, upper=True)
-
-    @staticmethod
-    def _factors(layers: Sequence["Conv1x1"]) -> tuple[Tensor, Tensor, Tensor]:
-        diagonal = torch.stack([m.log_s for m in layers]).exp()
-        diagonal = diagonal * torch.stack([m.sign for m in layers])
-        lower = torch.stack([m.lower for m in layers]).tril(-1)
-        upper = torch.stack([m.upper for m in layers]).triu(1)
-        eye = torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
-        p = torch.stack([m.permutation for m in layers])
-        return p, lower + eye, upper + torch.diag_embed(diagonal)
+        packed, permutation, sign = random_rotations(1, num_channels)
+        self.packed = nn.Parameter(packed)
+        self.register_buffer("permutation", permutation)
+        self.register_buffer("sign", sign)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        return mix_channels(x, self.weight()), _constant(self.log_s.sum(), x)
+        weight = matrices(self.packed, self.permutation, self.sign)[0]
+        return mix_channels(x, weight), _constant(self.packed[0].diagonal().sum(), x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        return mix_channels(z, self.inverses([self])[0].to(z.dtype))
+        weight = inverse_matrices(self.packed, self.permutation, self.sign)[0]
+        return mix_channels(z, weight.to(z.dtype))
+
+
+def random_rotations(k: int, c: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return K random rotations W = P L (U + diag(sign e^s)) of C dimensions.
+
+    Returns:
+        L below the diagonal, U above it and s on it (K, C, C); P (K, C, C); the signs (K, C).
+    """
+    rotations = torch.stack([nn.init.orthogonal_(torch.empty(c, c)) for _ in range(k)])
+    p, lower, upper = torch.linalg.lu(rotations.double())
+    diagonal = upper.diagonal(dim1=1, dim2=2)
+    packed = lower.tril(-1) + upper.triu(1) + diagonal.abs().log().diag_embed()
+    return packed.float(), p.float(), diagonal.sign().float()
+
+
+def matrices(packed: Tensor, permutation: Tensor, sign: Tensor) -> Tensor:
+    """Return W (K, C, C) in a few batched operations; log |det W| is the sum of s."""
+    lower, upper = _factors(packed, sign)
+    with torch.autocast(packed.device.type, enabled=False):
+        return permutation @ lower @ upper
+
+
+def inverse_matrices(packed: Tensor, permutation: Tensor, sign: Tensor) -> Tensor:
+    """Return W^-1 (K, C, C) in float64, by triangular solves."""
+    lower, upper = _factors(packed.double(), sign.double())
+    p_inverse = permutation.double().mT
+    half = torch.linalg.solve_triangular(lower, p_inverse, upper=False, unitriangular=True)
+    return torch.linalg.solve_triangular(upper, half, upper=True)
+
+
+def _factors(packed: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
+    eye = torch.eye(packed.shape[-1], dtype=packed.dtype, device=packed.device)
+    diagonal = sign * packed.diagonal(dim1=1, dim2=2).exp()
+    return packed.tril(-1) + eye, packed.triu(1) + diagonal.diag_embed()
 
 
 def mix_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return W x + b over the channels of x (B, C, ...), in the precision of x, not autocast's."""
     with torch.autocast(x.device.type, enabled=False):
-        if x.dim() == 2:
-            return F.linear(x, weight, bias)
-        return F.conv2d(x, weight[:, :, None, None], bias)
+        # free of copies where x is in channels_last
+        return F.linear(x.movedim(1, -1), weight, bias).movedim(-1, 1)
 
 
 class Scale(Bijection, DataInitialized):

@@ -159,8 +159,10 @@ class FlowModel(GenerativeModel):
     def sample_continuous(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
         """Return n draws (n, C, H, W) of the continuous y, before they are rounded to pixels."""
         chunks = []
-        for indices in torch.arange(n).split(100):
-            noise = SampleNoise(seed, indices.tolist(), self.device, self.dtype)
-            z = temperature * self.prior.sample(noise, self.num_dims)
-            chunks.append(self.bijection.inverse(z))
+        with torch.inference_mode():
+            for indices in torch.arange(n).split(100):
+                noise = SampleNoise(seed, indices.tolist(), self.device, self.dtype)
+                z = temperature * self.prior.sample(noise, self.num_dims)
+                chunks.append(self.bijection.inverse(z))
+        # outside of inference mode, so that gradients with respect to samples can be taken
         return torch.cat(chunks)

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdl.flows.base import DataInitialized
 from gdl.nn.mlp import activation
 
-__all__ = ["ConvConditioner", "GlowConditioner", "MLPConditioner", "ZeroConv"]
+__all__ = ["ConvConditioner", "MLPConditioner", "ZeroConv"]
 
 
 class MLPConditioner(nn.Sequential):
@@ -56,62 +55,6 @@ class ZeroConv(nn.Module):
         bias = self.conv.bias
         assert bias is not None
         return F.conv2d(x, self.conv.weight * gain.view(-1, 1, 1, 1), bias * gain, padding=1)
-
-
-class NormedConv(DataInitialized):
-    """A convolution followed by an ActNorm, folded into its weights: one pass over the image.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        size: Side of the kernel.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, size, size))
-        nn.init.normal_(self.weight, std=0.05)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.log_gain = nn.Parameter(torch.zeros(out_channels))
-        self.padding = size // 2
-
-    def set_from(self, h: Tensor) -> None:
-        """Set the outputs of the first batch to mean 0 and standard deviation 1 per channel."""
-        mean, log_std = self.moments(F.conv2d(h, self.weight, padding=self.padding))
-        # the learning rate of a gain is three times the others', as in Glow's code
-        self.log_gain.copy_(-log_std / 3)
-        self.bias.copy_(-mean * (-log_std).exp())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out_channels, H, W)."""
-        self._maybe_set(x)
-        weight = self.weight * (3 * self.log_gain).exp().view(-1, 1, 1, 1)
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
-
-
-class GlowConditioner(nn.Sequential):
-    """3x3 convolution, 1x1 convolution, 3x3 convolution that starts at zero (Glow, Section 3.3).
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        width: Channels in between.
-        norm: ActNorm after the first two convolutions, as in Glow's code.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, width: int, norm: bool = True) -> None:
-        def conv(i: int, size: int) -> nn.Module:
-            if norm:
-                return NormedConv(i, width, size)
-            return nn.Conv2d(i, width, size, padding=size // 2)
-
-        super().__init__(
-            conv(in_channels, 3),
-            nn.ReLU(inplace=True),
-            conv(width, 1),
-            nn.ReLU(inplace=True),
-            ZeroConv(width, out_channels),
-        )
 
 
 class ConvConditioner(nn.Module):

@@ -1,0 +1,113 @@
+"""Flows in gdl against the same flows in normflows, nflows, zuko and FrEIA, side by side.
+
+    pip install -e '.[benchmarks]'
+    python benchmarks/flows.py [rows=glow,nice,plane] [rounds=20] [threads=2] [compile=false]
+
+All candidates of a row are built on the same data, batch, dtype and optimizer, with parameters
+within 1%, and are timed in turn, one call of each per round, so that noise of the machine hits
+all of them alike. Printed are medians in milliseconds, and how many times as long the fastest
+peer takes as gdl. See `peers.py` for the constructions.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import peers
+
+WARM_UP = 3
+Call = Callable[[], object]
+
+
+def rows() -> dict[str, tuple[str, dict[str, Callable[[], peers.Candidate]], Tensor]]:
+    """Return, by name, a description, the builders and the batch of each row."""
+    torch.manual_seed(0)
+    image = torch.rand(64, 3, 32, 32) - 0.5
+    vectors, points = torch.rand(64, 784), torch.randn(512, 2)
+    return {
+        "glow32": ("Glow 3x32x32, K=32 L=3 width 64, batch 2", peers.glow(image, 32, 64), image[:2]),
+        "glow4": ("Glow 3x32x32, K=4 L=3 width 64, batch 8", peers.glow(image, 4, 64), image[:8]),
+        "wide": ("Glow 3x32x32, K=2 L=3 width 512, batch 4", peers.glow(image, 2, 512), image[:4]),
+        "nice": ("NICE-784, 4 x [1000]*5, batch 64", peers.nice(vectors, [1000] * 5), vectors),
+        "plane": ("Real NVP 2-D, 8 x [64, 64], batch 512", peers.plane(points, 8, [64, 64]), points),
+    }  # fmt: skip
+
+
+def calls(candidate: peers.Candidate, x: Tensor, compiled: bool) -> dict[str, Call]:
+    """Return what is timed: a training step, log_prob, and sampling."""
+    optimizer = torch.optim.Adamax(candidate.module.parameters(), 1e-4, foreach=True)
+    log_prob, sample = candidate.log_prob, candidate.sample
+    if compiled:
+        log_prob, sample = candidate.compile()
+
+    def train() -> None:
+        optimizer.zero_grad()
+        (-log_prob(x).mean()).backward()
+        optimizer.step()
+
+    return {
+        "train": train,
+        "log_prob": torch.no_grad()(lambda: log_prob(x)),
+        "sample(64)": torch.no_grad()(lambda: sample(64)),
+        "sample(1)": torch.no_grad()(lambda: sample(1)),
+    }
+
+
+def interleave(timed: dict[str, Call], rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of each call, one of each per round."""
+    times: dict[str, list[float]] = {name: [] for name in timed}
+    for i in range(WARM_UP + rounds):
+        for name, call in timed.items():
+            start = time.perf_counter()
+            call()
+            if i >= WARM_UP:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def compare(
+    title: str,
+    builders: dict[str, Callable[[], peers.Candidate]],
+    x: Tensor,
+    rounds: int,
+    compiled: bool,
+) -> None:
+    """Print the table of one row."""
+    candidates = {name: build() for name, build in builders.items()}
+    sizes = {name: c.num_params for name, c in candidates.items()}
+    print(f"\n{title}{', compiled' if compiled else ''}; parameters {sizes}")
+    for name, size in sizes.items():
+        assert abs(size / sizes["gdl"] - 1) < 0.04, f"{name} has {size} parameters"
+    timed = {name: calls(c, x, compiled) for name, c in candidates.items()}
+    print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in candidates) + "   fastest peer / gdl")
+    for what in ("train", "log_prob", "sample(64)", "sample(1)"):
+        # sampling comes last, so that training's updates are over
+        for c in candidates.values():
+            c.module.train(what == "train")
+        found = interleave({name: t[what] for name, t in timed.items()}, rounds)
+        best = min(v for name, v in found.items() if name != "gdl")
+        cells = "".join(f"{v:11.2f}" for v in found.values())
+        print(f"{what:>12}{cells}   {best / found['gdl']:.2f}", flush=True)
+
+
+def main() -> None:
+    """Run the rows asked for."""
+    options = dict(arg.split("=") for arg in sys.argv[1:])
+    torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
+    compiled = options.get("compile", "false") == "true"
+    table = rows()
+    for name in options.get("rows", ",".join(table)).split(","):
+        title, builders, x = table[name]
+        compare(title, builders, x, int(options.get("rounds", 20)), compiled)
+
+
+if __name__ == "__main__":
+    main()

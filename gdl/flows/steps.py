@@ -1,0 +1,233 @@
+"""K steps of a Glow as one layer: ActNorm, invertible 1x1 convolution, coupling, K times."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from gdl.flows.base import Bijection, DataInitialized
+from gdl.flows.coupling import sigmoid_scale
+from gdl.flows.fused import FusedSteps, invert
+from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
+
+__all__ = ["GlowSteps"]
+
+LOWEST = 0.05
+"""Lower bound of the scales."""
+
+
+class Net(NamedTuple):
+    """Weights and biases of K networks, in the layout of `FusedSteps`."""
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+    w3: Tensor
+    b3: Tensor
+
+
+class Maps(NamedTuple):
+    """What K steps do, with norms and gains folded in: y = weight x + bias, then the networks."""
+
+    weight: Tensor
+    """W diag(s), (K, C, C)."""
+    bias: Tensor
+    """W diag(s) b, (K, C)."""
+    log_det: Tensor
+    """Of all linear maps together, per pixel."""
+    net: Net
+
+
+class GlowSteps(Bijection, DataInitialized):
+    """K times: ActNorm, 1x1 convolution, coupling of the halves (Glow, Section 3 and Figure 2).
+
+    It equals a `Chain` of `ActNorm`, `Conv1x1` and `AffineCoupling` or `AdditiveCoupling`, but all
+    K steps' parameters of a kind are one tensor, so that matrices, gains and the optimizer's update
+    take a few operations for all, ActNorm and 1x1 convolution are one linear map W diag(s) (x + b),
+    and on a CPU the whole is one node of the graph (see `gdl.flows.fused`).
+
+    The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution; as in Glow's code the last
+    starts at zero and has a gain exp(3 g) per channel, and the others are followed by an ActNorm.
+
+    Args:
+        num_channels: C of images (B, C, H, W), even.
+        depth: K.
+        width: Hidden channels of the networks.
+        affine: Affine couplings, else additive ones.
+        net_norm: ActNorm inside the networks; its log-scales learn three times as fast too.
+        checkpoint_conditioners: Recompute the networks' activations on the way back.
+    """
+
+    permutation: Tensor
+    sign: Tensor
+
+    def __init__(
+        self,
+        num_channels: int,
+        depth: int,
+        width: int,
+        affine: bool = True,
+        net_norm: bool = True,
+        checkpoint_conditioners: bool = False,
+    ) -> None:
+        super().__init__()
+        c, n, out = num_channels // 2, width, num_channels if affine else num_channels // 2
+        self.num_channels, self.depth = num_channels, depth
+        self.checkpoint_conditioners = checkpoint_conditioners
+        self.norm_bias = nn.Parameter(torch.zeros(depth, num_channels))
+        self.norm_log_scale = nn.Parameter(torch.zeros(depth, num_channels))
+        packed, permutation, sign = random_rotations(depth, num_channels)
+        self.packed = nn.Parameter(packed)
+        self.register_buffer("permutation", permutation)
+        self.register_buffer("sign", sign)
+        self.w1 = nn.Parameter(0.05 * torch.randn(depth, n, 9 * c))
+        self.b1 = nn.Parameter(torch.zeros(depth, n))
+        self.w2 = nn.Parameter(0.05 * torch.randn(depth, n, n))
+        self.b2 = nn.Parameter(torch.zeros(depth, n))
+        self.w3 = nn.Parameter(torch.zeros(depth, 9 * out, n))
+        self.b3 = nn.Parameter(torch.zeros(depth, out))
+        self.log_gain1, self.log_gain2 = (
+            nn.Parameter(torch.zeros(depth, n)) if net_norm else None for _ in range(2)
+        )
+        self.log_gain3 = nn.Parameter(torch.zeros(depth, out))
+        self._kept: tuple[object, tuple[Tensor, Tensor, Net]] | None = None
+
+    def set_from(self, h: Tensor) -> None:
+        """Give each ActNorm, one after the other, mean 0 and standard deviation 1."""
+        for k in range(self.depth):
+            mean, log_std = self.moments(h)
+            self.norm_bias[k], self.norm_log_scale[k] = -mean, -log_std
+            maps = self._maps()
+            a = mix_channels(h, maps.weight[k], maps.bias[k]).chunk(2, 1)[0]
+            if self.log_gain1 is not None and self.log_gain2 is not None:
+                a = self._set_norm(conv3x3(a, maps.net.w1[k]), self.log_gain1[k], self.b1[k])
+                self._set_norm(conv1x1(a, maps.net.w2[k]), self.log_gain2[k], self.b2[k])
+            maps = self._maps()
+            h, _ = self._step(h, maps.weight[k], maps.bias[k], *(w[k] for w in maps.net))
+
+    def _set_norm(self, a: Tensor, log_gain: Tensor, bias: Tensor) -> Tensor:
+        """Set one ActNorm inside a network; return what the next layer sees."""
+        mean, log_std = self.moments(a)
+        log_gain.copy_(-log_std / 3)
+        bias.copy_(-mean * (-log_std).exp())
+        scale, shift = ((-log_std).exp().view(-1, 1, 1), bias.view(-1, 1, 1))
+        return (a * scale + shift).relu()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        self._maybe_set(x)
+        maps = self._maps()
+        constant = maps.log_det * x[0, 0].numel()
+        if self._by_hand(x):
+            z, log_det = FusedSteps.apply(x, LOWEST, maps.weight, maps.bias, *maps.net)
+            return z, log_det + constant
+        x = x.contiguous(memory_format=torch.channels_last)
+        log_dets = []
+        for step in zip(*(t.unbind() for t in (maps.weight, maps.bias, *maps.net)), strict=True):
+            x, log_det = self._step(x, *step)
+            log_dets.append(log_det)
+        return x, torch.stack(log_dets).sum(0) + constant
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        weight, bias, net = self._inverse_maps()
+        if self._by_hand(z) and not torch.is_grad_enabled():
+            return invert(z, LOWEST, weight, bias, net)
+        z = z.contiguous(memory_format=torch.channels_last)
+        for k in reversed(range(self.depth)):
+            stays, moved = z.chunk(2, 1)
+            shift, scale, _ = self._shift_and_scale(stays, Net(*(w[k] for w in net)))
+            moved = moved - shift if scale is None else moved / scale - shift
+            z = mix_channels(torch.cat([stays, moved], 1), weight[k], bias[k])
+        return z
+
+    def train(self, mode: bool = True) -> "GlowSteps":
+        """Switch the mode, and forget the matrices that were kept."""
+        self._kept = None
+        return super().train(mode)
+
+    def _by_hand(self, x: Tensor) -> bool:
+        return not (
+            x.device.type != "cpu"
+            or self.checkpoint_conditioners
+            or torch.is_autocast_enabled("cpu")
+            or torch.compiler.is_compiling()
+        )
+
+    def _maps(self) -> Maps:
+        weight = matrices(self.packed, self.permutation, self.sign)
+        log_det = self.norm_log_scale.sum() + self.packed.diagonal(dim1=1, dim2=2).sum()
+        with torch.autocast(weight.device.type, enabled=False):
+            weight = weight * self.norm_log_scale.exp()[:, None]
+            bias = (weight @ self.norm_bias[..., None]).squeeze(-1)
+        return Maps(weight, bias, log_det, self._net())
+
+    def _net(self) -> Net:
+        """Return the networks' weights with their gains."""
+        w1, w2 = self.w1, self.w2
+        if self.log_gain1 is not None and self.log_gain2 is not None:
+            w1 = w1 * (3 * self.log_gain1).exp()[..., None]
+            w2 = w2 * (3 * self.log_gain2).exp()[..., None]
+        gain = (3 * self.log_gain3).exp()
+        w3 = (self.w3.unflatten(1, (9, -1)) * gain[:, None, :, None]).flatten(1, 2)
+        return Net(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
+
+    def _inverse_maps(self) -> tuple[Tensor, Tensor, Net]:
+        """Return the matrices (K, C, C) and vectors (K, C) of x = weight y + bias, and the nets.
+
+        In eval mode they are kept for the next samples, until a parameter changes.
+        """
+        if torch.is_grad_enabled() or self.training:
+            return self._invert_maps()
+        key = tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, self._invert_maps())
+        return self._kept[1]
+
+    def _invert_maps(self) -> tuple[Tensor, Tensor, Net]:
+        inverse = inverse_matrices(self.packed, self.permutation, self.sign)
+        weight = (-self.norm_log_scale.double()).exp()[..., None] * inverse
+        return weight.to(self.packed.dtype), -self.norm_bias, self._net()
+
+    def _step(
+        self, x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return one step of x and the log-determinant of its coupling."""
+        stays, moved = mix_channels(x, weight, bias).chunk(2, 1)
+        shift, scale, log_scale = self._shift_and_scale(stays, Net(*net))
+        moved = moved + shift if scale is None else (moved + shift) * scale
+        return torch.cat([stays, moved], 1), log_scale.flatten(1).sum(1)
+
+    def _shift_and_scale(self, stays: Tensor, net: Net) -> tuple[Tensor, Tensor | None, Tensor]:
+        if self.checkpoint_conditioners:
+            out = checkpoint(_network, stays, *net, use_reentrant=False, preserve_rng_state=False)
+        else:
+            out = _network(stays, *net)
+        assert isinstance(out, Tensor)
+        out = out.to(stays.dtype)
+        if out.shape[1] == stays.shape[1]:
+            return out, None, torch.zeros_like(out[:, :0])
+        shift, raw = out.chunk(2, 1)
+        return shift, *sigmoid_scale(raw, LOWEST)
+
+
+def _network(x: Tensor, *weights: Tensor) -> Tensor:
+    net = Net(*weights)
+    h = conv3x3(x, net.w1, net.b1).relu_()
+    h = conv1x1(h, net.w2, net.b2).relu_()
+    last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)
+    return F.conv2d(h, last.contiguous(), net.b3, padding=1)
+
+
+def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the convolution of x (B, C, H, W) with weight (N, 9 C), channels last within."""
+    kernel = weight.unflatten(1, (3, 3, -1)).permute(0, 3, 1, 2)
+    return F.conv2d(x, kernel, bias, padding=1)
+
+
+def conv1x1(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the convolution of x (B, C, H, W) with weight (N, C)."""
+    return F.conv2d(x, weight[:, :, None, None], bias)
