@@ -1,12 +1,12 @@
 """Flows in gdl against the same flows in normflows, nflows, zuko and FrEIA, side by side.
 
     pip install -e '.[benchmarks]'
-    python benchmarks/flows.py [rows=glow,nice,plane] [rounds=20] [threads=2] [compile=false]
+    python benchmarks/flows.py [rows=glow,nice,plane] [rounds=20] [threads=2]
 
-All candidates of a row are built on the same data, batch, dtype and optimizer, with parameters
-within 1%, and are timed in turn, one call of each per round, so that noise of the machine hits
-all of them alike. Printed are medians in milliseconds, and how many times as long the fastest
-peer takes as gdl. See `peers.py` for the constructions.
+All candidates of a row have the same data, batch, dtype and optimizer, and trained parameters
+within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are medians
+in milliseconds, and how many times as long the fastest peer takes as gdl. See `peers.py` for the
+constructions.
 """
 
 import statistics
@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import peers
 
-WARM_UP = 3
 Call = Callable[[], object]
 
 
@@ -41,12 +40,10 @@ def rows() -> dict[str, tuple[str, dict[str, Callable[[], peers.Candidate]], Ten
     }  # fmt: skip
 
 
-def calls(candidate: peers.Candidate, x: Tensor, compiled: bool) -> dict[str, Call]:
+def calls(candidate: peers.Candidate, x: Tensor) -> dict[str, Call]:
     """Return what is timed: a training step, log_prob, and sampling."""
     optimizer = torch.optim.Adamax(candidate.module.parameters(), 1e-4, foreach=True)
     log_prob, sample = candidate.log_prob, candidate.sample
-    if compiled:
-        log_prob, sample = candidate.compile()
 
     def train() -> None:
         optimizer.zero_grad()
@@ -62,13 +59,24 @@ def calls(candidate: peers.Candidate, x: Tensor, compiled: bool) -> dict[str, Ca
 
 
 def interleave(timed: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Return the median milliseconds of each call, one of each per round."""
+    """Return the median milliseconds of each call; the candidates take turns, in changing order.
+
+    A turn is as many calls as fit into 50 ms, at least one, after one that is not timed.
+    """
     times: dict[str, list[float]] = {name: [] for name in timed}
-    for i in range(WARM_UP + rounds):
-        for name, call in timed.items():
-            start = time.perf_counter()
-            call()
-            if i >= WARM_UP:
+    turn = {}
+    for name, call in timed.items():
+        call()
+        start = time.perf_counter()
+        call()
+        turn[name] = max(1, round(0.05 / (time.perf_counter() - start)))
+    for i in range(rounds):
+        order = list(timed)[i % len(timed) :] + list(timed)[: i % len(timed)]
+        for name in order:
+            timed[name]()
+            for _ in range(turn[name]):
+                start = time.perf_counter()
+                timed[name]()
                 times[name].append(1e3 * (time.perf_counter() - start))
     return {name: statistics.median(t) for name, t in times.items()}
 
@@ -78,15 +86,14 @@ def compare(
     builders: dict[str, Callable[[], peers.Candidate]],
     x: Tensor,
     rounds: int,
-    compiled: bool,
 ) -> None:
     """Print the table of one row."""
     candidates = {name: build() for name, build in builders.items()}
     sizes = {name: c.num_params for name, c in candidates.items()}
-    print(f"\n{title}{', compiled' if compiled else ''}; parameters {sizes}")
+    print(f"\n{title}; parameters {sizes}")
     for name, size in sizes.items():
-        assert abs(size / sizes["gdl"] - 1) < 0.04, f"{name} has {size} parameters"
-    timed = {name: calls(c, x, compiled) for name, c in candidates.items()}
+        assert abs(size / sizes["gdl"] - 1) < 0.01, f"{name} has {size} parameters"
+    timed = {name: calls(c, x) for name, c in candidates.items()}
     print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in candidates) + "   fastest peer / gdl")
     for what in ("train", "log_prob", "sample(64)", "sample(1)"):
         # sampling comes last, so that training's updates are over
@@ -102,11 +109,10 @@ def main() -> None:
     """Run the rows asked for."""
     options = dict(arg.split("=") for arg in sys.argv[1:])
     torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
-    compiled = options.get("compile", "false") == "true"
     table = rows()
     for name in options.get("rows", ",".join(table)).split(","):
         title, builders, x = table[name]
-        compare(title, builders, x, int(options.get("rounds", 20)), compiled)
+        compare(title, builders, x, int(options.get("rounds", 20)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ scales by other functions.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,14 @@ class Candidate:
     module: nn.Module
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[int], Tensor]
+    unused: int = 0
+    """Elements of parameters that no gradient ever reaches."""
 
     @property
     def num_params(self) -> int:
-        """Trainable parameters."""
-        return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+        """Trained parameters."""
+        every = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+        return every - self.unused
 
 
 def _ours(model: FlowModel, x: Tensor) -> Candidate:
@@ -43,10 +47,10 @@ def _ours(model: FlowModel, x: Tensor) -> Candidate:
     return Candidate(model, model.log_prob, model.sample)
 
 
-def _mlp(sizes: list[int], act: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+def _mlp(sizes: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for i, o in zip(sizes, sizes[1:], strict=False):
-        layers += [nn.Linear(i, o), act()]
+    for i, o in pairwise(sizes):
+        layers += [nn.Linear(i, o), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -88,7 +92,15 @@ def _normflows_glow(x: Tensor, depth: int, width: int) -> Candidate:
     model = nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
     with torch.no_grad():
         model.log_prob(x, None)  # the first batch sets its ActNorms
-    return Candidate(model, lambda v: model.log_prob(v, None), lambda n: model.sample(n)[0])
+    # its triangular matrices are stored as full ones
+    unused = sum(
+        m.num_channels * (m.num_channels + 1)
+        for m in model.modules()
+        if isinstance(m, nf.flows.Invertible1x1Conv)
+    )
+    return Candidate(
+        model, lambda v: model.log_prob(v, None), lambda n: model.sample(n)[0], unused
+    )
 
 
 class _NflowsNet(nn.Module):
@@ -169,7 +181,6 @@ def _nflows_couplings(d: int, count: int, hidden: list[int], additive: bool) -> 
     from nflows.distributions import StandardNormal
     from nflows.flows import Flow
     from nflows.transforms import (
-        ActNorm,
         AdditiveCouplingTransform,
         AffineCouplingTransform,
         CompositeTransform,
@@ -184,8 +195,9 @@ def _nflows_couplings(d: int, count: int, hidden: list[int], additive: bool) -> 
                 AdditiveCouplingTransform(mask, lambda a, b: _NflowsNet(_mlp([a, *hidden, b])))
             )
         else:
-            net = lambda a, b: _NflowsNet(_mlp([a, *hidden, b], nn.SiLU))  # noqa: E731
-            steps += [ActNorm(d), AffineCouplingTransform(mask, net)]
+            steps.append(
+                AffineCouplingTransform(mask, lambda a, b: _NflowsNet(_mlp([a, *hidden, b])))
+            )
     model = Flow(CompositeTransform(steps), StandardNormal([d]))
     return Candidate(model, model.log_prob, model.sample)
 

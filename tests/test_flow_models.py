@@ -114,11 +114,11 @@ def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
     assert layers.shape[1:] == (1, 41, 41)
     side = torch.linspace(-4, 4, 41)
     normal = torch.exp(-0.5 * (side[:, None].square() + side.square()))
-    torch.testing.assert_close(layers[5, 0], normal, rtol=0, atol=1e-4)
+    torch.testing.assert_close(layers[4, 0], normal, rtol=0, atol=1e-4)
     # x lies around (1, 1): in the upper right of the first picture
     row, column = divmod(int(layers[0, 0].argmax()), 41)
     assert row < 20 < column
-    assert found["film_points"].shape == (1, 2 * 5 + 1, 1, 41, 41)
+    assert found["film_points"].shape == (1, 2 * 4 + 1, 1, 41, 41)
 
 
 def test_density_of_images_is_refused() -> None:

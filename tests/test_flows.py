@@ -26,6 +26,7 @@ from gdl.flows.dequantize import (
 from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
 from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
 from gdl.flows.steps import GlowSteps
+from gdl.flows.vectors import VectorCouplings
 from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
@@ -74,13 +75,23 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
         lambda: GlowSteps(4, 3, 8, net_norm=False, checkpoint_conditioners=True),
         IMAGE,
     ),
+    "vector_couplings": (lambda: VectorCouplings(6, 3, [8, 5]), VECTOR),
+    "vector_couplings_additive": (lambda: VectorCouplings(6, 4, [8], affine=False), VECTOR),
+    "one_vector_coupling": (lambda: VectorCouplings(6, 2, [8]).layers()[1], VECTOR),
     "multi_scale": (multi_scale, IMAGE),
     "nice": (lambda: NICE(IMAGE, 256, adam, hidden=[8]).bijection, IMAGE),
     "realnvp": (lambda: RealNVP(IMAGE, 256, adam, width=4, blocks=1).bijection, IMAGE),
     "realnvp_vector": (lambda: RealNVP(VECTOR, None, adam, hidden=[8]).bijection, VECTOR),
     "glow": (lambda: Glow(IMAGE, 256, adam, depth=2, width=8).bijection, IMAGE),
 }
-VOLUME_PRESERVING = {"permutation", "squeeze", "flatten", "additive", "additive_swapped"}
+VOLUME_PRESERVING = {
+    "permutation",
+    "squeeze",
+    "flatten",
+    "additive",
+    "additive_swapped",
+    "vector_couplings_additive",
+}
 each = pytest.mark.parametrize("name", BIJECTIONS)
 
 

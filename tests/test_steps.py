@@ -9,6 +9,7 @@ from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, sigmoid_scale
 from gdl.flows.fused import frame, scatter, windows
 from gdl.flows.linear import ActNorm, Conv1x1, matrices, mix_channels
 from gdl.flows.steps import GlowSteps
+from gdl.flows.vectors import VectorCouplings
 
 SHAPES = [(4, 4, 4), (6, 5, 3), (2, 1, 1), (2, 2, 7)]
 
@@ -98,6 +99,29 @@ def test_gradients_by_hand_are_those_of_autograd(
     expected = gradients(by_hand=False)
     for name, grad in gradients(by_hand=True).items():
         torch.testing.assert_close(grad, expected[name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 5])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("inputs_too", [True, False])
+def test_couplings_of_vectors_by_hand_are_their_layers(
+    depth: int, affine: bool, inputs_too: bool
+) -> None:
+    torch.manual_seed(0)
+    couplings = VectorCouplings(6, depth, [8, 5], affine, init_range=0.5).double()
+    x = torch.randn(7, 6, dtype=torch.float64, requires_grad=inputs_too)
+    chain = Chain(couplings.layers())
+    weights = [*couplings.parameters(), *([x] if inputs_too else [])]
+    results = []
+    for flow in (couplings, chain):
+        z, log_det = flow(x)
+        loss = z.square().sum() + (log_det * torch.arange(1.0, 8.0)).sum()
+        results.append([z, log_det, *torch.autograd.grad(loss, weights)])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(couplings.inverse(z), x, rtol=1e-9, atol=1e-9)
+    with torch.no_grad():
+        torch.testing.assert_close(couplings.inverse(z), x, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

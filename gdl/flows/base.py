@@ -24,6 +24,10 @@ class Bijection(nn.Module, ABC):
     def inverse(self, z: Tensor) -> Tensor:
         """Return x (B, ...) with forward(x) = z."""
 
+    def layers(self) -> "list[Bijection]":
+        """Return the bijections that this one is composed of, in the order of forward."""
+        return [self]
+
 
 class Chain(Bijection):
     """The composition of bijections, applied to data in the order given.
@@ -50,6 +54,10 @@ class Chain(Bijection):
         for step in reversed(self.steps):
             z = step.inverse(z)
         return z
+
+    def layers(self) -> list[Bijection]:
+        """See `Bijection.layers`."""
+        return [layer for step in self.steps for layer in step.layers()]
 
 
 class DataInitialized(nn.Module):

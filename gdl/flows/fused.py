@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["FusedCouplings", "FusedSteps", "frame", "invert", "scatter", "windows"]
+__all__ = [
+    "FusedCouplings",
+    "FusedSteps",
+    "frame",
+    "invert",
+    "invert_couplings",
+    "scatter",
+    "windows",
+]
 
 threshold_backward = torch.ops.aten.threshold_backward
 
@@ -92,57 +100,80 @@ def _coupling_backward(
 class FusedCouplings(torch.autograd.Function):
     """z, log_det of vectors x (B, D): the halves a, b become b' = (b + shift) scale and a, in turn.
 
-    `scale` is 1 where the networks have as many outputs as b; shift and scale are functions of a.
+    Shift and scale are functions of a; scale is 1 where the networks have as many outputs as b, else
+    see `gdl.flows.coupling.tanh_scale`, whose bound is 2.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, lowest: float, *stacks: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         nets = list(zip(*(s.unbind() for s in stacks), strict=True))
         a, b = (half.contiguous() for half in x.chunk(2, 1))
         half = a.shape[1]
         affine = stacks[-1].shape[1] == 2 * half
-        scales = x.new_ones(len(nets), len(x), half) if affine else None
+        log_scales = x.new_empty(len(nets), len(x), half) if affine else None
         kept = []
         for k, net in enumerate(nets):
             layers = _hidden(a, net)
             out = torch.addmm(net[-1], layers[-1], net[-2].t())
             b = b + out[:, :half]
-            if scales is not None:
-                scales[k] = _to_scale(out[:, half:], lowest)
-                b.mul_(scales[k])
-            kept.append(layers)
+            if log_scales is not None:
+                log_scales[k] = out[:, half:].mul_(0.5).tanh_().mul_(2)
+                b.mul_(log_scales[k].exp())
+            if any(ctx.needs_input_grad):
+                kept.append(layers)
             a, b = b, a
-        log_det = x.new_zeros(len(x)) if scales is None else scales.log().sum((0, 2))
+        log_det = x.new_zeros(len(x)) if log_scales is None else log_scales.sum((0, 2))
         ctx.save_for_backward(a, *stacks)
-        ctx.kept, ctx.scales, ctx.lowest = kept, scales, lowest
-        return torch.cat([a, b] if len(nets) % 2 == 0 else [b, a], 1), log_det
+        ctx.kept, ctx.log_scales = kept, log_scales
+        return torch.cat([b, a] if len(nets) % 2 else [a, b], 1), log_det
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
         """See the class."""
         moved, *stacks = ctx.saved_tensors
-        depth = len(stacks[0])
-        g_a, g_b = (half.contiguous() for half in gs[0].chunk(2, 1))
-        if depth % 2:
+        g_log_det, half = gs[1][:, None], moved.shape[1]
+        g_a, g_b = (part.contiguous() for part in gs[0].chunk(2, 1))
+        if len(stacks[0]) % 2:
             g_a, g_b = g_b, g_a
         grads = [torch.empty_like(t) for t in stacks]
-        for k in reversed(range(depth)):
-            # g_a belongs to what this coupling moved, g_b to what stayed
+        for k in reversed(range(len(stacks[0]))):
+            # g_a is of the half that this coupling moved, g_b of the one that stayed
             layers, net, net_grads = ctx.kept[k], [s[k] for s in stacks], [s[k] for s in grads]
-            if ctx.scales is None:
-                g_out = g_a
-            else:
-                g_out = _coupling_backward(g_a, moved, ctx.scales[k], gs[1][:, None], ctx.lowest)
-                g_a = g_out[:, : g_a.shape[1]]
+            g_out = g_a
+            if ctx.log_scales is not None:
+                log_scale = ctx.log_scales[k]
+                g_out = g_a.new_empty(len(g_a), 2 * half)
+                g_before = torch.mul(g_a, log_scale.exp(), out=g_out[:, :half])
+                # d log_scale / d raw = 1 - (log_scale / 2)^2
+                slope = torch.addcmul(g_a.new_ones(()), log_scale, log_scale, value=-0.25)
+                torch.mul(torch.addcmul(g_log_det, g_a, moved), slope, out=g_out[:, half:])
+                g_a = g_before
             torch.sum(g_out, 0, out=net_grads[-1])
             g_first = _net_backward(g_out, layers, net, net_grads)
             if k or ctx.needs_input_grad[0]:
                 g_b = torch.addmm(g_b, g_first, net[0])
             moved = layers[0]
             g_a, g_b = g_b, g_a
-        return torch.cat([g_a, g_b], 1), None, *grads
+        return torch.cat([g_a, g_b], 1), *grads
+
+
+def invert_couplings(z: Tensor, stacks: Sequence[Tensor]) -> Tensor:
+    """Return x (B, D) that `FusedCouplings` maps to z."""
+    nets = list(zip(*(s.unbind() for s in stacks), strict=True))
+    a, b = (half.contiguous() for half in z.chunk(2, 1))
+    half = a.shape[1]
+    if len(nets) % 2:
+        a, b = b, a
+    for net in reversed(nets):
+        # a was moved last, given b
+        layers = _hidden(b, net)
+        out = torch.addmm(net[-1], layers[-1], net[-2].t())
+        if out.shape[1] > half:
+            a = out[:, half:].mul_(0.5).tanh_().mul_(-2).exp_().mul_(a)
+        a, b = b, a - out[:, :half]
+    return torch.cat([a, b], 1)
 
 
 class FusedSteps(torch.autograd.Function):

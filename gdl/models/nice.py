@@ -8,15 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
-
 from gdl.errors import GdlError
-from gdl.flows.base import Bijection, Chain
-from gdl.flows.coupling import AdditiveCoupling
+from gdl.flows.base import Chain
 from gdl.flows.linear import Permutation, Scale
 from gdl.flows.reshape import Flatten
+from gdl.flows.vectors import VectorCouplings
 from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
-from gdl.nn.coupling import MLPConditioner
 
 __all__ = ["NICE"]
 
@@ -32,7 +29,7 @@ class NICE(FlowModel):
         num_couplings: Couplings; the half that stays alternates.
         hidden: Widths of the hidden layers of their ReLU networks.
         prior: "logistic" (the paper's for MNIST, SVHN and CIFAR-10) or "normal" (for TFD).
-        init_range: The networks' weights start uniform in +- this.
+        init_range: The networks' parameters start uniform in +- this.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
@@ -63,16 +60,18 @@ class NICE(FlowModel):
             raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")
         # even dimensions first, then odd ones: neighbouring pixels are in different halves
         order = [*range(0, d, 2), *range(1, d, 2)]
-        steps: list[Bijection] = [Flatten(shape), Permutation(order)]
-        for i in range(num_couplings):
-            net = MLPConditioner(d // 2, d // 2, hidden)
-            for p in net.parameters():
-                nn.init.uniform_(p, -init_range, init_range)
-            steps.append(AdditiveCoupling(net, swap=bool(i % 2)))
+        flow = Chain(
+            [
+                Flatten(shape),
+                Permutation(order),
+                VectorCouplings(d, num_couplings, hidden, affine=False, init_range=init_range),
+                Scale([d]),
+            ]
+        )
         super().__init__(
             shape,
             levels,
-            Chain([*steps, Scale([d])]),
+            flow,
             PRIORS[prior](),
             optimizer,
             scheduler,

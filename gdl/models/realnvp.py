@@ -13,8 +13,9 @@ from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
 from gdl.flows.dequantize import Logit
 from gdl.flows.linear import ActNorm
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
+from gdl.flows.vectors import VectorCouplings
 from gdl.models.flow import FlowModel, NormalPrior
-from gdl.nn.coupling import ConvConditioner, MLPConditioner, ZeroConv
+from gdl.nn.coupling import ConvConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
 
@@ -74,13 +75,7 @@ def _vector_flow(d: int, num_couplings: int, hidden: Sequence[int]) -> Chain:
             f"Real NVP couples two halves of a vector, but the data have {d} dimensions, an odd "
             "number: use data=toy2d."
         )
-    steps: list[Bijection] = []
-    for i in range(num_couplings):
-        steps += [
-            ActNorm(d),
-            AffineCoupling(MLPConditioner(d // 2, d, hidden, "silu"), bool(i % 2)),
-        ]
-    return Chain([*steps, ActNorm(d)])
+    return Chain([ActNorm(d), VectorCouplings(d, num_couplings, hidden), ActNorm(d)])
 
 
 def _image_flow(shape: tuple[int, ...], num_scales: int, width: int, blocks: int) -> Bijection:

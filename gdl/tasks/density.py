@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
-from gdl.flows.base import Bijection, Chain
+from gdl.flows.base import Chain
 from gdl.models.base import GenerativeModel
 from gdl.models.flow import FlowModel
 
@@ -46,8 +46,7 @@ def density(
         raise GdlError(
             "task=density draws flows in the plane: use a run of model=realnvp data=toy2d."
         )
-    chain = model.bijection
-    layers: list[Bijection] = list(chain.steps) if isinstance(chain, Chain) else [chain]
+    layers = model.bijection.layers()
     side = torch.linspace(-extent, extent, size, device=model.device)
     # rows of a picture run from the top, where y is large
     y, x1 = torch.meshgrid(-side, side, indexing="ij")
