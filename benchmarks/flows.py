@@ -1,7 +1,7 @@
 """Flows in gdl against the same flows in normflows, nflows, zuko and FrEIA, side by side.
 
     pip install -e '.[benchmarks]'
-    python benchmarks/flows.py [rows=glow,nice,plane] [rounds=20] [threads=2]
+    python benchmarks/flows.py [rows=glow32,glow4,wide,nice,plane] [rounds=20] [threads=2]
 
 All candidates of a row have the same data, batch, dtype and optimizer, and trained parameters
 within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are medians

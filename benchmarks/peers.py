@@ -159,20 +159,24 @@ def nice(x: Tensor, hidden: list[int]) -> dict[str, Callable[[], Candidate]]:
     d = x.shape[1]
     return {
         "gdl": lambda: _ours(NICE((d,), None, torch.optim.Adam, hidden=hidden, prior="normal"), x),
-        "normflows": lambda: _normflows_nice(d, hidden),
+        "normflows": lambda: _normflows_couplings(d, 4, hidden, additive=True),
         "nflows": lambda: _nflows_couplings(d, 4, hidden, additive=True),
         "zuko": lambda: _zuko_nice(d, hidden),
-        "FrEIA": lambda: _freia_nice(d, hidden),
+        "FrEIA": lambda: _freia_couplings(d, 4, hidden, additive=True),
     }
 
 
-def _normflows_nice(d: int, hidden: list[int]) -> Candidate:
+def _normflows_couplings(d: int, count: int, hidden: list[int], additive: bool) -> Candidate:
     import normflows as nf
 
     flows = []
-    for _ in range(4):
-        net = nf.nets.MLP([d // 2, *hidden, d // 2], init_zeros=True)
-        flows += [nf.flows.AffineCouplingBlock(net, scale=False), nf.flows.Permute(d, "swap")]
+    for _ in range(count):
+        out = d // 2 if additive else 2 * (d // 2)
+        net = nf.nets.MLP([d // 2, *hidden, out], init_zeros=True)
+        flows += [
+            nf.flows.AffineCouplingBlock(net, scale=not additive),
+            nf.flows.Permute(d, "swap"),
+        ]
     model = nf.NormalizingFlow(nf.distributions.DiagGaussian(d, trainable=False), flows)
     return Candidate(model, model.log_prob, lambda n: model.sample(n)[0])
 
@@ -186,18 +190,12 @@ def _nflows_couplings(d: int, count: int, hidden: list[int], additive: bool) -> 
         CompositeTransform,
     )
 
+    transform = AdditiveCouplingTransform if additive else AffineCouplingTransform
     steps: list[nn.Module] = []
     for i in range(count):
         mask = torch.ones(d)
         mask[i % 2 :: 2] = -1
-        if additive:
-            steps.append(
-                AdditiveCouplingTransform(mask, lambda a, b: _NflowsNet(_mlp([a, *hidden, b])))
-            )
-        else:
-            steps.append(
-                AffineCouplingTransform(mask, lambda a, b: _NflowsNet(_mlp([a, *hidden, b])))
-            )
+        steps.append(transform(mask, lambda a, b: _NflowsNet(_mlp([a, *hidden, b]))))
     model = Flow(CompositeTransform(steps), StandardNormal([d]))
     return Candidate(model, model.log_prob, model.sample)
 
@@ -219,17 +217,15 @@ def _zuko(model: nn.Module) -> Candidate:
     return Candidate(model, lambda x: model().log_prob(x), lambda n: model().sample((n,)))
 
 
-def _freia_nice(d: int, hidden: list[int]) -> Candidate:
+def _freia_couplings(d: int, count: int, hidden: list[int], additive: bool) -> Candidate:
     import FrEIA.framework as ff
     import FrEIA.modules as fm
 
+    block = fm.NICECouplingBlock if additive else fm.GLOWCouplingBlock
     model = ff.SequenceINN(d)
-    for _ in range(2):  # each of its blocks is two couplings
-        model.append(fm.NICECouplingBlock, subnet_constructor=lambda i, o: _mlp([i, *hidden, o]))
-    return _freia(model, d)
+    for _ in range(count // 2):  # each of its blocks is two couplings
+        model.append(block, subnet_constructor=lambda i, o: _mlp([i, *hidden, o]))
 
-
-def _freia(model: nn.Module, d: int) -> Candidate:
     def log_prob(x: Tensor) -> Tensor:
         z, log_det = model(x)
         return -0.5 * z.square().sum(1) - 0.5 * d * math.log(2 * math.pi) + log_det
@@ -247,35 +243,14 @@ def plane(x: Tensor, count: int, hidden: list[int]) -> dict[str, Callable[[], Ca
         "gdl": lambda: _ours(
             RealNVP((d,), None, torch.optim.Adam, num_couplings=count, hidden=hidden), x
         ),
-        "normflows": lambda: _normflows_plane(d, count, hidden),
+        "normflows": lambda: _normflows_couplings(d, count, hidden, additive=False),
         "nflows": lambda: _nflows_couplings(d, count, hidden, additive=False),
         "zuko": lambda: _zuko_plane(d, count, hidden),
-        "FrEIA": lambda: _freia_plane(d, count, hidden),
+        "FrEIA": lambda: _freia_couplings(d, count, hidden, additive=False),
     }
-
-
-def _normflows_plane(d: int, count: int, hidden: list[int]) -> Candidate:
-    import normflows as nf
-
-    flows = []
-    for _ in range(count):
-        net = nf.nets.MLP([d // 2, *hidden, d], init_zeros=True)
-        flows += [nf.flows.AffineCouplingBlock(net), nf.flows.Permute(d, "swap")]
-    model = nf.NormalizingFlow(nf.distributions.DiagGaussian(d, trainable=False), flows)
-    return Candidate(model, model.log_prob, lambda n: model.sample(n)[0])
 
 
 def _zuko_plane(d: int, count: int, hidden: list[int]) -> Candidate:
     import zuko
 
     return _zuko(zuko.flows.RealNVP(d, transforms=count, hidden_features=hidden))
-
-
-def _freia_plane(d: int, count: int, hidden: list[int]) -> Candidate:
-    import FrEIA.framework as ff
-    import FrEIA.modules as fm
-
-    model = ff.SequenceINN(d)
-    for _ in range(count // 2):  # each of its blocks is two couplings
-        model.append(fm.GLOWCouplingBlock, subnet_constructor=lambda i, o: _mlp([i, *hidden, o]))
-    return _freia(model, d)

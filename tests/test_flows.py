@@ -31,7 +31,7 @@ from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.nn.coupling import ConvConditioner, MLPConditioner, ZeroConv
+from gdl.nn.coupling import ConvConditioner, ZeroConv
 
 IMAGE, VECTOR = (4, 4, 4), (6,)
 adam = torch.optim.Adam
@@ -39,6 +39,13 @@ adam = torch.optim.Adam
 
 def net(i: int, o: int) -> nn.Module:
     return ConvConditioner(i, o, 8, 1)
+
+
+def mlp(i: int, o: int, width: int) -> nn.Sequential:
+    last = nn.Linear(width, o)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(i, width), nn.ReLU(), last)
 
 
 def multi_scale() -> MultiScale:
@@ -57,9 +64,9 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "squeeze": (lambda: Squeeze(), IMAGE),
     "flatten": (lambda: Flatten(IMAGE), IMAGE),
     "logit": (lambda: Logit(0.05), IMAGE),
-    "additive": (lambda: AdditiveCoupling(MLPConditioner(3, 3, [8])), VECTOR),
+    "additive": (lambda: AdditiveCoupling(mlp(3, 3, 8)), VECTOR),
     "additive_swapped": (lambda: AdditiveCoupling(net(2, 2), swap=True), IMAGE),
-    "affine_coupling": (lambda: AffineCoupling(MLPConditioner(3, 6, [8])), VECTOR),
+    "affine_coupling": (lambda: AffineCoupling(mlp(3, 6, 8)), VECTOR),
     "affine_swapped": (lambda: AffineCoupling(net(2, 4), True, sigmoid_scale), IMAGE),
     "checkerboard": (
         lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4)),
@@ -276,7 +283,7 @@ def test_dequantization_lands_in_the_cell_of_its_integer() -> None:
     for levels in (2, 17, 256):
         x = torch.arange(levels, dtype=torch.uint8).repeat(2000)[:, None]
         plain = UniformDequantization(levels, (1,))
-        learned = VariationalDequantization(levels, (1,), MLPConditioner(1, 2, [4]))
+        learned = VariationalDequantization(levels, (1,), mlp(1, 2, 4))
         for layer in (plain, learned):
             y, _ = layer(x, torch.float32)
             assert ((y >= 0) & (y < 1)).all()
@@ -289,7 +296,7 @@ def test_dequantization_lands_in_the_cell_of_its_integer() -> None:
 @torch.no_grad()
 def test_variational_noise_has_the_density_it_says() -> None:
     torch.manual_seed(0)
-    layer = VariationalDequantization(4, (1,), MLPConditioner(1, 2, [4])).double()
+    layer = VariationalDequantization(4, (1,), mlp(1, 2, 4)).double()
     layer.net[-1].bias.copy_(torch.tensor([0.4, -0.7]))
     x = torch.ones(400_000, 1, dtype=torch.uint8)
     _, term = layer(x, torch.float64)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gdl.flows.base import Bijection
 
 __all__ = [
+    "LOWEST",
     "AdditiveCoupling",
     "AffineCoupling",
     "MaskedCoupling",
@@ -36,13 +37,17 @@ def tanh_log_scale(raw: Tensor, bound: float = 2.0) -> Tensor:
     return bound * torch.tanh(raw / bound)
 
 
-def sigmoid_scale(raw: Tensor, lowest: float = 0.05) -> tuple[Tensor, Tensor]:
-    """Return lowest + (1 - lowest) sigmoid(raw + 2), Glow's scale with a lower bound, and its log.
+LOWEST = 0.05
+"""Lower bound of `sigmoid_scale`."""
+
+
+def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return LOWEST + (1 - LOWEST) sigmoid(raw + 2), Glow's scale with a lower bound, and its log.
 
     Glow's own sigmoid(raw + 2) comes arbitrarily close to 0, and sampling, which divides by it,
     then explodes while the likelihood looks fine.
     """
-    scale = torch.sigmoid(raw + 2) * (1 - lowest) + lowest
+    scale = torch.sigmoid(raw + 2) * (1 - LOWEST) + LOWEST
     return scale, scale.log()
 
 

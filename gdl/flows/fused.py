@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gdl.flows.coupling import LOWEST
+
 __all__ = [
     "FusedCouplings",
     "FusedSteps",
@@ -58,6 +60,20 @@ def scatter(y: Tensor, b: int, h: int, w: int) -> Tensor:
     return out.view(b * h * w, -1)
 
 
+def by_hand(x: Tensor) -> bool:
+    """Return whether these functions apply: x is on the CPU, in full precision, not in a compiler."""
+    return (
+        x.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _unstack(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Return the K networks of which the stacks consist."""
+    return list(zip(*(s.unbind() for s in stacks), strict=True))
+
+
 def _hidden(x: Tensor, net: Sequence[Tensor]) -> list[Tensor]:
     """Return x and the hidden layers."""
     layers = [x]
@@ -78,22 +94,20 @@ def _net_backward(
     return g
 
 
-def _to_scale(raw: Tensor, lowest: float) -> Tensor:
+def _to_scale(raw: Tensor) -> Tensor:
     """Turn raw scales into scales in place, see `gdl.flows.coupling.sigmoid_scale`."""
-    return raw.add_(2).sigmoid_().mul_(1 - lowest).add_(lowest)
+    return raw.add_(2).sigmoid_().mul_(1 - LOWEST).add_(LOWEST)
 
 
-def _coupling_backward(
-    g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor, lowest: float
-) -> Tensor:
+def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor) -> Tensor:
     """Return the gradient of shift and raw scale (P, 2 C), given that of moved (P, C)."""
     half = g.shape[1]
     out = g.new_empty(len(g), 2 * half)
     torch.mul(g, scale, out=out[:, :half])
-    # moved = (before + shift) scale, and d scale / d raw = (scale - lowest) (1 - scale) / (1 - lowest)
-    slope = (scale - lowest).mul_(1 - scale).div_(scale)
+    # moved = (before + shift) scale, and d scale / d raw = (scale - LOWEST) (1 - scale) / (1 - LOWEST)
+    slope = (scale - LOWEST).mul_(1 - scale).div_(scale)
     total = torch.addcmul(g_log_det, g, moved)
-    torch.mul(total, slope, out=out[:, half:]).mul_(1 / (1 - lowest))
+    torch.mul(total, slope, out=out[:, half:]).mul_(1 / (1 - LOWEST))
     return out
 
 
@@ -107,11 +121,12 @@ class FusedCouplings(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        nets = list(zip(*(s.unbind() for s in stacks), strict=True))
+        nets = _unstack(stacks)
         a, b = (half.contiguous() for half in x.chunk(2, 1))
         half = a.shape[1]
         affine = stacks[-1].shape[1] == 2 * half
         log_scales = x.new_empty(len(nets), len(x), half) if affine else None
+        keep = any(ctx.needs_input_grad)
         kept = []
         for k, net in enumerate(nets):
             layers = _hidden(a, net)
@@ -120,7 +135,7 @@ class FusedCouplings(torch.autograd.Function):
             if log_scales is not None:
                 log_scales[k] = out[:, half:].mul_(0.5).tanh_().mul_(2)
                 b.mul_(log_scales[k].exp())
-            if any(ctx.needs_input_grad):
+            if keep:
                 kept.append(layers)
             a, b = b, a
         log_det = x.new_zeros(len(x)) if log_scales is None else log_scales.sum((0, 2))
@@ -161,7 +176,7 @@ class FusedCouplings(torch.autograd.Function):
 
 def invert_couplings(z: Tensor, stacks: Sequence[Tensor]) -> Tensor:
     """Return x (B, D) that `FusedCouplings` maps to z."""
-    nets = list(zip(*(s.unbind() for s in stacks), strict=True))
+    nets = _unstack(stacks)
     a, b = (half.contiguous() for half in z.chunk(2, 1))
     half = a.shape[1]
     if len(nets) % 2:
@@ -176,6 +191,14 @@ def invert_couplings(z: Tensor, stacks: Sequence[Tensor]) -> Tensor:
     return torch.cat([a, b], 1)
 
 
+def _conv_net(
+    x: Tensor, net: Sequence[Tensor], padded: Tensor, size: tuple[int, int, int]
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C)."""
+    layers = _hidden(windows(x.view(*size, -1), padded), net)
+    return scatter(layers[-1] @ net[-2].t(), *size).add_(net[-1]), layers
+
+
 class FusedSteps(torch.autograd.Function):
     """z, log_det of images x (B, C, H, W): y = W x + b, then a coupling, K times.
 
@@ -188,13 +211,13 @@ class FusedSteps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, lowest: float, weight: Tensor, bias: Tensor, *stacks: Tensor
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *stacks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See the class."""
         b, c, h, w = x.shape
         half = c // 2
         x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
-        nets = list(zip(*(s.unbind() for s in stacks), strict=True))
+        nets = _unstack(stacks)
         affine = stacks[-1].shape[1] == c
         scales = x.new_ones(len(nets), len(x), half) if affine else None
         keep = any(ctx.needs_input_grad)
@@ -202,11 +225,10 @@ class FusedSteps(torch.autograd.Function):
         padded = frame(x, b, h, w, half)
         for k, net in enumerate(nets):
             y = torch.addmm(bias[k], x, weight[k].t())
-            layers = _hidden(windows(y[:, :half].view(b, h, w, half), padded), net)
-            out = scatter(layers[-1] @ net[-2].t(), b, h, w).add_(net[-1])
+            out, layers = _conv_net(y[:, :half], net, padded, (b, h, w))
             moved = y[:, half:].add_(out[:, :half])
             if scales is not None:
-                scales[k] = _to_scale(out[:, half:], lowest)
+                scales[k] = _to_scale(out[:, half:])
                 moved.mul_(scales[k])
             if keep:
                 kept.append((x, layers))
@@ -215,7 +237,7 @@ class FusedSteps(torch.autograd.Function):
         if scales is not None:
             log_det = scales.view(len(nets), b, -1).log().sum((0, 2))
         ctx.save_for_backward(x, weight, *stacks)
-        ctx.kept, ctx.scales, ctx.size, ctx.lowest = kept, scales, (b, h, w), lowest
+        ctx.kept, ctx.scales, ctx.size = kept, scales, (b, h, w)
         return x.view(b, h, w, c).permute(0, 3, 1, 2), log_det
 
     @staticmethod
@@ -236,9 +258,7 @@ class FusedSteps(torch.autograd.Function):
             if scales is None:
                 g_out = g[:, half:].contiguous()
             else:
-                g_out = _coupling_backward(
-                    g[:, half:], z[:, half:], scales[k], g_log_det, ctx.lowest
-                )
+                g_out = _coupling_backward(g[:, half:], z[:, half:], scales[k], g_log_det)
                 g[:, half:] = g_out[:, :half]
             torch.sum(g_out, 0, out=net_grads[-1])
             g_out = windows(g_out.view(b, h, w, -1), padded)
@@ -247,12 +267,11 @@ class FusedSteps(torch.autograd.Function):
             torch.mm(g.t(), x, out=grads[0][k])
             torch.sum(g, 0, out=g_bias[k])
             g, z = g @ weight[k], x
-        return g.view(b, h, w, -1).permute(0, 3, 1, 2), None, grads[0], g_bias, *grads[1:]
+        return g.view(b, h, w, -1).permute(0, 3, 1, 2), grads[0], g_bias, *grads[1:]
 
 
 def invert(
     z: Tensor,
-    lowest: float,
     inverse: Tensor,
     bias: Tensor,
     stacks: Sequence[Tensor],
@@ -263,25 +282,22 @@ def invert(
     Some images at a time, so that what is computed stays in the cache.
     """
     h, w = z.shape[2:]
-    nets = list(zip(*(s.unbind() for s in stacks), strict=True))
+    nets = _unstack(stacks)
     parts = z.split(max(1, pixels // (h * w)))
-    return torch.cat([_invert(part, lowest, inverse, bias, nets) for part in parts])
+    return torch.cat([_invert(part, inverse, bias, nets) for part in parts])
 
 
-def _invert(
-    z: Tensor, lowest: float, inverse: Tensor, bias: Tensor, nets: Sequence[Sequence[Tensor]]
-) -> Tensor:
+def _invert(z: Tensor, inverse: Tensor, bias: Tensor, nets: Sequence[Sequence[Tensor]]) -> Tensor:
     b, c, h, w = z.shape
     half = c // 2
     x = z.permute(0, 2, 3, 1).reshape(b * h * w, c).clone()
     padded = frame(x, b, h, w, half)
     for k in reversed(range(len(nets))):
         net = nets[k]
-        layers = _hidden(windows(x[:, :half].view(b, h, w, half), padded), net)
-        out = scatter(layers[-1] @ net[-2].t(), b, h, w).add_(net[-1])
+        out, _ = _conv_net(x[:, :half], net, padded, (b, h, w))
         moved = x[:, half:]
         if out.shape[1] == c:
-            moved.div_(_to_scale(out[:, half:], lowest))
+            moved.div_(_to_scale(out[:, half:]))
         moved.sub_(out[:, :half])
         x = torch.addmm(bias[k], x, inverse[k].t())
     return x.view(b, h, w, c).permute(0, 3, 1, 2)

@@ -9,13 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 from gdl.flows.base import Bijection, DataInitialized
 from gdl.flows.coupling import sigmoid_scale
-from gdl.flows.fused import FusedSteps, invert
+from gdl.flows.fused import FusedSteps, by_hand, invert
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
 
 __all__ = ["GlowSteps"]
-
-LOWEST = 0.05
-"""Lower bound of the scales."""
 
 
 class Net(NamedTuple):
@@ -122,7 +119,7 @@ class GlowSteps(Bijection, DataInitialized):
         maps = self._maps()
         constant = maps.log_det * x[0, 0].numel()
         if self._by_hand(x):
-            z, log_det = FusedSteps.apply(x, LOWEST, maps.weight, maps.bias, *maps.net)
+            z, log_det = FusedSteps.apply(x, maps.weight, maps.bias, *maps.net)
             return z, log_det + constant
         x = x.contiguous(memory_format=torch.channels_last)
         log_dets = []
@@ -135,7 +132,7 @@ class GlowSteps(Bijection, DataInitialized):
         """See `Bijection.inverse`."""
         weight, bias, net = self._inverse_maps()
         if self._by_hand(z) and not torch.is_grad_enabled():
-            return invert(z, LOWEST, weight, bias, net)
+            return invert(z, weight, bias, net)
         z = z.contiguous(memory_format=torch.channels_last)
         for k in reversed(range(self.depth)):
             stays, moved = z.chunk(2, 1)
@@ -150,12 +147,7 @@ class GlowSteps(Bijection, DataInitialized):
         return super().train(mode)
 
     def _by_hand(self, x: Tensor) -> bool:
-        return not (
-            x.device.type != "cpu"
-            or self.checkpoint_conditioners
-            or torch.is_autocast_enabled("cpu")
-            or torch.compiler.is_compiling()
-        )
+        return by_hand(x) and not self.checkpoint_conditioners
 
     def _maps(self) -> Maps:
         weight = matrices(self.packed, self.permutation, self.sign)
@@ -211,7 +203,7 @@ class GlowSteps(Bijection, DataInitialized):
         if out.shape[1] == stays.shape[1]:
             return out, None, torch.zeros_like(out[:, :0])
         shift, raw = out.chunk(2, 1)
-        return shift, *sigmoid_scale(raw, LOWEST)
+        return shift, *sigmoid_scale(raw)
 
 
 def _network(x: Tensor, *weights: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdl.flows.base import Bijection
-from gdl.flows.coupling import tanh_scale
-from gdl.flows.fused import FusedCouplings, invert_couplings
+from gdl.flows.base import Bijection, Chain
+from gdl.flows.coupling import AdditiveCoupling, AffineCoupling
+from gdl.flows.fused import FusedCouplings, by_hand, invert_couplings
 
 __all__ = ["VectorCouplings"]
 
@@ -39,9 +39,8 @@ class VectorCouplings(Bijection):
         init_range: float | None = None,
     ) -> None:
         super().__init__()
-        self.depth, half = depth, num_dims // 2
+        half = num_dims // 2
         sizes = [half, *hidden, 2 * half if affine else half]
-        self.affine = affine
         self.stacks = nn.ParameterList()
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             last = i == len(hidden)
@@ -50,74 +49,40 @@ class VectorCouplings(Bijection):
             for shape in ((depth, fan_out, fan_in), (depth, fan_out)):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
+        coupling = AffineCoupling if affine else AdditiveCoupling
+        # not registered as modules: the parameters are those above
+        self._layers: list[Bijection] = [
+            coupling(_Network(self.stacks, k), swap=bool(k % 2)) for k in range(depth)
+        ]
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        if self._by_hand(x):
+        if by_hand(x):
             return FusedCouplings.apply(x, *self.stacks)
-        log_dets = []
-        for layer in self.layers():
-            x, log_det = layer(x)
-            log_dets.append(log_det)
-        return x, torch.stack(log_dets).sum(0)
+        return Chain(self._layers)(x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        if self._by_hand(z) and not torch.is_grad_enabled():
+        if by_hand(z) and not torch.is_grad_enabled():
             return invert_couplings(z, tuple(self.stacks))
-        a, b = z.chunk(2, 1)
-        if self.depth % 2:
-            a, b = b, a
-        for k in reversed(range(self.depth)):
-            # a was moved last, given b
-            shift, scale, _ = self.shift_and_scale(b, k)
-            a, b = b, (a / scale - shift if self.affine else a - shift)
-        return torch.cat([a, b], 1)
+        return Chain(self._layers).inverse(z)
 
     def layers(self) -> list[Bijection]:
         """See `Bijection.layers`."""
-        return [_Single(self, k) for k in range(self.depth)]
-
-    def _by_hand(self, x: Tensor) -> bool:
-        return not (
-            x.device.type != "cpu"
-            or torch.is_autocast_enabled("cpu")
-            or torch.compiler.is_compiling()
-        )
-
-    def shift_and_scale(self, stays: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return shift, scale and log-scale of the half that moves in coupling k, given the other."""
-        h = stays
-        for i in range(0, len(self.stacks), 2):
-            h = F.linear(h if i == 0 else h.relu(), self.stacks[i][k], self.stacks[i + 1][k])
-        h = h.to(stays.dtype)
-        if not self.affine:
-            return h, torch.ones_like(h), torch.zeros_like(h)
-        shift, raw = h.chunk(2, 1)
-        return shift, *tanh_scale(raw)
+        return self._layers
 
 
-class _Single(Bijection):
-    """The k-th of some couplings by itself."""
+class _Network(nn.Module):
+    """The k-th of the networks in the stacks."""
 
-    def __init__(self, all_of_them: VectorCouplings, k: int) -> None:
+    def __init__(self, stacks: nn.ParameterList, k: int) -> None:
         super().__init__()
-        self.all_of_them, self.k = all_of_them, k
+        self.stacks, self.k = stacks, k
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Bijection.forward`."""
-        stays, moves = self._split(x)
-        shift, scale, log_scale = self.all_of_them.shift_and_scale(stays, self.k)
-        return self._join(stays, (moves + shift) * scale), log_scale.sum(1)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """See `Bijection.inverse`."""
-        stays, moved = self._split(z)
-        shift, scale, _ = self.all_of_them.shift_and_scale(stays, self.k)
-        return self._join(stays, moved / scale - shift)
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = x.chunk(2, 1)
-        return (second, first) if self.k % 2 else (first, second)
-
-    def _join(self, stays: Tensor, moved: Tensor) -> Tensor:
-        return torch.cat((moved, stays) if self.k % 2 else (stays, moved), 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out) of x (B, in)."""
+        for i in range(0, len(self.stacks), 2):
+            x = F.linear(
+                x if i == 0 else x.relu(), self.stacks[i][self.k], self.stacks[i + 1][self.k]
+            )
+        return x

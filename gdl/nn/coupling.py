@@ -1,37 +1,10 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdl.nn.mlp import activation
-
-__all__ = ["ConvConditioner", "MLPConditioner", "ZeroConv"]
-
-
-class MLPConditioner(nn.Sequential):
-    """Maps vectors (B, in) to (B, out).
-
-    Args:
-        in_features: Size of the input.
-        out_features: Size of the output.
-        hidden: Widths of the hidden layers.
-        act: Name of the activation.
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, hidden: Sequence[int], act: str = "relu"
-    ) -> None:
-        layers: list[nn.Module] = []
-        for width in hidden:
-            layers += [nn.Linear(in_features, width), activation(act)]
-            in_features = width
-        last = nn.Linear(in_features, out_features)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        super().__init__(*layers, last)
+__all__ = ["ConvConditioner", "ZeroConv"]
 
 
 class ZeroConv(nn.Module):
