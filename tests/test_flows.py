@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -20,14 +19,12 @@ from gdl.flows.coupling import (
 from gdl.flows.dequantize import (
     Affine,
     Logit,
-    UniformDequantization,
-    VariationalDequantization,
 )
 from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
 from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
 from gdl.flows.steps import GlowSteps
 from gdl.flows.vectors import VectorCouplings
-from gdl.models.flow import FlowModel, LogisticPrior, NormalPrior
+from gdl.models.flow import NormalPrior
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
@@ -239,146 +236,3 @@ def test_sigmoid_scale_is_the_sigmoid_with_a_floor() -> None:
     raw = torch.linspace(-20, 20, 401, dtype=torch.float64)
     expected = 0.05 + 0.95 * (raw + 2).sigmoid()
     torch.testing.assert_close(sigmoid_scale(raw)[0], expected)
-
-
-# ---- densities
-
-
-class Identity(Bijection):
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x.new_zeros(len(x))
-
-    def inverse(self, z: Tensor) -> Tensor:
-        return z
-
-
-class Uniform:
-    """U[0, 1]^D."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return torch.where(((z >= 0) & (z < 1)).all(1), 0.0, -torch.inf).to(z.dtype)
-
-
-@pytest.mark.parametrize("levels", [2, 17, 32, 256])
-def test_an_identity_flow_with_a_uniform_prior_costs_log2_levels(levels: int) -> None:
-    shape = (3, 4, 4)
-    model = FlowModel(shape, levels, Flatten(shape), Uniform(), adam)  # type: ignore[arg-type]
-    x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
-    for value in model.loss(x)["nll"]:
-        assert model.bits_per_dim(float(value)) == pytest.approx(math.log2(levels), abs=1e-5)
-
-
-@pytest.mark.parametrize("levels", [2, 256])
-def test_a_logit_flow_with_a_logistic_prior_is_uniform(levels: int) -> None:
-    shape = (1, 4, 4)
-    flow = Chain([Logit(0.0), Flatten(shape)])
-    model = FlowModel(shape, levels, flow, LogisticPrior(), adam).double()
-    x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
-    for value in model.loss(x)["nll"]:
-        assert model.bits_per_dim(float(value.detach())) == pytest.approx(math.log2(levels))
-
-
-@torch.no_grad()
-def test_dequantization_lands_in_the_cell_of_its_integer() -> None:
-    for levels in (2, 17, 256):
-        x = torch.arange(levels, dtype=torch.uint8).repeat(2000)[:, None]
-        plain = UniformDequantization(levels, (1,))
-        learned = VariationalDequantization(levels, (1,), mlp(1, 2, 4))
-        for layer in (plain, learned):
-            y, _ = layer(x, torch.float32)
-            assert ((y >= 0) & (y < 1)).all()
-            assert torch.equal(layer.inverse(y), x)
-    u = UniformDequantization(256, (1,))(torch.zeros(200_000, 1, dtype=torch.uint8), torch.float32)
-    counts = torch.histc(u[0] * 256, 20, 0, 1)
-    assert (counts - 10_000).abs().max() < 600
-
-
-@torch.no_grad()
-def test_variational_noise_has_the_density_it_says() -> None:
-    torch.manual_seed(0)
-    layer = VariationalDequantization(4, (1,), mlp(1, 2, 4)).double()
-    layer.net[-1].bias.copy_(torch.tensor([0.4, -0.7]))
-    x = torch.ones(400_000, 1, dtype=torch.uint8)
-    _, term = layer(x, torch.float64)
-    # E_q[1 / q(u)] = 1, the length of the interval
-    weight = (term + math.log(4)).exp()
-    error = weight.std() / math.sqrt(len(weight))
-    assert (weight.mean() - 1).abs() < 5 * error
-    assert error < 0.05
-
-
-def grid(low: float, high: float, n: int) -> tuple[Tensor, float]:
-    side = torch.linspace(low, high, n, dtype=torch.float64)
-    return torch.cartesian_prod(side, side), float(side[1] - side[0]) ** 2
-
-
-@pytest.mark.parametrize("kind", ["nice", "realnvp"])
-@torch.no_grad()
-def test_a_density_in_the_plane_integrates_to_one(kind: str) -> None:
-    torch.manual_seed(1)
-    make: dict[str, Callable[[], FlowModel]] = {
-        "nice": lambda: NICE((2,), None, adam, hidden=[16], prior="normal"),
-        "realnvp": lambda: RealNVP((2,), None, adam, hidden=[16]),
-    }
-    model = make[kind]().double()
-    x = torch.randn(500, 2, dtype=torch.float64)
-    model.initialize(x)
-    for p in model.parameters():
-        p.add_(0.05 * torch.randn_like(p))
-    points, area = grid(-16, 16, 1001)
-    total = sum(float(model.log_prob(p).exp().sum()) for p in points.split(100_000)) * area
-    assert total == pytest.approx(1, abs=2e-3)
-    # a flow left at the identity would pass too
-    assert (model.log_prob(x) - NormalPrior().log_prob(x)).abs().max() > 0.1
-
-
-@torch.no_grad()
-def test_samples_follow_the_density() -> None:
-    torch.manual_seed(0)
-    model = RealNVP((2,), None, adam, hidden=[16]).double()
-    model.initialize(torch.randn(500, 2, dtype=torch.float64))
-    for p in model.parameters():
-        p.add_(0.05 * torch.randn_like(p))
-    x = model.sample(4000)
-    # E_p[q(x) / p(x)] = 1 for any density q
-    q = NormalPrior().log_prob(2 * x) + 2 * math.log(2)
-    ratio = (q - model.log_prob(x)).exp()
-    assert abs(float(ratio.mean()) - 1) < 5 * float(ratio.std()) / math.sqrt(len(ratio))
-    assert torch.equal(x[:10], model.sample(10)), "sample k depends on the seed and on k only"
-
-
-@pytest.mark.parametrize("prior", [NormalPrior(), LogisticPrior()])
-def test_priors_are_those_of_torch(prior: Any) -> None:
-    z = torch.randn(4, 5, dtype=torch.float64) * 3
-    if isinstance(prior, NormalPrior):
-        expected = torch.distributions.Normal(torch.zeros(5, dtype=torch.float64), 1.0).log_prob(z)
-    else:
-        expected = z.sigmoid().log() + (-z).sigmoid().log()
-    torch.testing.assert_close(prior.log_prob(z), expected.sum(1))
-
-
-# ---- real images
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
-@pytest.mark.parametrize("kind", ["nice", "realnvp", "glow"])
-@torch.no_grad()
-def test_all_latents_decode_to_the_image(kind: str, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    make: dict[str, Callable[[], FlowModel]] = {
-        "nice": lambda: NICE(shape, 256, adam, hidden=[32]),
-        "realnvp": lambda: RealNVP(shape, 256, adam, width=8, blocks=1),
-        "glow": lambda: Glow(shape, 256, adam, depth=4, width=16),
-    }
-    model = make[kind]()
-    x = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
-    model.initialize(x)
-    for p in model.parameters():
-        p.add_(0.02 * torch.randn_like(p))
-    z = model.encode(x)
-    assert z.shape == (4, math.prod(shape))
-    assert (model.decode(z) - x).abs().max() < 0.01
-    assert torch.equal(model.dequantize.inverse(model.bijection.inverse(z)), x)  # type: ignore[union-attr]
-    samples = model.sample(3, temperature=0.7)
-    assert samples.shape == (3, *shape)
-    assert samples.dtype == torch.uint8

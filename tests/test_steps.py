@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, Chain, initialize
 from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, sigmoid_scale
-from gdl.flows.fused import frame, scatter, windows
+from gdl.flows.fused_steps import frame, scatter, windows
 from gdl.flows.linear import ActNorm, Conv1x1, matrices, mix_channels
 from gdl.flows.steps import GlowSteps
 from gdl.flows.vectors import VectorCouplings

@@ -1,12 +1,11 @@
-"""Coupling layers on a CPU, forwards and backwards by hand.
+"""Coupling layers on a CPU, forwards and backwards by hand: those of vectors.
 
 A coupling is some 30 small operations, which autograd doubles, and on a CPU their overhead costs
-more than their arithmetic. Here K couplings are one node of the graph: images are matrices (pixels,
-channels), 3x3 convolutions are matrix products with windows gathered before or scattered after,
-elementwise work is done in place, and the gradients are written out.
+more than their arithmetic. Here K couplings are one node of the graph, elementwise work is done in
+place, and the gradients are written out; `gdl.flows.fused_steps` does the same for images.
 
 The networks are lists of layers [w_1, b_1, w_2, b_2, ...], w (N, M) and b (N,), with ReLU in
-between; K networks of one kind have K in front. `gdl.flows.steps` and `gdl.flows.vectors` hold the
+between; K networks of one kind have K in front. `gdl.flows.vectors` and `gdl.flows.steps` hold the
 parameters and the same layers in plain operations; the tests hold one against the other.
 """
 
@@ -17,47 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gdl.flows.coupling import LOWEST
-
 __all__ = [
     "FusedCouplings",
-    "FusedSteps",
-    "frame",
-    "invert",
+    "by_hand",
+    "hidden_layers",
     "invert_couplings",
-    "scatter",
-    "windows",
+    "net_backward",
+    "unstack",
 ]
 
 threshold_backward = torch.ops.aten.threshold_backward
-
-
-def frame(x: Tensor, b: int, h: int, w: int, c: int) -> Tensor:
-    """Return zeros (B, H + 2, W + 2, C), in whose middle `windows` puts one image after another."""
-    return x.new_zeros(b, h + 2, w + 2, c)
-
-
-def windows(x: Tensor, padded: Tensor) -> Tensor:
-    """Return the 3x3 windows (B H W, 9 C) of images (B, H, W, C), zero outside."""
-    padded[:, 1:-1, 1:-1].copy_(x)
-    image, row, column, _ = padded.stride()
-    b, h, w, c = x.shape
-    view = padded.as_strided((b, h, w, 3, 3 * c), (image, row, column, row, 1))
-    # a copy in any case: of single pixels a reshape alone would be a view of the frame
-    return view.clone(memory_format=torch.contiguous_format).view(b * h * w, 9 * c)
-
-
-def scatter(y: Tensor, b: int, h: int, w: int) -> Tensor:
-    """Return images as (B H W, C) of y (B H W, 9 C): the adjoint of `windows`."""
-    y = y.view(b, h, w, 3, -1)
-    rows = y[:, :, :, 1].clone()
-    rows[:, 1:].add_(y[:, :-1, :, 2])
-    rows[:, :-1].add_(y[:, 1:, :, 0])
-    rows = rows.view(b, h, w, 3, -1)
-    out = rows[:, :, :, 1].clone()
-    out[:, :, 1:].add_(rows[:, :, :-1, 2])
-    out[:, :, :-1].add_(rows[:, :, 1:, 0])
-    return out.view(b * h * w, -1)
 
 
 def by_hand(x: Tensor) -> bool:
@@ -69,12 +37,12 @@ def by_hand(x: Tensor) -> bool:
     )
 
 
-def _unstack(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+def unstack(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Return the K networks of which the stacks consist."""
     return list(zip(*(s.unbind() for s in stacks), strict=True))
 
 
-def _hidden(x: Tensor, net: Sequence[Tensor]) -> list[Tensor]:
+def hidden_layers(x: Tensor, net: Sequence[Tensor]) -> list[Tensor]:
     """Return x and the hidden layers."""
     layers = [x]
     for w, b in zip(net[:-2:2], net[1:-2:2], strict=True):
@@ -82,7 +50,7 @@ def _hidden(x: Tensor, net: Sequence[Tensor]) -> list[Tensor]:
     return layers
 
 
-def _net_backward(
+def net_backward(
     g: Tensor, layers: list[Tensor], net: Sequence[Tensor], grads: Sequence[Tensor]
 ) -> Tensor:
     """Write all gradients but that of the last bias; return that of the first layer's output."""
@@ -92,23 +60,6 @@ def _net_backward(
         torch.sum(g, 0, out=grads[2 * i - 1])
     torch.mm(g.t(), layers[0], out=grads[0])
     return g
-
-
-def _to_scale(raw: Tensor) -> Tensor:
-    """Turn raw scales into scales in place, see `gdl.flows.coupling.sigmoid_scale`."""
-    return raw.add_(2).sigmoid_().mul_(1 - LOWEST).add_(LOWEST)
-
-
-def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor) -> Tensor:
-    """Return the gradient of shift and raw scale (P, 2 C), given that of moved (P, C)."""
-    half = g.shape[1]
-    out = g.new_empty(len(g), 2 * half)
-    torch.mul(g, scale, out=out[:, :half])
-    # moved = (before + shift) scale, and d scale / d raw = (scale - LOWEST) (1 - scale) / (1 - LOWEST)
-    slope = (scale - LOWEST).mul_(1 - scale).div_(scale)
-    total = torch.addcmul(g_log_det, g, moved)
-    torch.mul(total, slope, out=out[:, half:]).mul_(1 / (1 - LOWEST))
-    return out
 
 
 class FusedCouplings(torch.autograd.Function):
@@ -121,7 +72,7 @@ class FusedCouplings(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        nets = _unstack(stacks)
+        nets = unstack(stacks)
         a, b = (half.contiguous() for half in x.chunk(2, 1))
         half = a.shape[1]
         affine = stacks[-1].shape[1] == 2 * half
@@ -129,7 +80,7 @@ class FusedCouplings(torch.autograd.Function):
         keep = any(ctx.needs_input_grad)
         kept = []
         for k, net in enumerate(nets):
-            layers = _hidden(a, net)
+            layers = hidden_layers(a, net)
             out = torch.addmm(net[-1], layers[-1], net[-2].t())
             b = b + out[:, :half]
             if log_scales is not None:
@@ -166,7 +117,7 @@ class FusedCouplings(torch.autograd.Function):
                 torch.mul(torch.addcmul(g_log_det, g_a, moved), slope, out=g_out[:, half:])
                 g_a = g_before
             torch.sum(g_out, 0, out=net_grads[-1])
-            g_first = _net_backward(g_out, layers, net, net_grads)
+            g_first = net_backward(g_out, layers, net, net_grads)
             if k or ctx.needs_input_grad[0]:
                 g_b = torch.addmm(g_b, g_first, net[0])
             moved = layers[0]
@@ -176,128 +127,16 @@ class FusedCouplings(torch.autograd.Function):
 
 def invert_couplings(z: Tensor, stacks: Sequence[Tensor]) -> Tensor:
     """Return x (B, D) that `FusedCouplings` maps to z."""
-    nets = _unstack(stacks)
+    nets = unstack(stacks)
     a, b = (half.contiguous() for half in z.chunk(2, 1))
     half = a.shape[1]
     if len(nets) % 2:
         a, b = b, a
     for net in reversed(nets):
         # a was moved last, given b
-        layers = _hidden(b, net)
+        layers = hidden_layers(b, net)
         out = torch.addmm(net[-1], layers[-1], net[-2].t())
         if out.shape[1] > half:
             a = out[:, half:].mul_(0.5).tanh_().mul_(-2).exp_().mul_(a)
         a, b = b, a - out[:, :half]
     return torch.cat([a, b], 1)
-
-
-def _conv_net(
-    x: Tensor, net: Sequence[Tensor], padded: Tensor, size: tuple[int, int, int]
-) -> tuple[Tensor, list[Tensor]]:
-    """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C)."""
-    layers = _hidden(windows(x.view(*size, -1), padded), net)
-    return scatter(layers[-1] @ net[-2].t(), *size).add_(net[-1]), layers
-
-
-class FusedSteps(torch.autograd.Function):
-    """z, log_det of images x (B, C, H, W): y = W x + b, then a coupling, K times.
-
-    The log-determinant (B,) is that of the couplings only. The first half of the channels stays,
-    the other becomes (half + shift) * scale, or half + shift where the networks have C / 2 outputs.
-    Of the networks' three layers the first is a 3x3 convolution, w (N, 9 C) with a window's
-    channels last, and so is the last, w (9 O, N), whose row (i, j, o) is what a pixel gives to
-    channel o of the pixel at (i - 1, j - 1) from it; its b has O elements.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *stacks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        b, c, h, w = x.shape
-        half = c // 2
-        x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
-        nets = _unstack(stacks)
-        affine = stacks[-1].shape[1] == c
-        scales = x.new_ones(len(nets), len(x), half) if affine else None
-        keep = any(ctx.needs_input_grad)
-        kept = []
-        padded = frame(x, b, h, w, half)
-        for k, net in enumerate(nets):
-            y = torch.addmm(bias[k], x, weight[k].t())
-            out, layers = _conv_net(y[:, :half], net, padded, (b, h, w))
-            moved = y[:, half:].add_(out[:, :half])
-            if scales is not None:
-                scales[k] = _to_scale(out[:, half:])
-                moved.mul_(scales[k])
-            if keep:
-                kept.append((x, layers))
-            x = y
-        log_det = x.new_zeros(b)
-        if scales is not None:
-            log_det = scales.view(len(nets), b, -1).log().sum((0, 2))
-        ctx.save_for_backward(x, weight, *stacks)
-        ctx.kept, ctx.scales, ctx.size = kept, scales, (b, h, w)
-        return x.view(b, h, w, c).permute(0, 3, 1, 2), log_det
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
-        """See the class."""
-        z, weight, *stacks = ctx.saved_tensors
-        (b, h, w), half, scales = ctx.size, z.shape[1] // 2, ctx.scales
-        # a copy, because it is written to and may be autograd's own
-        g = gs[0].permute(0, 2, 3, 1).reshape(z.shape).clone()
-        g_log_det = gs[1].repeat_interleave(h * w)[:, None]
-        grads = [torch.empty_like(t) for t in (weight, *stacks)]
-        g_bias = z.new_empty(weight.shape[:2])
-        padded = frame(g, b, h, w, stacks[-1].shape[1])
-        for k in reversed(range(len(weight))):
-            x, layers = ctx.kept[k]
-            net, net_grads = [s[k] for s in stacks], [s[k] for s in grads[1:]]
-            if scales is None:
-                g_out = g[:, half:].contiguous()
-            else:
-                g_out = _coupling_backward(g[:, half:], z[:, half:], scales[k], g_log_det)
-                g[:, half:] = g_out[:, :half]
-            torch.sum(g_out, 0, out=net_grads[-1])
-            g_out = windows(g_out.view(b, h, w, -1), padded)
-            g_first = _net_backward(g_out, layers, net, net_grads)
-            g[:, :half].add_(scatter(g_first @ net[0], b, h, w))
-            torch.mm(g.t(), x, out=grads[0][k])
-            torch.sum(g, 0, out=g_bias[k])
-            g, z = g @ weight[k], x
-        return g.view(b, h, w, -1).permute(0, 3, 1, 2), grads[0], g_bias, *grads[1:]
-
-
-def invert(
-    z: Tensor,
-    inverse: Tensor,
-    bias: Tensor,
-    stacks: Sequence[Tensor],
-    pixels: int = 2048,
-) -> Tensor:
-    """Return x (B, C, H, W) with steps of x = z, given W^-1 (K, C, C) and -W^-1 b (K, C).
-
-    Some images at a time, so that what is computed stays in the cache.
-    """
-    h, w = z.shape[2:]
-    nets = _unstack(stacks)
-    parts = z.split(max(1, pixels // (h * w)))
-    return torch.cat([_invert(part, inverse, bias, nets) for part in parts])
-
-
-def _invert(z: Tensor, inverse: Tensor, bias: Tensor, nets: Sequence[Sequence[Tensor]]) -> Tensor:
-    b, c, h, w = z.shape
-    half = c // 2
-    x = z.permute(0, 2, 3, 1).reshape(b * h * w, c).clone()
-    padded = frame(x, b, h, w, half)
-    for k in reversed(range(len(nets))):
-        net = nets[k]
-        out, _ = _conv_net(x[:, :half], net, padded, (b, h, w))
-        moved = x[:, half:]
-        if out.shape[1] == c:
-            moved.div_(_to_scale(out[:, half:]))
-        moved.sub_(out[:, :half])
-        x = torch.addmm(bias[k], x, inverse[k].t())
-    return x.view(b, h, w, c).permute(0, 3, 1, 2)

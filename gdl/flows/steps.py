@@ -9,7 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 from gdl.flows.base import Bijection, DataInitialized
 from gdl.flows.coupling import sigmoid_scale
-from gdl.flows.fused import FusedSteps, by_hand, invert
+from gdl.flows.fused import by_hand
+from gdl.flows.fused_steps import FusedSteps, invert
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
 
 __all__ = ["GlowSteps"]
@@ -44,7 +45,7 @@ class GlowSteps(Bijection, DataInitialized):
     It equals a `Chain` of `ActNorm`, `Conv1x1` and `AffineCoupling` or `AdditiveCoupling`, but all
     K steps' parameters of a kind are one tensor, so that matrices, gains and the optimizer's update
     take a few operations for all, ActNorm and 1x1 convolution are one linear map W diag(s) (x + b),
-    and on a CPU the whole is one node of the graph (see `gdl.flows.fused`).
+    and on a CPU the whole is one node of the graph (see `gdl.flows.fused_steps`).
 
     The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution; as in Glow's code the last
     starts at zero and has a gain exp(3 g) per channel, and the others are followed by an ActNorm.

@@ -1,0 +1,174 @@
+"""Glow's steps on a CPU, forwards and backwards by hand, see `gdl.flows.fused`.
+
+Images are matrices (pixels, channels); 3x3 convolutions are matrix products with windows gathered
+before or scattered after.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gdl.flows.coupling import LOWEST
+from gdl.flows.fused import hidden_layers, net_backward, unstack
+
+__all__ = ["FusedSteps", "frame", "invert", "scatter", "windows"]
+
+
+def frame(x: Tensor, b: int, h: int, w: int, c: int) -> Tensor:
+    """Return zeros (B, H + 2, W + 2, C), in whose middle `windows` puts one image after another."""
+    return x.new_zeros(b, h + 2, w + 2, c)
+
+
+def windows(x: Tensor, padded: Tensor) -> Tensor:
+    """Return the 3x3 windows (B H W, 9 C) of images (B, H, W, C), zero outside."""
+    padded[:, 1:-1, 1:-1].copy_(x)
+    image, row, column, _ = padded.stride()
+    b, h, w, c = x.shape
+    view = padded.as_strided((b, h, w, 3, 3 * c), (image, row, column, row, 1))
+    # a copy in any case: of single pixels a reshape alone would be a view of the frame
+    return view.clone(memory_format=torch.contiguous_format).view(b * h * w, 9 * c)
+
+
+def scatter(y: Tensor, b: int, h: int, w: int) -> Tensor:
+    """Return images as (B H W, C) of y (B H W, 9 C): the adjoint of `windows`."""
+    y = y.view(b, h, w, 3, -1)
+    rows = y[:, :, :, 1].clone()
+    rows[:, 1:].add_(y[:, :-1, :, 2])
+    rows[:, :-1].add_(y[:, 1:, :, 0])
+    rows = rows.view(b, h, w, 3, -1)
+    out = rows[:, :, :, 1].clone()
+    out[:, :, 1:].add_(rows[:, :, :-1, 2])
+    out[:, :, :-1].add_(rows[:, :, 1:, 0])
+    return out.view(b * h * w, -1)
+
+
+def _to_scale(raw: Tensor) -> Tensor:
+    """Turn raw scales into scales in place, see `gdl.flows.coupling.sigmoid_scale`."""
+    return raw.add_(2).sigmoid_().mul_(1 - LOWEST).add_(LOWEST)
+
+
+def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor) -> Tensor:
+    """Return the gradient of shift and raw scale (P, 2 C), given that of moved (P, C)."""
+    half = g.shape[1]
+    out = g.new_empty(len(g), 2 * half)
+    torch.mul(g, scale, out=out[:, :half])
+    # moved = (before + shift) scale, and d scale / d raw = (scale - LOWEST) (1 - scale) / (1 - LOWEST)
+    slope = (scale - LOWEST).mul_(1 - scale).div_(scale)
+    total = torch.addcmul(g_log_det, g, moved)
+    torch.mul(total, slope, out=out[:, half:]).mul_(1 / (1 - LOWEST))
+    return out
+
+
+def _conv_net(
+    x: Tensor, net: Sequence[Tensor], padded: Tensor, size: tuple[int, int, int]
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C)."""
+    layers = hidden_layers(windows(x.view(*size, -1), padded), net)
+    return scatter(layers[-1] @ net[-2].t(), *size).add_(net[-1]), layers
+
+
+class FusedSteps(torch.autograd.Function):
+    """z, log_det of images x (B, C, H, W): y = W x + b, then a coupling, K times.
+
+    The log-determinant (B,) is that of the couplings only. The first half of the channels stays,
+    the other becomes (half + shift) * scale, or half + shift where the networks have C / 2 outputs.
+    Of the networks' three layers the first is a 3x3 convolution, w (N, 9 C) with a window's
+    channels last, and so is the last, w (9 O, N), whose row (i, j, o) is what a pixel gives to
+    channel o of the pixel at (i - 1, j - 1) from it; its b has O elements.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *stacks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        b, c, h, w = x.shape
+        half = c // 2
+        x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
+        nets = unstack(stacks)
+        affine = stacks[-1].shape[1] == c
+        scales = x.new_ones(len(nets), len(x), half) if affine else None
+        keep = any(ctx.needs_input_grad)
+        kept = []
+        padded = frame(x, b, h, w, half)
+        for k, net in enumerate(nets):
+            y = torch.addmm(bias[k], x, weight[k].t())
+            out, layers = _conv_net(y[:, :half], net, padded, (b, h, w))
+            moved = y[:, half:].add_(out[:, :half])
+            if scales is not None:
+                scales[k] = _to_scale(out[:, half:])
+                moved.mul_(scales[k])
+            if keep:
+                kept.append((x, layers))
+            x = y
+        log_det = x.new_zeros(b)
+        if scales is not None:
+            log_det = scales.view(len(nets), b, -1).log().sum((0, 2))
+        ctx.save_for_backward(x, weight, *stacks)
+        ctx.kept, ctx.scales, ctx.size = kept, scales, (b, h, w)
+        return x.view(b, h, w, c).permute(0, 3, 1, 2), log_det
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+        """See the class."""
+        z, weight, *stacks = ctx.saved_tensors
+        (b, h, w), half, scales = ctx.size, z.shape[1] // 2, ctx.scales
+        # a copy, because it is written to and may be autograd's own
+        g = gs[0].permute(0, 2, 3, 1).reshape(z.shape).clone()
+        g_log_det = gs[1].repeat_interleave(h * w)[:, None]
+        grads = [torch.empty_like(t) for t in (weight, *stacks)]
+        g_bias = z.new_empty(weight.shape[:2])
+        padded = frame(g, b, h, w, stacks[-1].shape[1])
+        for k in reversed(range(len(weight))):
+            x, layers = ctx.kept[k]
+            net, net_grads = [s[k] for s in stacks], [s[k] for s in grads[1:]]
+            if scales is None:
+                g_out = g[:, half:].contiguous()
+            else:
+                g_out = _coupling_backward(g[:, half:], z[:, half:], scales[k], g_log_det)
+                g[:, half:] = g_out[:, :half]
+            torch.sum(g_out, 0, out=net_grads[-1])
+            g_out = windows(g_out.view(b, h, w, -1), padded)
+            g_first = net_backward(g_out, layers, net, net_grads)
+            g[:, :half].add_(scatter(g_first @ net[0], b, h, w))
+            torch.mm(g.t(), x, out=grads[0][k])
+            torch.sum(g, 0, out=g_bias[k])
+            g, z = g @ weight[k], x
+        return g.view(b, h, w, -1).permute(0, 3, 1, 2), grads[0], g_bias, *grads[1:]
+
+
+def invert(
+    z: Tensor,
+    inverse: Tensor,
+    bias: Tensor,
+    stacks: Sequence[Tensor],
+    pixels: int = 2048,
+) -> Tensor:
+    """Return x (B, C, H, W) with steps of x = z, given W^-1 (K, C, C) and -W^-1 b (K, C).
+
+    Some images at a time, so that what is computed stays in the cache.
+    """
+    h, w = z.shape[2:]
+    nets = unstack(stacks)
+    parts = z.split(max(1, pixels // (h * w)))
+    return torch.cat([_invert(part, inverse, bias, nets) for part in parts])
+
+
+def _invert(z: Tensor, inverse: Tensor, bias: Tensor, nets: Sequence[Sequence[Tensor]]) -> Tensor:
+    b, c, h, w = z.shape
+    half = c // 2
+    x = z.permute(0, 2, 3, 1).reshape(b * h * w, c).clone()
+    padded = frame(x, b, h, w, half)
+    for k in reversed(range(len(nets))):
+        net = nets[k]
+        out, _ = _conv_net(x[:, :half], net, padded, (b, h, w))
+        moved = x[:, half:]
+        if out.shape[1] == c:
+            moved.div_(_to_scale(out[:, half:]))
+        moved.sub_(out[:, :half])
+        x = torch.addmm(bias[k], x, inverse[k].t())
+    return x.view(b, h, w, c).permute(0, 3, 1, 2)
