@@ -9,10 +9,12 @@ from torch import Tensor
 
 from gdl.distributions import (
     Bernoulli,
+    Categorical,
     DiscretizedGaussian,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
     Likelihood,
+    default_conditional,
     default_likelihood,
 )
 from gdl.errors import GdlError
@@ -20,6 +22,7 @@ from gdl.noise import SampleNoise
 
 BUILD = {
     "bernoulli": Bernoulli,
+    "categorical": Categorical,
     "logistic": DiscretizedLogistic,
     "mixture": lambda s, n: DiscretizedLogisticMixture(s, n, num_mixtures=5),
     "gaussian-learned": lambda s, n: DiscretizedGaussian(s, n, variance="learned"),
@@ -80,6 +83,9 @@ def make_params(
     s = torch.full((c,), log_scale, dtype=torch.float64)
     if isinstance(lk, Bernoulli):
         p = mu / s.exp()
+    elif isinstance(lk, Categorical):  # a discretized Gaussian of that mean, twice as wide
+        y = torch.linspace(-1, 1, lk.levels, dtype=torch.float64)
+        p = (-0.125 * ((y - mu[:, None]) / s[:, None].exp()).square()).flatten().clamp(min=-1e4)
     elif isinstance(lk, DiscretizedLogistic):
         p = torch.cat([mu, s])
     elif isinstance(lk, DiscretizedLogisticMixture):
@@ -323,3 +329,17 @@ def test_gaussian_refuses_an_unknown_variance() -> None:
 def test_default_likelihood_depends_on_the_levels() -> None:
     assert isinstance(default_likelihood((1, 8, 8), 2), Bernoulli)
     assert isinstance(default_likelihood((1, 8, 8), 17), DiscretizedLogistic)
+    kinds = [type(default_conditional((1, 8, 8), levels)) for levels in (2, 17, 32, 256)]
+    assert kinds == [Bernoulli, Categorical, Categorical, DiscretizedLogisticMixture]
+
+
+@each_case
+def test_temperature_sharpens(case: Case) -> None:
+    lk = case.build(20, 50)
+    params = make_params(lk, *SETTINGS["moderate"]).expand(20, -1, -1, -1)
+    noise = lk.noise(SampleNoise(1, range(20), dtype=torch.float64), 20, 50)
+    assert torch.equal(lk.draw(params, noise), lk.draw(params, noise, 1.0))
+    draws = [lk.draw(params, noise, t).double() for t in (1e-6, 0.5, 1.0, 2.0)]
+    spread = [float(x.var((0, 2, 3)).mean()) for x in draws]
+    assert spread == sorted(spread)
+    assert spread[0] == 0

@@ -17,7 +17,6 @@ from gdl.distributions import DiscretizedGaussian, DiscretizedLogisticMixture, L
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
 from gdl.models.vae import VAE
-from gdl.noise import SampleNoise
 
 MODELS = {
     "ae": ["model=ae"],
@@ -27,9 +26,11 @@ MODELS = {
     "nice": ["model=nice", "model.hidden=[64,64]"],
     "realnvp": ["model=realnvp", "model.width=8", "model.blocks=1"],
     "glow": ["model=glow_tiny", "model.depth=2", "model.width=16"],
+    "fvsbn": ["model=fvsbn"],
 }
 AUTOENCODERS = ("ae", "vae", "beta_vae", "iwae")
 FLOWS = ("nice", "realnvp", "glow")
+AUTOREGRESSIVE = ("fvsbn",)
 NETWORKS = {
     "mlp": ["network@model.network=mlp"],
     "conv": ["network@model.network=conv", "model.encoder.channels=8"],
@@ -59,6 +60,7 @@ each_pair = pytest.mark.parametrize(
     [*((m, n) for m in AUTOENCODERS for n in NETWORKS), *((m, "own") for m in FLOWS)],
 )
 each_data = pytest.mark.parametrize("data", DATA)
+each_autoregressive = pytest.mark.parametrize("model_name", AUTOREGRESSIVE)
 
 
 @functools.cache
@@ -121,6 +123,14 @@ def test_a_step_on_every_kind_of_image(model_name: str, network: str, data: str)
     check_step(model, images(data))
 
 
+@pytest.mark.parametrize("data", ["digits", "binary"])
+@each_autoregressive
+def test_a_step_of_an_autoregressive_model(model_name: str, data: str) -> None:
+    model = build(model_name, data=data)
+    check_step(model, images(data))
+    check_step(build(model_name, data=data).double(), images(data))
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @each_network
 @pytest.mark.parametrize("model_name", ["vae", "iwae"])
@@ -180,6 +190,7 @@ def decrease(model: GenerativeModel, data: str) -> float:
         ("nice", "own", "digits", 0.92, ["model.optimizer.lr=1e-2"]),
         ("realnvp", "own", "digits", 0.6, []),
         ("glow", "own", "digits", 0.92, []),
+        ("fvsbn", "own", "digits", 0.9, []),
     ],
 )
 def test_fifty_steps_lower_the_loss(
@@ -188,7 +199,9 @@ def test_fifty_steps_lower_the_loss(
     assert decrease(build(model_name, network, data, *extra), data) < factor
 
 
-@each_pair
+@pytest.mark.parametrize(
+    ("model_name", "network"), [*each_pair.args[1], *((m, "own") for m in AUTOREGRESSIVE)]
+)
 def test_a_saved_model_gives_the_same_terms(model_name: str, network: str) -> None:
     model, x = build(model_name, network), images("digits")
     with torch.no_grad():
@@ -250,7 +263,7 @@ def test_two_evaluations_with_one_seed_agree(model_name: str) -> None:
     model, x = build(model_name).eval(), images("digits")
     a, b, c = seeded_loss(model, x), seeded_loss(model, x), seeded_loss(model, x, 2)
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert torch.equal(a["loss"], c["loss"]) == (model_name == "ae")
+    assert torch.equal(a["loss"], c["loss"]) == (model_name in ("ae", *AUTOREGRESSIVE))
 
 
 def test_an_autoencoder_reports_no_density() -> None:
@@ -345,7 +358,7 @@ class Watched(Likelihood):
     def mean(self, params: Tensor) -> Tensor:
         return self._unscaled(params)
 
-    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
         return self._to_level(params)
 
     def initial_params(self, x: Tensor) -> Tensor:

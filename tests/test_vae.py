@@ -34,8 +34,11 @@ class FixedGaussian(Likelihood):
     def mean(self, params: Tensor) -> Tensor:
         return self._unscaled(params)
 
-    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
-        return self._to_level(params + SIGMA * noise.normal(*self.shape))
+    def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
+        return source.normal(self.shape[0], height, width)
+
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        return self._to_level(params + temperature * SIGMA * noise)
 
     def initial_params(self, x: Tensor) -> Tensor:
         return self._scaled(x, torch.empty(())).mean(0)

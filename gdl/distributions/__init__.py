@@ -9,15 +9,18 @@ so that adjacent levels lie 2 / (levels - 1) apart; log-scales are in that unit.
 from collections.abc import Sequence
 
 from gdl.distributions.base import Bernoulli, Likelihood
+from gdl.distributions.categorical import Categorical
 from gdl.distributions.gaussian import DiscretizedGaussian, log_normal
 from gdl.distributions.logistic import DiscretizedLogistic, DiscretizedLogisticMixture
 
 __all__ = [
     "Bernoulli",
+    "Categorical",
     "DiscretizedGaussian",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Likelihood",
+    "default_conditional",
     "default_likelihood",
     "log_normal",
 ]
@@ -26,3 +29,16 @@ __all__ = [
 def default_likelihood(shape: Sequence[int], levels: int) -> Likelihood:
     """Return `Bernoulli` for binary images and `DiscretizedLogistic` for all others."""
     return Bernoulli(shape, levels) if levels == 2 else DiscretizedLogistic(shape, levels)
+
+
+def default_conditional(shape: Sequence[int], levels: int) -> Likelihood:
+    """Return what suits one pixel given others, whose distribution may have several modes.
+
+    `Bernoulli` for binary images, `Categorical` for up to 32 levels, else a mixture of discretized
+    logistics.
+    """
+    if levels == 2:
+        return Bernoulli(shape, levels)
+    if levels <= 32:
+        return Categorical(shape, levels)
+    return DiscretizedLogisticMixture(shape, levels)

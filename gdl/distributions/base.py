@@ -41,8 +41,22 @@ class Likelihood(nn.Module, ABC):
         """Return the expected image (B, C, H, W) in [0, levels - 1]."""
 
     @abstractmethod
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """Return images (B, C, H, W) uint8, a function of params (B, P, H, W) and of `noise`.
+
+        Args:
+            params: Parameters of any height and width.
+            noise: What `noise` returned for that height and width.
+            temperature: Divides logits and multiplies scales.
+        """
+
+    def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
+        """Return all the noise (B, U, height, width) that a draw needs: here standard logistic."""
+        return torch.logit(source.uniform(self.shape[0], height, width))
+
     def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
         """Draw images (B, C, H, W) uint8, image k from the k-th stream of `noise`."""
+        return self.draw(params, self.noise(noise, *self.shape[1:]))
 
     @abstractmethod
     def initial_params(self, x: Tensor) -> Tensor:
@@ -77,9 +91,9 @@ class Bernoulli(Likelihood):
         """See `Likelihood.mean`."""
         return params.sigmoid()
 
-    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
-        """See `Likelihood.sample`."""
-        return (noise.uniform(*self.shape) < params.sigmoid()).to(torch.uint8)
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Likelihood.draw`."""
+        return (params > temperature * noise).to(torch.uint8)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return the log-odds of the mean image, with one pseudo-count per value."""

@@ -65,10 +65,14 @@ class DiscretizedGaussian(Likelihood):
         """See `Likelihood.mean`; the Gaussian's mean, clipped to the range of the levels."""
         return self._unscaled(params)
 
-    def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
-        """See `Likelihood.sample`."""
-        std = self.log_std.clamp(min=MIN_LOG_SCALE).exp()
-        return self._to_level(params + std * noise.normal(*self.shape))
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Likelihood.draw`."""
+        std = temperature * self.log_std.clamp(min=MIN_LOG_SCALE).exp()
+        return self._to_level(params + std * noise)
+
+    def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
+        """See `Likelihood.noise`; here standard normal."""
+        return source.normal(self.shape[0], height, width)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return the mean image."""

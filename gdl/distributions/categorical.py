@@ -1,0 +1,54 @@
+"""Pixels with a probability for each level."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gdl.distributions.base import Likelihood
+from gdl.noise import SampleNoise
+
+__all__ = ["Categorical"]
+
+
+class Categorical(Likelihood):
+    """Independent pixels; the parameters are logits, C x levels of them, channel after channel.
+
+    It knows no order of the levels; see `DiscretizedLogistic` for many of them.
+    """
+
+    def __init__(self, shape: Sequence[int], levels: int) -> None:
+        super().__init__(shape, levels)
+        self.num_params = self.shape[0] * levels
+
+    def _logits(self, params: Tensor) -> Tensor:
+        """Return (..., C, levels, H, W)."""
+        return params.unflatten(-3, (self.shape[0], self.levels))
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """See `Likelihood.log_prob`."""
+        log_p = self._logits(params).log_softmax(-3)
+        index = x.long().unsqueeze(-3)
+        index = index.view(*[1] * (log_p.dim() - index.dim()), *index.shape)
+        return log_p.take_along_dim(index, -3).flatten(-4).sum(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """See `Likelihood.mean`."""
+        level = torch.arange(self.levels, dtype=params.dtype, device=params.device)
+        return (self._logits(params).softmax(-3) * level.view(-1, 1, 1)).sum(-3)
+
+    def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
+        """See `Likelihood.noise`; here uniform."""
+        return source.uniform(self.shape[0], height, width)
+
+    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Likelihood.draw`; by the inverse of the distribution function."""
+        below = (self._logits(params) / temperature).softmax(-3).cumsum(-3)
+        # the last sum may round to less than 1
+        level = (below < noise.unsqueeze(-3)).sum(-3).clamp(max=self.levels - 1)
+        return level.to(torch.uint8)
+
+    def initial_params(self, x: Tensor) -> Tensor:
+        """Return the log frequencies of the levels at each pixel, with one pseudo-count per level."""
+        counts = torch.stack([(x == v).sum(0) for v in range(self.levels)], 1) + 1
+        return (counts / (len(x) + self.levels)).log().flatten(0, 1)

@@ -1,0 +1,278 @@
+"""What all autoregressive models share: exact density, ancestral sampling, completion of images."""
+
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_conditional
+from gdl.errors import GdlError
+from gdl.models.base import GenerativeModel
+from gdl.models.order import pixel_order
+from gdl.noise import SampleNoise
+
+__all__ = ["AutoregressiveModel", "Steps"]
+
+Steps = Generator[Tensor, Tensor, None]
+"""Yields the parameters (n, P) of position 0, is sent its values (n, V) uint8, yields those of
+position 1 given them, and so on, N times."""
+
+
+class AutoregressiveModel(GenerativeModel):
+    r"""p(x) = prod_i p(x_i | x_0, ..., x_{i-1}) over the positions of an image, in a fixed order.
+
+    Inside, an image is a sequence (B, N, V) of N positions with V integers each. The pixels are
+    visited in `order`; each of their channels is a position (N = H W C, V = 1, the channels of a
+    pixel follow one another), or with `joint_channels` all of them together are (N = H W, V = C).
+
+    A model of this family writes `params`: the parameters (P of them) of the distribution of each
+    position given those before, in one pass. Density, sampling and completion follow. Where it can
+    sample with less work than one pass per position it also writes `steps`. It adds `bias` to its
+    output, which starts at independent pixels fitted to the data.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values that a pixel can have.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: Called with the shape (V, N, 1) and levels; see `gdl.distributions`.
+        order: See `pixel_order`. It is saved with the model.
+
+    Raises:
+        GdlError: The order is unknown, or the likelihood does not fit the levels.
+    """
+
+    joint_channels = False
+    SAMPLES_AT_ONCE = 256
+
+    order: Tensor
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_conditional,
+        order: str = "raster",
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler)
+        channels, height, width = self.shape
+        self.values = channels if self.joint_channels else 1
+        self.num_positions = self.num_dims // self.values
+        self.likelihood = likelihood((self.values, self.num_positions, 1), levels)
+        self.register_buffer("order", pixel_order(order, height, width))
+        self.bias = nn.Parameter(torch.zeros(self.num_positions, self.likelihood.num_params))
+
+    @abstractmethod
+    def params(self, s: Tensor) -> Tensor:
+        """Return the parameters (B, N, P) of every position of sequences s (B, N, V) uint8.
+
+        Those of position i may depend on s[:, :i] only.
+        """
+
+    def steps(self, n: int) -> Steps:
+        """Yield the parameters of one position after the other; see `Steps`.
+
+        This one works for every model and needs a whole pass for each position.
+        """
+        s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
+        for i in range(self.num_positions):
+            s[:, i] = yield self.params(s)[:, i]
+
+    def initialize(self, x: Tensor) -> None:
+        """Start at independent pixels fitted to images x (N, C, H, W) uint8."""
+        s = self.sequence(x.to(self.device)).transpose(1, 2)[..., None]
+        self.bias.data.copy_(self.likelihood.initial_params(s).squeeze(-1).T)
+
+    # ---- images and sequences
+
+    def sequence(self, x: Tensor) -> Tensor:
+        """Return images (B, C, H, W) as sequences (B, N, V)."""
+        pixels = x.flatten(2).transpose(1, 2)[:, self.order]
+        return pixels.reshape(len(x), self.num_positions, self.values)
+
+    def image(self, s: Tensor) -> Tensor:
+        """Return sequences (B, N, V) as images (B, C, H, W)."""
+        pixels = s.reshape(len(s), len(self.order), -1)[:, self.order.argsort()]
+        return pixels.transpose(1, 2).reshape(len(s), *self.shape)
+
+    def unit(self, s: Tensor) -> Tensor:
+        """Return integers of any shape scaled to [0, 1], as input of a network."""
+        assert self.levels is not None
+        return s.to(self.dtype) / (self.levels - 1)
+
+    # ---- density
+
+    def position_log_probs(self, x: Tensor) -> Tensor:
+        """Return log p(x_i | x_<i) (B, N) in nats, in the model's order."""
+        s = self.sequence(x)
+        params = self.params(s).to(self.dtype)
+        # under mixed precision only the networks run in low precision
+        with torch.autocast(x.device.type, enabled=False):
+            # each position is an image of one pixel
+            each = self.likelihood.log_prob(_pixel(params.flatten(0, 1)), _pixel(s.flatten(0, 1)))
+        return each.view(s.shape[:2])
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x) (B,) in nats."""
+        return self.position_log_probs(x).sum(-1)
+
+    def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
+        """Return the log-probability (B,) in nats of the unknown pixels of x as a completion.
+
+        It is the sum of log p(x_i | x_<i) over the unknown positions. Where `known_come_first` it is
+        log p(unknown | known); elsewhere that of what `sample_given` draws from.
+
+        Args:
+            x: Images (B, C, H, W) uint8.
+            known: Boolean mask (C, H, W) or (B, C, H, W).
+        """
+        hole = ~self._known_positions(known.expand_as(x))
+        return (self.position_log_probs(x) * hole).sum(-1)
+
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return loss = nll (B,) in nats."""
+        nll = -self.log_prob(x)
+        return {"loss": nll, "nll": nll}
+
+    # ---- sampling
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        mean: bool = False,
+        naive: bool = False,
+    ) -> Tensor:
+        """Return n samples (n, C, H, W) uint8; sample k depends on (seed, k) only.
+
+        Args:
+            n: Number of samples.
+            seed: Seed of the whole set.
+            temperature: Divides the logits, or multiplies the scales, of each conditional.
+            mean: Without meaning here: the values drawn are the sample.
+            naive: Use a whole pass for each position; for tests and benchmarks.
+        """
+        nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
+        return self.sample_given(
+            n, nothing, nothing.bool(), seed=seed, temperature=temperature, naive=naive
+        )
+
+    def sample_given(
+        self,
+        n: int,
+        given: Tensor,
+        known: Tensor,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        naive: bool = False,
+    ) -> Tensor:
+        """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
+
+        They follow p(unknown | known) exactly where `known_come_first`. A known pixel that comes
+        after unknown ones in the order keeps its value, but the unknown pixels before it are drawn
+        without looking at it.
+
+        Args:
+            n: Number of completions.
+            given: An image (C, H, W) uint8, or one for each completion (n, C, H, W).
+            known: Boolean mask, (C, H, W) or (n, C, H, W), of the pixels of `given` to keep.
+            seed: Seed of the whole set.
+            temperature: See `sample`.
+            naive: See `sample`.
+
+        Raises:
+            GdlError: The temperature is not positive, or the mask splits the channels of a pixel
+                that the model draws together.
+        """
+        if temperature <= 0:
+            raise GdlError(
+                f"temperature must be above 0, got {temperature}: use a small one, 0.01."
+            )
+        full = (n, *self.shape)
+        s = self.sequence(given.to(self.device).expand(full))
+        keep = self._known_positions(known.to(self.device).expand(full))
+        parts = []
+        with torch.inference_mode():
+            for k in torch.arange(n).split(self.SAMPLES_AT_ONCE):
+                options = {"temperature": temperature, "naive": naive}
+                parts.append(self._complete(k.tolist(), seed, s[k], keep[k], **options))
+        # outside of inference mode, so that gradients with respect to samples can be taken
+        return self.image(torch.cat(parts))
+
+    def _complete(
+        self,
+        indices: Sequence[int],
+        seed: int,
+        given: Tensor,
+        keep: Tensor,
+        temperature: float,
+        naive: bool,
+    ) -> Tensor:
+        """Return sequences (n, N, V), of which those positions are `given` that are to be kept.
+
+        Args:
+            indices: Of each sample in the set of that seed.
+            seed: Of the set.
+            given: Sequences (n, N, V).
+            keep: Boolean, (n, N).
+            temperature: See `sample`.
+            naive: See `sample`.
+        """
+        source = SampleNoise(seed, indices, self.device, self.dtype)
+        # all at once: a generator call per sample and position would cost more than the model
+        noise = self.likelihood.noise(source, self.num_positions, 1).split(1, 2)
+        out, keep = given.clone(), keep[..., None]
+        some, every = keep.any(0).flatten().tolist(), keep.all(0).flatten().tolist()
+        steps = AutoregressiveModel.steps(self, len(out)) if naive else self.steps(len(out))
+        params = next(steps)
+        for i in _with_progress(self.num_positions):
+            if not every[i]:
+                value = self.likelihood.draw(_pixel(params), noise[i], temperature).flatten(1)
+                out[:, i] = torch.where(keep[:, i], out[:, i], value) if some[i] else value
+            if i + 1 < self.num_positions:
+                params = steps.send(out[:, i])
+        return out
+
+    def known_come_first(self, known: Tensor) -> bool:
+        """Return whether, in each mask (..., C, H, W), no unknown pixel precedes a known one."""
+        keep = self._known_positions(known.reshape(-1, *self.shape)).int()
+        return bool((keep.diff(dim=1) <= 0).all())
+
+    def _known_positions(self, known: Tensor) -> Tensor:
+        """Return which positions (B, N) are known, of masks (B, C, H, W)."""
+        keep = self.sequence(known)
+        if not torch.equal(keep.any(-1), keep.all(-1)):
+            raise GdlError(
+                f"{type(self).__name__} draws the channels of a pixel together, so the mask must be "
+                "the same for all of them: use one mask (H, W) for all channels."
+            )
+        return keep.all(-1)
+
+
+def _pixel(t: Tensor) -> Tensor:
+    """Return (n, P) as images of one pixel (n, P, 1, 1)."""
+    return t[..., None, None]
+
+
+def _with_progress(total: int, patience: float = 2.0) -> Iterator[int]:
+    """Count from 0 to total - 1, with a progress bar on a terminal after a few seconds."""
+    bar = Progress(transient=True, disable=not sys.stdout.isatty())
+    task, start = bar.add_task("sampling", total=total), time.monotonic()
+    try:
+        for i in range(total):
+            yield i
+            if not bar.disable and time.monotonic() - start > patience:
+                bar.start()
+                bar.update(task, completed=i + 1)
+    finally:
+        bar.stop()

@@ -1,0 +1,75 @@
+"""Fully visible sigmoid belief network.
+
+Frey, 1998, "Graphical models for machine learning and digital communication"; Gan et al., 2015,
+"Learning deep sigmoid belief networks with data augmentation" (AISTATS).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_conditional
+from gdl.errors import GdlError
+from gdl.models.autoregressive import AutoregressiveModel, Steps
+
+__all__ = ["FVSBN"]
+
+
+class FVSBN(AutoregressiveModel):
+    """One logistic regression per position on those before it: p(x_i = 1 | x_<i) = sigmoid(W_i x).
+
+    All of them are one product with a strictly lower triangular matrix. With more than two levels
+    the parameters of the likelihood, such as the logits of a softmax, are linear in the pixels.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: See `AutoregressiveModel`.
+        order: See `AutoregressiveModel`.
+
+    Raises:
+        GdlError: The matrix would have more than MAX_WEIGHTS entries.
+    """
+
+    MAX_WEIGHTS = 100_000_000
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_conditional,
+        order: str = "raster",
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        n, p = self.bias.shape
+        if n * n * p > self.MAX_WEIGHTS:
+            raise GdlError(
+                f"FVSBN needs a weight for each pair of pixels and parameter, here {n * n * p:,}: "
+                "use data=binarized_mnist, smaller images, or likelihood=discretized_logistic."
+            )
+        # row i p + j holds parameter j of position i
+        self.weight = nn.Parameter(torch.zeros(n * p, n))
+        mask = torch.ones(n, n).tril(-1).repeat_interleave(p, 0)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def params(self, s: Tensor) -> Tensor:
+        """See `AutoregressiveModel.params`."""
+        out = F.linear(self.unit(s).flatten(1), self.weight * self.mask, self.bias.flatten())
+        return out.unflatten(1, self.bias.shape)
+
+    def steps(self, n: int) -> Steps:
+        """See `AutoregressiveModel.steps`; the row of a position, and what precedes it, at a time."""
+        x = self.bias.new_empty(n, self.num_positions)
+        rows = self.weight.view(*self.bias.shape, -1)
+        for i, bias in enumerate(self.bias):
+            value = yield torch.addmm(bias, x[:, :i], rows[i, :, :i].T)
+            x[:, i : i + 1] = self.unit(value)

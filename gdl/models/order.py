@@ -1,0 +1,58 @@
+"""The orders in which an autoregressive model can visit the pixels of an image."""
+
+import re
+
+import torch
+from torch import Tensor
+
+from gdl.errors import GdlError
+
+__all__ = ["pixel_order"]
+
+
+def pixel_order(name: str, height: int, width: int) -> Tensor:
+    """Return the raster indices (H W,) of the pixels, in the order in which they are visited.
+
+    Args:
+        name: "raster" (row by row), "columns", "hilbert" (a curve whose neighbours are neighbours in
+            the image), or "random", "random-1", "random-2", ... (a permutation by that seed).
+        height: H.
+        width: W.
+
+    Raises:
+        GdlError: There is no order of that name.
+    """
+    raster = torch.arange(height * width)
+    if name == "raster":
+        return raster
+    if name == "columns":
+        return raster.view(height, width).T.flatten()
+    if name == "hilbert":
+        return _hilbert_distance(height, width).flatten().argsort()
+    if match := re.fullmatch(r"random(?:-(\d+))?", name):
+        seed = int(match[1] or 0)
+        return torch.randperm(len(raster), generator=torch.Generator().manual_seed(seed))
+    raise GdlError(
+        f"model.order must be raster, columns, hilbert, random or random-SEED, got {name!r}."
+    )
+
+
+def _hilbert_distance(height: int, width: int) -> Tensor:
+    """Return how far along Hilbert's curve each pixel (H, W) lies.
+
+    The curve fills the smallest square with a power of two as its side; for other images the order
+    skips what is outside, so that there a step may be longer than one pixel.
+    """
+    side = 1 << (max(height, width) - 1).bit_length()
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    distance = torch.zeros_like(x)
+    half = side // 2
+    while half:
+        right, low = (x & half) > 0, (y & half) > 0
+        distance += half * half * ((3 * right) ^ low.long())
+        # the curve in an upper quadrant is transposed, in the right one of them also turned around
+        turn = right & ~low
+        x, y = torch.where(turn, side - 1 - x, x), torch.where(turn, side - 1 - y, y)
+        x, y = torch.where(low, x, y), torch.where(low, y, x)
+        half //= 2
+    return distance

@@ -1,0 +1,246 @@
+"""Autoregressive models on images so small that every one of them can be scored."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gdl.distributions import Categorical, DiscretizedLogistic, DiscretizedLogisticMixture
+from gdl.errors import GdlError
+from gdl.models.autoregressive import AutoregressiveModel
+from gdl.models.fvsbn import FVSBN
+from gdl.models.order import pixel_order
+
+adam = torch.optim.Adam
+MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
+    "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
+}
+ANY_ORDER = ["fvsbn"]
+ANY_LIKELIHOOD = ["fvsbn"]
+each_model = pytest.mark.parametrize("name", MODELS)
+each_levels = pytest.mark.parametrize("levels", [2, 4])
+SHAPES = {2: (1, 2, 4), 4: (1, 2, 2)}  # 256 images each
+
+
+@torch.no_grad()
+def build(
+    name: str, shape: tuple[int, ...], levels: int, size: float = 1.0, **options: Any
+) -> AutoregressiveModel:
+    """Return a model in float64 with parameters far from their start."""
+    torch.manual_seed(0)
+    model = MODELS[name](shape, levels, **options).double().eval()
+    for p in model.parameters():
+        p.add_(size * torch.randn_like(p))
+    return model
+
+
+def all_images(shape: tuple[int, ...], levels: int) -> Tensor:
+    """Return the levels^D images (., C, H, W)."""
+    one = torch.arange(levels, dtype=torch.uint8)
+    return torch.cartesian_prod(*[one] * math.prod(shape)).view(-1, *shape)
+
+
+def number(x: Tensor, levels: int) -> Tensor:
+    """Return the place of images x in `all_images`."""
+    place = levels ** torch.arange(x[0].numel() - 1, -1, -1)
+    return (x.flatten(1).long() * place).sum(1)
+
+
+def check_frequencies(x: Tensor, p: Tensor, levels: int) -> None:
+    """Check that images x are draws from probabilities p of all images."""
+    n = len(x)
+    l1 = (torch.bincount(number(x, levels), minlength=len(p)) / n - p).abs().sum()
+    # the expectation of L1 under a true null, and four standard deviations (McDiarmid)
+    assert l1 < math.sqrt(2 / (math.pi * n)) * p.sqrt().sum() + 4 / math.sqrt(n)
+    uniform = (p - 1 / len(p)).abs().sum()
+    assert uniform > 10 / math.sqrt(n), "a test that the uniform distribution passes shows nothing"
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_probabilities_of_all_images_sum_to_one(name: str, levels: int) -> None:
+    shape = SHAPES[levels]
+    log_p = build(name, shape, levels).log_prob(all_images(shape, levels))
+    assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
+    assert log_p.std() > 0.5
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_probabilities_of_colour_images_sum_to_one(name: str, levels: int) -> None:
+    shape = (3, 1, 2) if levels == 2 else (3, 1, 1)
+    model = build(name, shape, levels)
+    assert model.log_prob(all_images(shape, levels)).logsumexp(0).item() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4), (3, 2, 2)])
+@each_levels
+@each_model
+def test_a_position_depends_on_all_before_it_and_on_none_after(
+    name: str, levels: int, shape: tuple[int, ...]
+) -> None:
+    model = build(name, shape, levels, size=0.3)
+    n = model.num_positions
+    g = torch.Generator().manual_seed(0)
+    s = torch.randint(levels, (30, n, model.values), generator=g, dtype=torch.uint8)
+    before = model.params(s)
+    changed = torch.zeros(n, n, dtype=torch.bool)
+    for i in range(n):
+        t = s.clone()
+        t[:, i] = (t[:, i] + 1) % levels
+        changed[i] = (model.params(t) != before).any(-1).any(0)
+    assert not changed.tril().any(), "position i looks at itself or at later ones"
+    assert changed[torch.ones(n, n, dtype=torch.bool).triu(1)].all(), "some are not looked at"
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_samples_follow_the_enumerated_distribution(name: str, levels: int) -> None:
+    shape = SHAPES[levels]
+    model, x = build(name, shape, levels), all_images(shape, levels)
+    samples = model.sample(10_000)
+    assert samples.dtype == torch.uint8
+    assert samples.shape == (10_000, *shape)
+    check_frequencies(samples, model.log_prob(x).exp(), levels)
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_temperature_divides_the_logits(name: str, levels: int) -> None:
+    shape = SHAPES[levels]
+    model, x = build(name, shape, levels), all_images(shape, levels)
+    samples = model.sample(10_000, temperature=0.5)
+    params = model.params
+    model.params = lambda s: params(s) / 0.5
+    check_frequencies(samples, model.log_prob(x).exp(), levels)
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_completions_follow_the_enumerated_conditional(name: str, levels: int) -> None:
+    shape = SHAPES[levels]
+    model, x = build(name, shape, levels), all_images(shape, levels)
+    known = torch.zeros(shape, dtype=torch.bool)
+    known[:, 0] = True  # the first row precedes the second
+    assert model.known_come_first(known)
+    given = x[1 + len(x) // 3]
+    samples = model.sample_given(10_000, given, known)
+    assert torch.equal(samples[:, known], given[known].expand(10_000, -1))
+    agrees = (x == given)[:, known].all(1)
+    log_p = model.log_prob(x).masked_fill(~agrees, -math.inf)
+    conditional = log_p - log_p.logsumexp(0)
+    check_frequencies(samples, conditional.exp(), levels)
+    found = model.log_prob_given(x[agrees], known)
+    torch.testing.assert_close(found, conditional[agrees])
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_known_pixels_after_unknown_ones_are_kept_and_not_looked_at(
+    name: str, levels: int
+) -> None:
+    shape = SHAPES[levels]
+    model = build(name, shape, levels)
+    known = torch.zeros(shape, dtype=torch.bool)
+    known[:, 1] = True
+    assert not model.known_come_first(known)
+    given = torch.full(shape, levels - 1, dtype=torch.uint8)
+    samples = model.sample_given(500, given, known)
+    assert torch.equal(samples[:, known], given[known].expand(500, -1))
+    assert torch.equal(samples[:, ~known], model.sample(500)[:, ~known])
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 4), (3, 2, 3)])
+@each_levels
+@each_model
+@torch.no_grad()
+def test_the_fast_sampler_is_the_naive_one(name: str, levels: int, shape: tuple[int, ...]) -> None:
+    model = build(name, shape, levels, size=0.5)
+    fast, naive = model.sample(50, seed=3), model.sample(50, seed=3, naive=True)
+    assert torch.equal(fast, naive)
+    assert not torch.equal(fast, model.sample(50, seed=4))
+    assert torch.equal(fast[:7], model.sample(7, seed=3)), "sample k depends on (seed, k) only"
+    g = torch.Generator().manual_seed(0)
+    known = (torch.rand(50, 1, *shape[1:], generator=g) < 0.5).expand(-1, shape[0], -1, -1)
+    fast, naive = (model.sample_given(50, fast, known, naive=o) for o in (False, True))
+    assert torch.equal(fast, naive)
+
+
+@pytest.mark.parametrize("order", ["columns", "hilbert", "random", "random-5"])
+@pytest.mark.parametrize("name", ANY_ORDER)
+@torch.no_grad()
+def test_every_order_is_a_distribution_of_its_own(name: str, order: str) -> None:
+    shape = SHAPES[2]
+    model, x = build(name, shape, 2, order=order), all_images(shape, 2)
+    log_p = model.log_prob(x)
+    assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
+    check_frequencies(model.sample(10_000), log_p.exp(), 2)
+    assert torch.equal(model.image(model.sequence(x)), x)
+    raster = build(name, shape, 2)
+    assert not torch.allclose(raster.log_prob(x), log_p)
+    raster.load_state_dict(model.state_dict())  # the order is saved with the model
+    assert torch.equal(raster.log_prob(x), log_p)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 28)])
+@pytest.mark.parametrize("name", ["raster", "columns", "hilbert", "random", "random-7"])
+def test_orders_visit_every_pixel_once(name: str, size: tuple[int, int]) -> None:
+    order = pixel_order(name, *size)
+    assert torch.equal(order.sort().values, torch.arange(size[0] * size[1]))
+
+
+def test_orders() -> None:
+    assert pixel_order("columns", 2, 3).tolist() == [0, 3, 1, 4, 2, 5]
+    assert not torch.equal(pixel_order("random-1", 8, 8), pixel_order("random-2", 8, 8))
+    curve = pixel_order("hilbert", 8, 8)
+    y, x = curve // 8, curve % 8
+    assert torch.equal(y.diff().abs() + x.diff().abs(), torch.ones(63, dtype=torch.long))
+    with pytest.raises(GdlError, match=r"must be raster, columns, hilbert.*'zigzag'"):
+        pixel_order("zigzag", 2, 2)
+
+
+def test_channels_of_a_pixel_follow_one_another() -> None:
+    model = build("fvsbn", (3, 2, 2), 4)
+    x = torch.arange(12, dtype=torch.uint8).view(1, 3, 2, 2)
+    assert model.sequence(x).flatten().tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+    assert torch.equal(model.image(model.sequence(x)), x)
+
+
+@pytest.mark.parametrize(
+    "likelihood", [Categorical, DiscretizedLogistic, DiscretizedLogisticMixture]
+)
+@pytest.mark.parametrize("name", ANY_LIKELIHOOD)
+@torch.no_grad()
+def test_other_likelihoods(name: str, likelihood: Any) -> None:
+    shape = (1, 2, 2)
+    model, x = build(name, shape, 4, size=0.3, likelihood=likelihood), all_images(shape, 4)
+    log_p = model.log_prob(x)
+    assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
+    check_frequencies(model.sample(10_000), log_p.exp(), 4)
+
+
+@each_levels
+@each_model
+def test_initialization_fits_independent_pixels(name: str, levels: int) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = (torch.rand(500, 1, 3, 4, generator=g) ** 4 * levels).to(torch.uint8)
+    torch.manual_seed(0)
+    model = MODELS[name]((1, 3, 4), levels)
+    before = model.log_prob(x).mean()
+    model.initialize(x)
+    assert model.log_prob(x).mean() > before + 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_without_meaning_is_refused(temperature: float) -> None:
+    with pytest.raises(GdlError, match="temperature must be above 0"):
+        build("fvsbn", (1, 2, 2), 2).sample(1, temperature=temperature)
