@@ -76,6 +76,8 @@ class ProgressLine(ProgressBar):
             parts.append(f"val {float(trainer.callback_metrics[f'val/{unit}']):.4g}")
         if "images_per_second" in latest:
             parts.append(f"{latest['images_per_second']:,.0f} images/s")
+        if latest.get("train/skipped_steps"):
+            parts.append(f"{latest['train/skipped_steps']:.0f} steps skipped")
         done = trainer.global_step - self._first_step
         total = trainer.estimated_stepping_batches - self._first_step
         if done > 0 and math.isfinite(total):

@@ -29,6 +29,8 @@ def print_results(metrics: dict[str, Any]) -> None:
         k in _EXTRA or k.startswith(("fd-", "test/mse")) or k.endswith("/effective_samples")
     )
     extra = {k: v for k, v in metrics.items() if shown(k)}
+    if not extra.get("skipped_steps"):
+        extra.pop("skipped_steps", None)
     if extra:
         console.print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
 
@@ -41,6 +43,7 @@ _EXTRA = {
     "active_units": "active units",
     "inversion/max_error": "largest inversion error",
     "samples/nonfinite": "non-finite samples",
+    "skipped_steps": "training steps skipped as not finite",
 }
 
 

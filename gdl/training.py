@@ -92,7 +92,7 @@ def prepare(cfg: DictConfig) -> Job:
     model.config = {str(k): v for k, v in config.items()} | {
         "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
     }
-    model.noise_seed = cfg.seed
+    model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
     data.prepare_data()
     data.setup("fit")
     # from here on the input is known to be good, so a mistake leaves no run behind
@@ -189,6 +189,7 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
         "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
+        "skipped_steps": model.skipped_steps,
         "seed": job.cfg.seed,
         "train_seconds": job.train_seconds,
     }

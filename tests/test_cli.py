@@ -95,6 +95,7 @@ def test_a_loss_that_is_not_finite_names_its_term_and_step(tmp_path):
     text = sentence(run("train.py", *options))
     assert re.search(r"train/\w+ is NaN or infinite at step \d+", text)
     assert "lower model.optimizer.lr" in text
+    assert re.search(r"\d\d steps were skipped .* max_skipped_steps=10", text)
     assert not list(tmp_path.glob("checkpoints/*")), "nothing bad was saved"
 
 
@@ -122,6 +123,7 @@ def test_training_writes_what_it_promises(trained):
     folder = trained.folder
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["kind"] == "bound"
+    assert metrics["skipped_steps"] == 0
     bpd = metrics["test/nll"] / (64 * 0.6931471805599453)
     assert metrics["test/bpd"] == pytest.approx(bpd, rel=1e-6)
     assert (folder / "checkpoints" / "best.ckpt").is_file()

@@ -9,10 +9,11 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from torch.optim import Optimizer
 
 from gdl.errors import GdlError
+from gdl.guard import StepGuard
 from gdl.noise import seed_noise
 from gdl.terms import TermSums
 
@@ -60,6 +61,8 @@ class GenerativeModel(pl.LightningModule, ABC):
         self._optimizer, self._scheduler = optimizer, scheduler
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
+        self.max_skipped_steps = 10
+        self._guard = StepGuard()
         self._grad_norm: Tensor | None = None
         self.train_metrics: dict[str, float] = {}
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
@@ -80,8 +83,18 @@ class GenerativeModel(pl.LightningModule, ABC):
         return self._fit_seconds + time.perf_counter() - self._fit_start
 
     @property
+    def skipped_steps(self) -> int:
+        """Steps left out because loss or gradients were not finite, see `StepGuard`."""
+        return self._guard.count
+
+    @property
     def _log_every(self) -> int:
         return self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def _scaler(self) -> Any:
+        """The gradient scaler of trainer.precision=16-mixed, else None."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:
@@ -119,7 +132,9 @@ class GenerativeModel(pl.LightningModule, ABC):
         self._seed("train", self.current_epoch, batch_idx)
         terms = self.loss(batch)
         self._sums["train"].add(terms)
-        return terms["loss"].mean()
+        loss = terms["loss"].mean()
+        self._guard.watch(loss)
+        return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a validation batch."""
@@ -156,10 +171,12 @@ class GenerativeModel(pl.LightningModule, ABC):
             self._log_train_interval()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Measure the gradient norm, before clipping, at the steps that are logged."""
+        """Leave out a step that is not finite; measure the norm, before clipping, where logged."""
         if (self.global_step + 1) % self._log_every == 0:
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)
+        reduce = lambda t: self.trainer.strategy.reduce(t, reduce_op="max")  # noqa: E731
+        self._guard.check(optimizer, reduce, self._scaler)
 
     def configure_gradient_clipping(
         self,
@@ -167,11 +184,10 @@ class GenerativeModel(pl.LightningModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the trainer is configured; where it is not, skip Lightning's checks."""
-        if gradient_clip_val is not None:
-            super().configure_gradient_clipping(
-                optimizer, gradient_clip_val, gradient_clip_algorithm
-            )
+        """Clip as the trainer is configured, also with a fused optimizer in bfloat16."""
+        if gradient_clip_val:
+            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
+            clip(self.parameters(), gradient_clip_val)
 
     def on_validation_start(self) -> None:
         """Look at the last training steps before anything is saved."""
@@ -204,16 +220,18 @@ class GenerativeModel(pl.LightningModule, ABC):
                 )
         checkpoint["gdl_config"] = self.config
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
+        checkpoint["gdl_skipped_steps"] = self.skipped_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the training time before the interruption."""
+        """Remember the training time, and the steps left out, before the interruption."""
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
+        self._guard.count = checkpoint.get("gdl_skipped_steps", 0)
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
         options = {}
         trainer = self._trainer
-        if trainer is not None and trainer.gradient_clip_val and "mixed" in trainer.precision:
+        if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
             # a fused optimizer unscales the gradients itself, too late for clipping
             options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
         optimizer = self._optimizer(self.parameters(), **options)
@@ -242,15 +260,9 @@ class GenerativeModel(pl.LightningModule, ABC):
         sums = self._sums["train"]
         if not sums.num_steps:
             return
-        bad = sums.first_nonfinite()
-        if bad is not None:
-            term, steps_ago = bad
-            raise GdlError(
-                f"train/{term} is NaN or infinite at step {self.global_step - steps_ago}; training "
-                "stopped and the last good checkpoint is kept: lower model.optimizer.lr, set "
-                "trainer.gradient_clip_val=1, or use a learning-rate warm-up."
-            )
+        skipped = self._guard.enforce(self.max_skipped_steps, sums, self.global_step)
         metrics = self._means("train")
+        metrics["train/skipped_steps"] = skipped
         metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         now, (before, seen) = time.perf_counter(), self._train_clock
         metrics["images_per_second"] = (sums.total - seen) / (now - before)
