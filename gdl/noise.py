@@ -71,3 +71,7 @@ class SampleNoise:
         u = torch.stack([torch.rand(shape, generator=g) for g in self._streams])
         # rand may return exactly 0, whose logit is -inf
         return u.clamp(min=2.0**-25).to(**self._to)
+
+    def gumbel(self, *shape: int) -> Tensor:
+        """Return noise of shape (n, *shape) that, added to logits, makes their maximum a draw."""
+        return -(-self.uniform(*shape).log()).log()

@@ -10,16 +10,27 @@ from torch import Tensor
 
 from gdl.distributions import Categorical, DiscretizedLogistic, DiscretizedLogisticMixture
 from gdl.errors import GdlError
+from gdl.models import nade
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
+from gdl.models.nade import NADE
 from gdl.models.order import pixel_order
 
 adam = torch.optim.Adam
+
+
+class ShortChunks(NADE):
+    """Several chunks of positions, and a shorter last one, even in a tiny image."""
+
+    CHUNK = 3
+
+
 MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
+    "nade": lambda *a, **o: ShortChunks(*a, adam, hidden=5, **o),
 }
-ANY_ORDER = ["fvsbn"]
-ANY_LIKELIHOOD = ["fvsbn"]
+ANY_ORDER = ["fvsbn", "nade"]
+ANY_LIKELIHOOD = ["fvsbn", "nade"]
 each_model = pytest.mark.parametrize("name", MODELS)
 each_levels = pytest.mark.parametrize("levels", [2, 4])
 SHAPES = {2: (1, 2, 4), 4: (1, 2, 2)}  # 256 images each
@@ -240,7 +251,30 @@ def test_initialization_fits_independent_pixels(name: str, levels: int) -> None:
     assert model.log_prob(x).mean() > before + 1
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
-def test_a_temperature_without_meaning_is_refused(temperature: float) -> None:
-    with pytest.raises(GdlError, match="temperature must be above 0"):
-        build("fvsbn", (1, 2, 2), 2).sample(1, temperature=temperature)
+@each_levels
+@torch.no_grad()
+def test_equal_hidden_states_may_be_computed_once(
+    levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = build("nade", (1, 4, 4), levels), torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
+    x[1:, :, 1:3] = torch.randint(levels, (5, 1, 2, 4), dtype=torch.uint8)
+    once, every = (nade._states(x.flatten(1).T, distinct) for distinct in (True, False))
+    assert len(once[0]) < len(every[0]) == x.numel()
+    log_p = model.log_prob(x)
+    states = nade._states
+    monkeypatch.setattr(nade, "_states", lambda x, distinct: states(x, False))
+    torch.testing.assert_close(model.log_prob(x), log_p)
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_without_temperature_every_value_is_the_most_likely(name: str, levels: int) -> None:
+    model = build(name, SHAPES[levels], levels)
+    (x,) = model.sample(2, temperature=0).unique(dim=0)
+    every = torch.stack([model.sequence(x[None])] * levels)
+    for i in range(model.num_positions):
+        t = every.clone()
+        t[..., i, 0] = torch.arange(levels, dtype=torch.uint8)[:, None]
+        each = torch.stack([model.position_log_probs(model.image(u))[0, i] for u in t])
+        assert int(each.argmax()) == int(model.sequence(x[None])[0, i])

@@ -27,10 +27,11 @@ MODELS = {
     "realnvp": ["model=realnvp", "model.width=8", "model.blocks=1"],
     "glow": ["model=glow_tiny", "model.depth=2", "model.width=16"],
     "fvsbn": ["model=fvsbn"],
+    "nade": ["model=nade", "model.hidden=20"],
 }
 AUTOENCODERS = ("ae", "vae", "beta_vae", "iwae")
 FLOWS = ("nice", "realnvp", "glow")
-AUTOREGRESSIVE = ("fvsbn",)
+AUTOREGRESSIVE = ("fvsbn", "nade")
 NETWORKS = {
     "mlp": ["network@model.network=mlp"],
     "conv": ["network@model.network=conv", "model.encoder.channels=8"],
@@ -191,6 +192,7 @@ def decrease(model: GenerativeModel, data: str) -> float:
         ("realnvp", "own", "digits", 0.6, []),
         ("glow", "own", "digits", 0.92, []),
         ("fvsbn", "own", "digits", 0.9, []),
+        ("nade", "own", "digits", 0.9, []),
     ],
 )
 def test_fifty_steps_lower_the_loss(
@@ -358,7 +360,7 @@ class Watched(Likelihood):
     def mean(self, params: Tensor) -> Tensor:
         return self._unscaled(params)
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         return self._to_level(params)
 
     def initial_params(self, x: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ class FixedGaussian(Likelihood):
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         return source.normal(self.shape[0], height, width)
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        return self._to_level(params + temperature * SIGMA * noise)
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
+        return self._to_level(params + SIGMA * noise)
 
     def initial_params(self, x: Tensor) -> Tensor:
         return self._scaled(x, torch.empty(())).mean(0)

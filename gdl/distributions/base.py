@@ -41,13 +41,13 @@ class Likelihood(nn.Module, ABC):
         """Return the expected image (B, C, H, W) in [0, levels - 1]."""
 
     @abstractmethod
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """Return images (B, C, H, W) uint8, a function of params (B, P, H, W) and of `noise`.
 
         Args:
             params: Parameters of any height and width.
-            noise: What `noise` returned for that height and width.
-            temperature: Divides logits and multiplies scales.
+            noise: What `noise` returned for that height and width. Multiplied by a temperature, it
+                divides the logits, or multiplies the scales, by it; zero gives the mode.
         """
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
@@ -91,9 +91,9 @@ class Bernoulli(Likelihood):
         """See `Likelihood.mean`."""
         return params.sigmoid()
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
-        return (params > temperature * noise).to(torch.uint8)
+        return (params > noise).view(torch.uint8)  # a bool is a byte
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return the log-odds of the mean image, with one pseudo-count per value."""

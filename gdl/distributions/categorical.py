@@ -38,15 +38,12 @@ class Categorical(Likelihood):
         return (self._logits(params).softmax(-3) * level.view(-1, 1, 1)).sum(-3)
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
-        """See `Likelihood.noise`; here uniform."""
-        return source.uniform(self.shape[0], height, width)
+        """See `Likelihood.noise`; here one Gumbel variable per logit."""
+        return source.gumbel(self.num_params, height, width)
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """See `Likelihood.draw`; by the inverse of the distribution function."""
-        below = (self._logits(params) / temperature).softmax(-3).cumsum(-3)
-        # the last sum may round to less than 1
-        level = (below < noise.unsqueeze(-3)).sum(-3).clamp(max=self.levels - 1)
-        return level.to(torch.uint8)
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
+        """See `Likelihood.draw`."""
+        return self._logits(params + noise).argmax(-3).to(torch.uint8)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return the log frequencies of the levels at each pixel, with one pseudo-count per level."""

@@ -65,9 +65,9 @@ class DiscretizedGaussian(Likelihood):
         """See `Likelihood.mean`; the Gaussian's mean, clipped to the range of the levels."""
         return self._unscaled(params)
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
-        std = temperature * self.log_std.clamp(min=MIN_LOG_SCALE).exp()
+        std = self.log_std.clamp(min=MIN_LOG_SCALE).exp()
         return self._to_level(params + std * noise)
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:

@@ -34,12 +34,10 @@ class DiscretizedLogistic(Likelihood):
         """See `Likelihood.mean`; the mean of the logistic, clipped to the range of the levels."""
         return self._unscaled(params.chunk(2, -3)[0])
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
         mean, log_scale = params.chunk(2, -3)
-        return self._to_level(
-            mean + temperature * log_scale.clamp(min=MIN_LOG_SCALE).exp() * noise
-        )
+        return self._to_level(mean + log_scale.clamp(min=MIN_LOG_SCALE).exp() * noise)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Match the mean and the variance pi^2 s^2 / 3 of each pixel, at least half a level."""
@@ -105,20 +103,20 @@ class DiscretizedLogisticMixture(Likelihood):
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         """See `Likelihood.noise`; Gumbel for the choice of a component, logistic for the channels."""
-        gumbel = -(-source.uniform(self.num_mixtures, height, width).log()).log()
-        return torch.cat([gumbel, super().noise(source, height, width)], 1)
+        choice = source.gumbel(self.num_mixtures, height, width)
+        return torch.cat([choice, super().noise(source, height, width)], 1)
 
-    def draw(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
         logits, mean, log_scale, coeff = self._split(params)
         gumbel, logistic = noise.split([self.num_mixtures, self.shape[0]], -3)
-        chosen = (logits + temperature * gumbel).argmax(-3, keepdim=True)
+        chosen = (logits + gumbel).argmax(-3, keepdim=True)
         pick = lambda t: t.gather(-3, chosen).squeeze(-3)  # noqa: E731
         drawn: list[Tensor] = []
         for c in range(self.shape[0]):
             mu = pick(self._conditional_mean(mean, coeff, [d.unsqueeze(-3) for d in drawn], c))
             scale = pick(log_scale[..., c, :, :]).clamp(min=MIN_LOG_SCALE).exp()
-            y = mu + temperature * scale * logistic[..., c, :, :]
+            y = mu + scale * logistic[..., c, :, :]
             # later channels are conditioned on the integer level, not on the continuous value
             drawn.append(self._scaled(self._to_level(y), y))
         return self._to_level(torch.stack(drawn, -3))

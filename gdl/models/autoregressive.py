@@ -105,7 +105,7 @@ class AutoregressiveModel(GenerativeModel):
     def unit(self, s: Tensor) -> Tensor:
         """Return integers of any shape scaled to [0, 1], as input of a network."""
         assert self.levels is not None
-        return s.to(self.dtype) / (self.levels - 1)
+        return s.to(self.dtype) if self.levels == 2 else s.to(self.dtype) / (self.levels - 1)
 
     # ---- density
 
@@ -157,7 +157,8 @@ class AutoregressiveModel(GenerativeModel):
         Args:
             n: Number of samples.
             seed: Seed of the whole set.
-            temperature: Divides the logits, or multiplies the scales, of each conditional.
+            temperature: Divides the logits, or multiplies the scales, of each conditional; 0 takes
+                the most likely value of each.
             mean: Without meaning here: the values drawn are the sample.
             naive: Use a whole pass for each position; for tests and benchmarks.
         """
@@ -191,13 +192,8 @@ class AutoregressiveModel(GenerativeModel):
             naive: See `sample`.
 
         Raises:
-            GdlError: The temperature is not positive, or the mask splits the channels of a pixel
-                that the model draws together.
+            GdlError: The mask splits the channels of a pixel that the model draws together.
         """
-        if temperature <= 0:
-            raise GdlError(
-                f"temperature must be above 0, got {temperature}: use a small one, 0.01."
-            )
         full = (n, *self.shape)
         s = self.sequence(given.to(self.device).expand(full))
         keep = self._known_positions(known.to(self.device).expand(full))
@@ -230,18 +226,21 @@ class AutoregressiveModel(GenerativeModel):
         """
         source = SampleNoise(seed, indices, self.device, self.dtype)
         # all at once: a generator call per sample and position would cost more than the model
-        noise = self.likelihood.noise(source, self.num_positions, 1).split(1, 2)
-        out, keep = given.clone(), keep[..., None]
-        some, every = keep.any(0).flatten().tolist(), keep.all(0).flatten().tolist()
-        steps = AutoregressiveModel.steps(self, len(out)) if naive else self.steps(len(out))
-        params = next(steps)
+        noise = temperature * self.likelihood.noise(source, self.num_positions, 1)
+        noise = noise.movedim(2, 0).contiguous()[..., None].unbind()
+        some, every = keep.any(0).tolist(), keep.all(0).tolist()
+        n = len(given)
+        steps = AutoregressiveModel.steps(self, n) if naive else self.steps(n)
+        values, params = [], next(steps)
         for i in _with_progress(self.num_positions):
+            value = given[:, i]
             if not every[i]:
-                value = self.likelihood.draw(_pixel(params), noise[i], temperature).flatten(1)
-                out[:, i] = torch.where(keep[:, i], out[:, i], value) if some[i] else value
+                drawn = self.likelihood.draw(_pixel(params), noise[i]).view(n, -1)
+                value = torch.where(keep[:, i, None], value, drawn) if some[i] else drawn
+            values.append(value)
             if i + 1 < self.num_positions:
-                params = steps.send(out[:, i])
-        return out
+                params = steps.send(value)
+        return torch.stack(values, 1)
 
     def known_come_first(self, known: Tensor) -> bool:
         """Return whether, in each mask (..., C, H, W), no unknown pixel precedes a known one."""
@@ -261,7 +260,7 @@ class AutoregressiveModel(GenerativeModel):
 
 def _pixel(t: Tensor) -> Tensor:
     """Return (n, P) as images of one pixel (n, P, 1, 1)."""
-    return t[..., None, None]
+    return t.view(*t.shape, 1, 1)
 
 
 def _with_progress(total: int, patience: float = 2.0) -> Iterator[int]:
