@@ -118,7 +118,7 @@ def prepare(cfg: DictConfig) -> Job:
         _convert_="all",
     )
     data.move_to(trainer.strategy.root_device)
-    if cfg.resume is None and isinstance(model, InitializesFromData):
+    if isinstance(model, InitializesFromData):
         model.initialize(data.images("train")[:10_000])
     return Job(cfg, run, data, model, trainer, cfg.resume)
 

@@ -1,8 +1,10 @@
 """Flows as models: precision, bounds from more noise, inversion, gradients that reach everything."""
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from gdl.errors import GdlError
 from gdl.evaluation.flow import dequantization_bound, inversion
@@ -41,6 +43,34 @@ def build(name: str, **options: object) -> FlowModel:
 def seeded_nll(model: FlowModel, x: Tensor) -> Tensor:
     torch.manual_seed(1)
     return model.loss(x)["nll"].detach()
+
+
+@each_flow
+def test_a_flow_that_has_seen_no_data_does_nothing_but_say_so(name: str) -> None:
+    torch.manual_seed(0)
+    model, x, z = FLOWS[name](), images(), torch.zeros(2, 64)
+    uses = (lambda: model.loss(x), lambda: model.encode(x), lambda: model.decode(z))
+    for use in (*uses, lambda: model.train().log_prob(x), lambda: model.sample(2)):
+        with pytest.raises(GdlError, match=r"seen none yet: call model\.initialize"):
+            use()
+    model.load_state_dict(build(name).state_dict())
+    for use in uses:
+        use()
+
+
+@pytest.mark.parametrize("name", ["realnvp", "glow"])
+def test_the_sanity_check_is_no_initialisation(name: str) -> None:
+    options = {"num_sanity_val_steps": 2, "max_steps": 0, "logger": False, "accelerator": "cpu"}
+    quiet = {"enable_progress_bar": False, "enable_checkpointing": False}
+    batches = DataLoader(list(images(16).split(8)), batch_size=None)
+    fit = lambda m: pl.Trainer(**options, **quiet).fit(m, batches, batches)  # noqa: E731
+    model = FLOWS[name]()
+    with pytest.raises(GdlError, match="seen none yet"):
+        fit(model)
+    before = build(name).state_dict()
+    model.load_state_dict(before)
+    fit(model)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
 @each_flow

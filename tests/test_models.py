@@ -16,6 +16,7 @@ from gdl.cli import CONF, register_resolvers
 from gdl.distributions import DiscretizedGaussian, DiscretizedLogisticMixture, Likelihood
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
+from gdl.models.flow import FlowModel
 from gdl.models.vae import VAE
 
 MODELS = {
@@ -79,7 +80,10 @@ def build(
     network_choice = NETWORKS[network] if model_name in AUTOENCODERS else []
     cfg = compose((*MODELS[model_name], *network_choice, *on, *extra))
     torch.manual_seed(0)
-    return instantiate(cfg.model, _convert_="all")
+    model = instantiate(cfg.model, _convert_="all")
+    if isinstance(model, FlowModel):
+        model.initialize(images(data, 8))
+    return model
 
 
 def images(data: str, n: int = 3) -> Tensor:

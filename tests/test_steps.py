@@ -53,8 +53,8 @@ def as_chain(steps: GlowSteps) -> Chain:
     parts: list[Bijection] = []
     for k in range(steps.depth):
         norm = ActNorm(steps.num_channels).double()
-        norm.bias.copy_(steps.norm_bias[k])
-        norm.log_scale.copy_(steps.norm_log_scale[k])
+        state = {"bias": steps.norm_bias[k], "log_scale": steps.norm_log_scale[k]}
+        norm.load_state_dict(state | {"initialized": torch.tensor(True)})
         mixer = Conv1x1(steps.num_channels).double()
         for name in ("packed", "permutation", "sign"):
             getattr(mixer, name).copy_(getattr(steps, name)[k : k + 1])

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+
+from gdl.errors import GdlError
 
 __all__ = ["Bijection", "Chain", "DataInitialized", "initialize"]
 
@@ -63,8 +65,10 @@ class Chain(Bijection):
 class DataInitialized(nn.Module):
     """A layer that sets its parameters from the first data it sees, in an explicit pass only.
 
-    Whether it has been set is a buffer, so that a reloaded layer is not set again; `forward` looks
-    at a Python flag, which costs no synchronisation with a GPU.
+    Before that pass it maps nothing, neither in training nor in evaluation: an identity in its place
+    would be a worse model that looks like a good one. Whether it has been set is a buffer, so that a
+    reloaded layer is not set again; `forward` looks at a Python copy of it, which costs no
+    synchronisation with a GPU.
     """
 
     initialized: Tensor
@@ -72,7 +76,11 @@ class DataInitialized(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("initialized", torch.tensor(False))
-        self._in_pass = False
+        self._is_set = self._in_pass = False
+        self.register_load_state_dict_post_hook(DataInitialized._read_buffer)
+
+    def _read_buffer(self, _: Any) -> None:
+        self._is_set = bool(self.initialized)
 
     @abstractmethod
     def set_from(self, h: Tensor) -> None:
@@ -87,10 +95,22 @@ class DataInitialized(nn.Module):
         flat = h.transpose(0, 1).flatten(1)
         return flat.mean(1), flat.std(1, correction=0).clamp(min=1e-3).log()
 
-    def _maybe_set(self, h: Tensor) -> None:
-        if self._in_pass and not bool(self.initialized):
-            self.set_from(h.detach())
-            self.initialized.fill_(True)
+    def _see(self, h: Tensor | None = None) -> None:
+        """Set the parameters, if this is the pass for it and h is what it needs.
+
+        Raises:
+            GdlError: The layer has not been set.
+        """
+        if self._is_set:
+            return
+        if not self._in_pass or h is None:
+            raise GdlError(
+                f"{type(self).__name__} starts from data and has seen none yet: call "
+                "model.initialize(training_images), or load a checkpoint, before anything else."
+            )
+        self.set_from(h.detach())
+        self.initialized.fill_(True)
+        self._is_set = True
 
 
 @torch.no_grad()

@@ -54,12 +54,13 @@ class ActNorm(Bijection, DataInitialized):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        self._maybe_set(x)
+        self._see(x)
         z = (x + _per_channel(self.bias, x)) * _per_channel(self.log_scale.exp(), x)
         return z, _constant(self.log_scale.sum(), x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
+        self._see()
         return z * _per_channel((-self.log_scale).exp(), z) - _per_channel(self.bias, z)
 
 
@@ -155,11 +156,12 @@ class Scale(Bijection, DataInitialized):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        self._maybe_set(x)
+        self._see(x)
         return x * self.log_scale.exp(), self.log_scale.sum().expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
+        self._see()
         return z * (-self.log_scale).exp()
 
 

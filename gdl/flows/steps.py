@@ -116,7 +116,7 @@ class GlowSteps(Bijection, DataInitialized):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        self._maybe_set(x)
+        self._see(x)
         maps = self._maps()
         constant = maps.log_det * x[0, 0].numel()
         if self._by_hand(x):
@@ -131,6 +131,7 @@ class GlowSteps(Bijection, DataInitialized):
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
+        self._see()
         weight, bias, net = self._inverse_maps()
         if self._by_hand(z) and not torch.is_grad_enabled():
             return invert(z, weight, bias, net)
