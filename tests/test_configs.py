@@ -8,6 +8,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from gdl.capabilities import InitializesFromData
 from gdl.cli import CONF, register_resolvers
 from gdl.errors import GdlError
 
@@ -34,6 +35,8 @@ def one_step(model, shape, levels):
         x = torch.randn(4, *shape)
     else:
         x = torch.randint(0, levels, (4, *shape), dtype=torch.uint8)
+    if isinstance(model, InitializesFromData):
+        model.initialize(x)
     optimizer = model._optimizer(model.parameters())
     before = [p.detach().clone() for p in model.parameters()]
     model.loss(x)["loss"].mean().backward()

@@ -20,6 +20,7 @@ FLOWS = {
     "nice": lambda **o: NICE(SHAPE, LEVELS, adam, hidden=[32], **o),
     "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, adam, width=8, blocks=1, **o),
     "glow": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, **o),
+    "glow_logit": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, alpha=1e-3, **o),
     "glow_additive": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, coupling="additive", width=16, **o),
 }  # fmt: skip
 each_flow = pytest.mark.parametrize("name", FLOWS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.flows.base import Chain
-from gdl.flows.dequantize import Affine
+from gdl.flows.dequantize import Affine, Logit
 from gdl.flows.linear import ActNorm
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
 from gdl.flows.steps import GlowSteps
@@ -30,6 +30,8 @@ class Glow(FlowModel):
         width: Hidden channels of the coupling networks.
         coupling: "affine" or "additive".
         net_norm: ActNorm inside the coupling networks, as in Glow's code.
+        alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y) as in the paper, which images of
+            few grey values need (MNIST: 1e-5); None for y - 1/2, as in Glow's code.
         checkpoint_conditioners: See `GlowSteps`.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
@@ -52,6 +54,7 @@ class Glow(FlowModel):
         net_norm: bool = True,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        alpha: float | None = None,
     ) -> None:
         if len(shape) != 3 or shape[1] % 2 or shape[2] % 2:
             raise GdlError(
@@ -77,6 +80,6 @@ class Glow(FlowModel):
             splits.append(SplitPrior(ZeroConv(c, 2 * c)))
         # the learned top prior is a Gaussian per channel, the same family as an ActNorm's inverse
         parts[-1] = Chain([*parts[-1].steps, ActNorm(c)])
-        # pixels to [-1/2, 1/2): no logit, as in Glow's code
-        flow = Chain([Affine(1.0, -0.5), MultiScale(parts, splits, shapes)])
+        pixels = Affine(1.0, -0.5) if alpha is None else Logit(alpha)
+        flow = Chain([pixels, MultiScale(parts, splits, shapes)])
         super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
