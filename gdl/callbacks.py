@@ -137,7 +137,7 @@ class ImageGrids(Callback):
         if isinstance(model, Samples | HasLatents):
             grids |= generate.sample(model, x, n=self.n, seed=self.seed)
         if isinstance(model, HasLatents):
-            grids |= generate.reconstruct(model, x)
+            grids["reconstructions"] = generate.reconstruct(model, x)["reconstructions"]
         return grids
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:

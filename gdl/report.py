@@ -9,7 +9,7 @@ from rich.table import Table
 
 from gdl.runs import Run
 
-__all__ = ["print_paths", "print_results"]
+__all__ = ["print_numbers", "print_paths", "print_results"]
 
 
 def print_results(metrics: dict[str, Any]) -> None:
@@ -23,8 +23,12 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row(bpd, nll, kind, size, seconds)
     if metrics.get("kind") is None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
-    console = Console()
-    console.print(table)
+    Console().print(table)
+    print_numbers(metrics)
+
+
+def print_numbers(metrics: dict[str, Any]) -> None:
+    """Print those of the numbers that the table has no column for, with what they are, in one line."""
     shown = lambda k: (  # noqa: E731
         k in _EXTRA or k.startswith(("fd-", "test/mse")) or k.endswith("/effective_samples")
     )
@@ -32,7 +36,7 @@ def print_results(metrics: dict[str, Any]) -> None:
     if not extra.get("skipped_steps"):
         extra.pop("skipped_steps", None)
     if extra:
-        console.print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
+        Console().print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
 
 
 _EXTRA = {
@@ -41,7 +45,9 @@ _EXTRA = {
     "test/rate": "rate",
     "test/distortion": "distortion",
     "active_units": "active units",
-    "inversion/max_error": "largest inversion error",
+    "inversion/max_error": "largest inversion error (levels of a pixel)",
+    "reconstruction/max_error": "largest reconstruction error (levels of a pixel)",
+    "reconstruction/mean_error": "mean",
     "samples/nonfinite": "non-finite samples",
     "skipped_steps": "training steps skipped as not finite",
 }

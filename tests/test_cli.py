@@ -141,7 +141,7 @@ def test_training_writes_what_it_promises(trained):
     assert str(folder / "checkpoints" / "best.ckpt") in trained.stdout.replace("\n", "")
 
 
-def test_every_task_makes_its_picture(trained, tmp_path):
+def test_every_task_makes_its_picture(trained, tmp_path, capsys):
     from PIL import Image
 
     for task in ("sample", "reconstruct", "interpolate", "traverse"):
@@ -151,6 +151,8 @@ def test_every_task_makes_its_picture(trained, tmp_path):
             with Image.open(path) as picture:
                 assert len(picture.convert("L").getcolors(256) or []) > 10, f"{path} is blank"
         assert any(p.endswith(".gif") for p in written) == (task in ("interpolate", "traverse"))
+        output = capsys.readouterr().out
+        assert ("largest reconstruction error" in output) == (task == "reconstruct")
 
 
 def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):

@@ -1,8 +1,11 @@
 """Flows as models: precision, bounds from more noise, inversion, gradients that reach everything."""
 
+from pathlib import Path
+
 import lightning.pytorch as pl
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -13,6 +16,7 @@ from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
 from gdl.tasks.density import density
+from gdl.tasks.generate import interpolate, reconstruct
 
 SHAPE, LEVELS = (1, 8, 8), 17
 adam = torch.optim.Adam
@@ -99,6 +103,22 @@ def test_images_come_back(name: str) -> None:
     assert found["inversion/max_error"] < 1e-3  # levels of a pixel, in float32
     assert found["inversion/mean_error"] <= found["inversion/max_error"]
     assert found["samples/nonfinite"] == 0
+
+
+@each_flow
+def test_reconstructions_are_exact_and_interpolations_end_at_the_files(
+    name: str, tmp_path: Path
+) -> None:
+    model, x = build(name), images(32)
+    found = reconstruct(model, x)
+    assert 0 <= found["reconstruction/mean_error"] <= found["reconstruction/max_error"] < 1e-3
+    assert torch.equal(found["reconstructions"][0::2].flatten(0, 1), x.float())
+    files = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for file, image in zip(files, x, strict=False):
+        Image.fromarray((image[0].int() * 15).to(torch.uint8).numpy()).save(file)
+    walk = interpolate(model, x, images=files, steps=5)["moving_interpolation"]
+    ends = torch.stack([walk[0, 0], walk[0, -1]])
+    torch.testing.assert_close(ends, (x[:2].int() * 15 * 17 // 256).float(), rtol=0, atol=1e-3)
 
 
 @torch.no_grad()

@@ -15,6 +15,8 @@ from gdl.errors import GdlError
 from gdl.guard import StepGuard
 from gdl.models.base import GenerativeModel
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
+
 BATCHES = torch.randint(0, 17, (8, 4, 1, 2, 2), dtype=torch.uint8)
 OPTIMIZERS = {
     "fused": lambda p: torch.optim.Adam(p, 0.01, fused=True),
