@@ -80,6 +80,7 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
         lambda: GlowSteps(4, 3, 8, net_norm=False, checkpoint_conditioners=True),
         IMAGE,
     ),
+    "glow_steps_reversible": (lambda: GlowSteps(4, 3, 8, reversible=True), IMAGE),
     "vector_couplings": (lambda: VectorCouplings(6, 3, [8, 5]), VECTOR),
     "vector_couplings_additive": (lambda: VectorCouplings(6, 4, [8], affine=False), VECTOR),
     "one_vector_coupling": (lambda: VectorCouplings(6, 2, [8]).layers()[1], VECTOR),

@@ -81,24 +81,69 @@ def test_steps_are_the_chain_of_their_bijections(shape: tuple[int, ...], affine:
 @pytest.mark.parametrize("net_norm", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradients_by_hand_are_those_of_autograd(
+def test_gradients_by_hand_and_by_inversion_are_those_of_autograd(
     shape: tuple[int, ...], affine: bool, net_norm: bool
 ) -> None:
     steps, x = build(shape, affine, net_norm)
     cotangent = torch.randn_like(x)
 
-    def gradients(by_hand: bool) -> dict[str, Tensor]:
-        steps.checkpoint_conditioners = not by_hand
-        assert steps._by_hand(x) == by_hand
+    def gradients(way: str) -> dict[str, Tensor]:
+        steps.checkpoint_conditioners = way == "autograd"
+        steps.reversible = way == "by inversion"
+        assert steps._by_hand(x) == (way == "by hand")
         v = x.clone().requires_grad_()
         z, log_det = steps(v)
         loss = (z * cotangent).sum() + (log_det * torch.arange(1.0, 6.0)).sum()
         names = dict(steps.named_parameters()) | {"x": v}
         return dict(zip(names, torch.autograd.grad(loss, list(names.values())), strict=True))
 
-    expected = gradients(by_hand=False)
-    for name, grad in gradients(by_hand=True).items():
-        torch.testing.assert_close(grad, expected[name], rtol=1e-9, atol=1e-9, msg=name)
+    expected = gradients("autograd")
+    for way in ("by hand", "by inversion"):
+        for name, grad in gradients(way).items():
+            torch.testing.assert_close(
+                grad, expected[name], rtol=1e-9, atol=1e-9, msg=f"{name} {way}"
+            )
+
+
+def test_reversible_steps_keep_no_more_activations_when_there_are_more_of_them() -> None:
+    def kept(depth: int, **options: bool) -> int:
+        """Return how many numbers that depend on the batch the graph keeps."""
+        steps, total = GlowSteps(4, depth, 8, **options), 0
+        x = torch.randn(2, 4, 32, 32, requires_grad=True)
+        initialize(steps, x.detach())
+
+        def count(t: Tensor) -> Tensor:
+            nonlocal total
+            total += t.numel() if t.numel() >= len(x) * x[0, 0].numel() else 0
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+            z, log_det = steps(x)
+        (z.sum() + log_det.sum()).backward()
+        return total
+
+    assert kept(2, reversible=True) == kept(6, reversible=True) > 0
+    assert kept(6, checkpoint_conditioners=True) > 2 * kept(2, checkpoint_conditioners=True)
+
+
+def test_reversible_gradients_stay_close_in_float32_over_many_steps() -> None:
+    torch.manual_seed(0)
+    steps = GlowSteps(12, 32, 16)
+    x = torch.randn(4, 12, 8, 8)
+    initialize(steps, x)
+    with torch.no_grad():
+        for p in steps.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+
+    def gradient(reversible: bool) -> Tensor:
+        steps.reversible = reversible
+        z, log_det = steps(x)
+        loss = (z.square().sum() / 2 - log_det.sum()) / len(x)
+        grads = torch.autograd.grad(loss, list(steps.parameters()))
+        return torch.cat([g.flatten() for g in grads])
+
+    expected = gradient(False)
+    assert (gradient(True) - expected).norm() < 1e-3 * expected.norm()
 
 
 @pytest.mark.parametrize("depth", [1, 4, 5])

@@ -12,6 +12,7 @@ from gdl.flows.coupling import sigmoid_scale
 from gdl.flows.fused import by_hand
 from gdl.flows.fused_steps import FusedSteps, invert
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
+from gdl.flows.reversible import ReversibleSteps
 
 __all__ = ["GlowSteps"]
 
@@ -57,6 +58,7 @@ class GlowSteps(Bijection, DataInitialized):
         affine: Affine couplings, else additive ones.
         net_norm: ActNorm inside the networks; its log-scales learn three times as fast too.
         checkpoint_conditioners: Recompute the networks' activations on the way back.
+        reversible: Recompute all activations on the way back; see `ReversibleSteps`.
     """
 
     permutation: Tensor
@@ -70,11 +72,12 @@ class GlowSteps(Bijection, DataInitialized):
         affine: bool = True,
         net_norm: bool = True,
         checkpoint_conditioners: bool = False,
+        reversible: bool = False,
     ) -> None:
         super().__init__()
         c, n, out = num_channels // 2, width, num_channels if affine else num_channels // 2
         self.num_channels, self.depth = num_channels, depth
-        self.checkpoint_conditioners = checkpoint_conditioners
+        self.checkpoint_conditioners, self.reversible = checkpoint_conditioners, reversible
         self.norm_bias = nn.Parameter(torch.zeros(depth, num_channels))
         self.norm_log_scale = nn.Parameter(torch.zeros(depth, num_channels))
         packed, permutation, sign = random_rotations(depth, num_channels)
@@ -123,6 +126,10 @@ class GlowSteps(Bijection, DataInitialized):
             z, log_det = FusedSteps.apply(x, maps.weight, maps.bias, *maps.net)
             return z, log_det + constant
         x = x.contiguous(memory_format=torch.channels_last)
+        if self.reversible:
+            net = self._shift_and_scale
+            z, log_det = ReversibleSteps.apply(net, x, maps.weight, maps.bias, *maps.net)
+            return z, log_det + constant
         log_dets = []
         for step in zip(*(t.unbind() for t in (maps.weight, maps.bias, *maps.net)), strict=True):
             x, log_det = self._step(x, *step)
@@ -138,7 +145,7 @@ class GlowSteps(Bijection, DataInitialized):
         z = z.contiguous(memory_format=torch.channels_last)
         for k in reversed(range(self.depth)):
             stays, moved = z.chunk(2, 1)
-            shift, scale, _ = self._shift_and_scale(stays, Net(*(w[k] for w in net)))
+            shift, scale, _ = self._shift_and_scale(stays, *(w[k] for w in net))
             moved = moved - shift if scale is None else moved / scale - shift
             z = mix_channels(torch.cat([stays, moved], 1), weight[k], bias[k])
         return z
@@ -149,7 +156,7 @@ class GlowSteps(Bijection, DataInitialized):
         return super().train(mode)
 
     def _by_hand(self, x: Tensor) -> bool:
-        return by_hand(x) and not self.checkpoint_conditioners
+        return by_hand(x) and not (self.checkpoint_conditioners or self.reversible)
 
     def _maps(self) -> Maps:
         weight = matrices(self.packed, self.permutation, self.sign)
@@ -191,11 +198,13 @@ class GlowSteps(Bijection, DataInitialized):
     ) -> tuple[Tensor, Tensor]:
         """Return one step of x and the log-determinant of its coupling."""
         stays, moved = mix_channels(x, weight, bias).chunk(2, 1)
-        shift, scale, log_scale = self._shift_and_scale(stays, Net(*net))
+        shift, scale, log_scale = self._shift_and_scale(stays, *net)
         moved = moved + shift if scale is None else (moved + shift) * scale
         return torch.cat([stays, moved], 1), log_scale.flatten(1).sum(1)
 
-    def _shift_and_scale(self, stays: Tensor, net: Net) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _shift_and_scale(
+        self, stays: Tensor, *net: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         if self.checkpoint_conditioners:
             out = checkpoint(_network, stays, *net, use_reentrant=False, preserve_rng_state=False)
         else:

@@ -33,6 +33,7 @@ class Glow(FlowModel):
         alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y) as in the paper, which images of
             few grey values need (MNIST: 1e-5); None for y - 1/2, as in Glow's code.
         checkpoint_conditioners: See `GlowSteps`.
+        reversible: See `GlowSteps`.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
@@ -54,6 +55,7 @@ class Glow(FlowModel):
         net_norm: bool = True,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        reversible: bool = False,
         alpha: float | None = None,
     ) -> None:
         if len(shape) != 3 or shape[1] % 2 or shape[2] % 2:
@@ -70,7 +72,13 @@ class Glow(FlowModel):
         while True:
             c, h, w = 4 * c, h // 2, w // 2
             steps = GlowSteps(
-                c, depth, width, coupling == "affine", net_norm, checkpoint_conditioners
+                c,
+                depth,
+                width,
+                coupling == "affine",
+                net_norm,
+                checkpoint_conditioners,
+                reversible,
             )
             parts.append(Chain([Squeeze(), steps]))
             shapes.append((c, h, w))
