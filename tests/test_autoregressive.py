@@ -13,8 +13,11 @@ from gdl.errors import GdlError
 from gdl.models import nade
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
+from gdl.models.made import MADE
 from gdl.models.nade import NADE
 from gdl.models.order import pixel_order
+from gdl.nn import prefix
+from gdl.nn.prefix import PrefixLinear
 
 adam = torch.optim.Adam
 
@@ -27,11 +30,17 @@ class ShortChunks(NADE):
 
 MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
+    "made": lambda *a, **o: MADE(*a, adam, hidden=[80], **o),
+    "made_deep": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], **o),
+    "made_masks": lambda *a, **o: MADE(*a, adam, hidden=[80], num_masks=3, **o),
+    "made_orders": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], num_masks=3, order="random"),
     "nade": lambda *a, **o: ShortChunks(*a, adam, hidden=5, **o),
 }
-ANY_ORDER = ["fvsbn", "nade"]
-ANY_LIKELIHOOD = ["fvsbn", "nade"]
+ANY_ORDER = ["fvsbn", "made", "made_masks", "nade"]
+ANY_LIKELIHOOD = ["fvsbn", "made", "nade"]
+MIXTURES = ("made_masks", "made_orders")
 each_model = pytest.mark.parametrize("name", MODELS)
+each_raster = pytest.mark.parametrize("name", [m for m in MODELS if m != "made_orders"])
 each_levels = pytest.mark.parametrize("levels", [2, 4])
 SHAPES = {2: (1, 2, 4), 4: (1, 2, 2)}  # 256 images each
 
@@ -45,6 +54,7 @@ def build(
     model = MODELS[name](shape, levels, **options).double().eval()
     for p in model.parameters():
         p.add_(size * torch.randn_like(p))
+    model.SAMPLES_AT_ONCE = 3000
     return model
 
 
@@ -86,7 +96,8 @@ def test_probabilities_of_all_images_sum_to_one(name: str, levels: int) -> None:
 def test_probabilities_of_colour_images_sum_to_one(name: str, levels: int) -> None:
     shape = (3, 1, 2) if levels == 2 else (3, 1, 1)
     model = build(name, shape, levels)
-    assert model.log_prob(all_images(shape, levels)).logsumexp(0).item() == pytest.approx(0)
+    log_p = model.log_prob(all_images(shape, levels))
+    assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4), (3, 2, 2)])
@@ -99,14 +110,16 @@ def test_a_position_depends_on_all_before_it_and_on_none_after(
     n = model.num_positions
     g = torch.Generator().manual_seed(0)
     s = torch.randint(levels, (30, n, model.values), generator=g, dtype=torch.uint8)
-    before = model.params(s)
     changed = torch.zeros(n, n, dtype=torch.bool)
-    for i in range(n):
-        t = s.clone()
-        t[:, i] = (t[:, i] + 1) % levels
-        changed[i] = (model.params(t) != before).any(-1).any(0)
-    assert not changed.tril().any(), "position i looks at itself or at later ones"
-    assert changed[torch.ones(n, n, dtype=torch.bool).triu(1)].all(), "some are not looked at"
+    for member in range(len(model.orders)):
+        model.member = member
+        before = model.params(s)
+        for i in range(n):
+            t = s.clone()
+            t[:, i] = (t[:, i] + 1) % levels
+            changed[i] = (model.params(t) != before).any(-1).any(0)
+        assert not changed.tril().any(), "position i looks at itself or at later ones"
+        assert changed[torch.ones(n, n, dtype=torch.bool).triu(1)].all(), "some are not looked at"
 
 
 @each_levels
@@ -115,9 +128,9 @@ def test_a_position_depends_on_all_before_it_and_on_none_after(
 def test_samples_follow_the_enumerated_distribution(name: str, levels: int) -> None:
     shape = SHAPES[levels]
     model, x = build(name, shape, levels), all_images(shape, levels)
-    samples = model.sample(10_000)
+    samples = model.sample(4000)
     assert samples.dtype == torch.uint8
-    assert samples.shape == (10_000, *shape)
+    assert samples.shape == (4000, *shape)
     check_frequencies(samples, model.log_prob(x).exp(), levels)
 
 
@@ -127,14 +140,14 @@ def test_samples_follow_the_enumerated_distribution(name: str, levels: int) -> N
 def test_temperature_divides_the_logits(name: str, levels: int) -> None:
     shape = SHAPES[levels]
     model, x = build(name, shape, levels), all_images(shape, levels)
-    samples = model.sample(10_000, temperature=0.5)
+    samples = model.sample(4000, temperature=0.5)
     params = model.params
     model.params = lambda s: params(s) / 0.5
     check_frequencies(samples, model.log_prob(x).exp(), levels)
 
 
 @each_levels
-@each_model
+@each_raster
 @torch.no_grad()
 def test_completions_follow_the_enumerated_conditional(name: str, levels: int) -> None:
     shape = SHAPES[levels]
@@ -143,8 +156,8 @@ def test_completions_follow_the_enumerated_conditional(name: str, levels: int) -
     known[:, 0] = True  # the first row precedes the second
     assert model.known_come_first(known)
     given = x[1 + len(x) // 3]
-    samples = model.sample_given(10_000, given, known)
-    assert torch.equal(samples[:, known], given[known].expand(10_000, -1))
+    samples = model.sample_given(4000, given, known)
+    assert torch.equal(samples[:, known], given[known].expand(4000, -1))
     agrees = (x == given)[:, known].all(1)
     log_p = model.log_prob(x).masked_fill(~agrees, -math.inf)
     conditional = log_p - log_p.logsumexp(0)
@@ -155,6 +168,22 @@ def test_completions_follow_the_enumerated_conditional(name: str, levels: int) -
 
 @each_levels
 @each_model
+@torch.no_grad()
+def test_completions_have_the_probability_that_is_reported(name: str, levels: int) -> None:
+    shape = SHAPES[levels]
+    model, x = build(name, shape, levels), all_images(shape, levels)
+    known = torch.zeros(shape, dtype=torch.bool)
+    known[:, :, 1::2] = True  # every second column, in no model's order before the others
+    assert not model.known_come_first(known)
+    given = x[1 + len(x) // 3]
+    agrees = (x == given)[:, known].all(1)
+    p = torch.zeros(len(x), dtype=torch.float64)
+    p[agrees] = model.log_prob_given(x[agrees], known).exp()
+    check_frequencies(model.sample_given(4000, given, known), p, levels)
+
+
+@each_levels
+@each_raster
 @torch.no_grad()
 def test_known_pixels_after_unknown_ones_are_kept_and_not_looked_at(
     name: str, levels: int
@@ -194,7 +223,7 @@ def test_every_order_is_a_distribution_of_its_own(name: str, order: str) -> None
     model, x = build(name, shape, 2, order=order), all_images(shape, 2)
     log_p = model.log_prob(x)
     assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
-    check_frequencies(model.sample(10_000), log_p.exp(), 2)
+    check_frequencies(model.sample(4000), log_p.exp(), 2)
     assert torch.equal(model.image(model.sequence(x)), x)
     raster = build(name, shape, 2)
     assert not torch.allclose(raster.log_prob(x), log_p)
@@ -236,7 +265,7 @@ def test_other_likelihoods(name: str, likelihood: Any) -> None:
     model, x = build(name, shape, 4, size=0.3, likelihood=likelihood), all_images(shape, 4)
     log_p = model.log_prob(x)
     assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
-    check_frequencies(model.sample(10_000), log_p.exp(), 4)
+    check_frequencies(model.sample(4000), log_p.exp(), 4)
 
 
 @each_levels
@@ -267,7 +296,7 @@ def test_equal_hidden_states_may_be_computed_once(
 
 
 @each_levels
-@each_model
+@pytest.mark.parametrize("name", [m for m in MODELS if m not in MIXTURES])
 @torch.no_grad()
 def test_without_temperature_every_value_is_the_most_likely(name: str, levels: int) -> None:
     model = build(name, SHAPES[levels], levels)
@@ -278,3 +307,35 @@ def test_without_temperature_every_value_is_the_most_likely(name: str, levels: i
         t[..., i, 0] = torch.arange(levels, dtype=torch.uint8)[:, None]
         each = torch.stack([model.position_log_probs(model.image(u))[0, i] for u in t])
         assert int(each.argmax()) == int(model.sequence(x[None])[0, i])
+
+
+@pytest.mark.parametrize("sizes", [(5, 3), (300, 300), (700, 150), (150, 700)])
+def test_a_staircase_is_a_masked_matrix(
+    sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    outputs, inputs = sizes
+    reach = torch.randint(0, inputs + 1, (outputs,)).sort().values
+    layer, bias = PrefixLinear(inputs, reach).double(), torch.randn(outputs).double()
+    x = torch.randn(4, inputs, dtype=torch.float64, requires_grad=True)
+    g = torch.randn(4, outputs, dtype=torch.float64)
+    leaves = [x, layer.weight, bias.requires_grad_()]
+    found = [layer(x, bias), *torch.autograd.grad(layer(x, bias), leaves, g)]
+    monkeypatch.setattr(prefix, "by_hand", lambda x: False)
+    expected = [layer(x, bias), *torch.autograd.grad(layer(x, bias), leaves, g)]
+    torch.testing.assert_close(found, expected)
+    seen = torch.autograd.functional.jacobian(lambda x: layer(x, bias).sum(0), x)[:, 0] != 0
+    assert torch.equal(seen, torch.arange(inputs) < reach[:, None])
+
+
+@each_levels
+@each_model
+@torch.no_grad()
+def test_low_precision_changes_little(name: str, levels: int) -> None:
+    model = build(name, (1, 4, 4), levels, size=0.3).float()
+    x = torch.randint(levels, (50, 1, 4, 4), dtype=torch.uint8)
+    full = model.log_prob(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = model.log_prob(x)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, full, rtol=0.02, atol=0.1)

@@ -48,6 +48,7 @@ def one_step(model, shape, levels):
 SMALL = {  # large networks, made small
     "glow": ["model.depth=2", "model.width=16"],
     "glow_small": ["model.depth=2", "model.width=16"],
+    "made": ["model.hidden=[10]"],
     "nade": ["model.hidden=10"],
     "nice": ["model.hidden=[20]"],
     "realnvp": ["model.width=8", "model.blocks=1"],

@@ -28,11 +28,12 @@ MODELS = {
     "realnvp": ["model=realnvp", "model.width=8", "model.blocks=1"],
     "glow": ["model=glow_tiny", "model.depth=2", "model.width=16"],
     "fvsbn": ["model=fvsbn"],
+    "made": ["model=made", "model.hidden=[64]"],
     "nade": ["model=nade", "model.hidden=20"],
 }
 AUTOENCODERS = ("ae", "vae", "beta_vae", "iwae")
 FLOWS = ("nice", "realnvp", "glow")
-AUTOREGRESSIVE = ("fvsbn", "nade")
+AUTOREGRESSIVE = ("fvsbn", "made", "nade")
 NETWORKS = {
     "mlp": ["network@model.network=mlp"],
     "conv": ["network@model.network=conv", "model.encoder.channels=8"],
@@ -196,6 +197,7 @@ def decrease(model: GenerativeModel, data: str) -> float:
         ("realnvp", "own", "digits", 0.6, []),
         ("glow", "own", "digits", 0.92, []),
         ("fvsbn", "own", "digits", 0.9, []),
+        ("made", "own", "digits", 0.9, []),
         ("nade", "own", "digits", 0.9, []),
     ],
 )

@@ -50,7 +50,7 @@ class AutoregressiveModel(GenerativeModel):
     joint_channels = False
     SAMPLES_AT_ONCE = 256
 
-    order: Tensor
+    orders: Tensor
 
     def __init__(
         self,
@@ -66,7 +66,9 @@ class AutoregressiveModel(GenerativeModel):
         self.values = channels if self.joint_channels else 1
         self.num_positions = self.num_dims // self.values
         self.likelihood = likelihood((self.values, self.num_positions, 1), levels)
-        self.register_buffer("order", pixel_order(order, height, width))
+        # one row; a mixture of models with different orders has several, of which one is in use
+        self.register_buffer("orders", pixel_order(order, height, width)[None])
+        self.member = 0
         self.bias = nn.Parameter(torch.zeros(self.num_positions, self.likelihood.num_params))
 
     @abstractmethod
@@ -91,6 +93,11 @@ class AutoregressiveModel(GenerativeModel):
         self.bias.data.copy_(self.likelihood.initial_params(s).squeeze(-1).T)
 
     # ---- images and sequences
+
+    @property
+    def order(self) -> Tensor:
+        """The raster indices (H W,) of the pixels in the order in which they are visited."""
+        return self.orders[self.member]
 
     def sequence(self, x: Tensor) -> Tensor:
         """Return images (B, C, H, W) as sequences (B, N, V)."""
@@ -194,36 +201,27 @@ class AutoregressiveModel(GenerativeModel):
         Raises:
             GdlError: The mask splits the channels of a pixel that the model draws together.
         """
-        full = (n, *self.shape)
-        s = self.sequence(given.to(self.device).expand(full))
-        keep = self._known_positions(known.to(self.device).expand(full))
-        parts = []
+        given, known = (t.to(self.device).expand(n, *self.shape) for t in (given, known))
+        options = {"seed": seed, "temperature": temperature, "naive": naive}
         with torch.inference_mode():
-            for k in torch.arange(n).split(self.SAMPLES_AT_ONCE):
-                options = {"temperature": temperature, "naive": naive}
-                parts.append(self._complete(k.tolist(), seed, s[k], keep[k], **options))
+            parts = [
+                self._complete(k.tolist(), given[k], known[k], **options)
+                for k in torch.arange(n).split(self.SAMPLES_AT_ONCE)
+            ]
         # outside of inference mode, so that gradients with respect to samples can be taken
-        return self.image(torch.cat(parts))
+        return torch.cat(parts)
 
     def _complete(
         self,
         indices: Sequence[int],
-        seed: int,
         given: Tensor,
-        keep: Tensor,
+        known: Tensor,
+        seed: int,
         temperature: float,
         naive: bool,
     ) -> Tensor:
-        """Return sequences (n, N, V), of which those positions are `given` that are to be kept.
-
-        Args:
-            indices: Of each sample in the set of that seed.
-            seed: Of the set.
-            given: Sequences (n, N, V).
-            keep: Boolean, (n, N).
-            temperature: See `sample`.
-            naive: See `sample`.
-        """
+        """Return completions (n, C, H, W), which have these indices in the set of that seed."""
+        given, keep = self.sequence(given), self._known_positions(known)
         source = SampleNoise(seed, indices, self.device, self.dtype)
         # all at once: a generator call per sample and position would cost more than the model
         noise = temperature * self.likelihood.noise(source, self.num_positions, 1)
@@ -240,7 +238,7 @@ class AutoregressiveModel(GenerativeModel):
             values.append(value)
             if i + 1 < self.num_positions:
                 params = steps.send(value)
-        return torch.stack(values, 1)
+        return self.image(torch.stack(values, 1))
 
     def known_come_first(self, known: Tensor) -> bool:
         """Return whether, in each mask (..., C, H, W), no unknown pixel precedes a known one."""

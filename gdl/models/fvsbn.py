@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.nn.prefix import PrefixLinear
 
 __all__ = ["FVSBN"]
 
@@ -38,8 +38,6 @@ class FVSBN(AutoregressiveModel):
 
     MAX_WEIGHTS = 100_000_000
 
-    mask: Tensor
-
     def __init__(
         self,
         shape: Sequence[int],
@@ -56,21 +54,20 @@ class FVSBN(AutoregressiveModel):
                 f"FVSBN needs a weight for each pair of pixels and parameter, here {n * n * p:,}: "
                 "use data=binarized_mnist, smaller images, or likelihood=discretized_logistic."
             )
-        # row i p + j holds parameter j of position i
-        self.weight = nn.Parameter(torch.zeros(n * p, n))
-        mask = torch.ones(n, n).tril(-1).repeat_interleave(p, 0)
-        self.register_buffer("mask", mask, persistent=False)
+        # output i p + j is parameter j of position i
+        self.linear = PrefixLinear(n, torch.arange(n).repeat_interleave(p))
+        nn.init.zeros_(self.linear.weight)
 
     def params(self, s: Tensor) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        out = F.linear(self.unit(s).flatten(1), self.weight * self.mask, self.bias.flatten())
+        out = self.linear(self.unit(s).squeeze(-1), self.bias.flatten())
         return out.unflatten(1, self.bias.shape)
 
     def steps(self, n: int) -> Steps:
         """See `AutoregressiveModel.steps`; the row of a position, and what precedes it, at a time."""
         x = self.bias.new_empty(self.num_positions, n)
         assert self.levels is not None
-        rows = self.weight.view(*self.bias.shape, -1) / (self.levels - 1)
+        rows = self.linear.weight.view(*self.bias.shape, -1) / (self.levels - 1)
         for i, (row, bias) in enumerate(zip(rows, self.bias[..., None], strict=True)):
             value = yield torch.addmm(bias, row[:, :i], x[:i]).T
             x[i] = value.squeeze(-1)

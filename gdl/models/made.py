@@ -1,0 +1,190 @@
+"""Masked autoencoder for distribution estimation.
+
+Germain et al., 2015, "MADE: Masked autoencoder for distribution estimation", arXiv 1502.03509.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_conditional
+from gdl.errors import GdlError
+from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.models.order import pixel_order
+from gdl.nn.prefix import PrefixLinear
+from gdl.noise import SampleNoise, mix_seed
+
+__all__ = ["MADE"]
+
+
+class MADE(AutoregressiveModel):
+    """A multi-layer perceptron whose units each look at a prefix of the positions.
+
+    A hidden unit of level m depends on the first m positions, and position i on units of levels up
+    to i (Germain et al., Eqs. 8-13, where levels are drawn at random; here they are spread evenly).
+    Units are sorted by level, so masks are staircases and a sampler computes each unit once.
+
+    With `num_masks` R > 1 the model is a mixture: p(x) is the mean of R joint likelihoods, which
+    share their weights but differ in the levels of their units and, where `order` is "random", in
+    their orders. They are trained in turn (Section 4.2 of the paper); log_prob takes all of them in
+    evaluation and one in training.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: See `AutoregressiveModel`.
+        order: See `AutoregressiveModel`.
+        hidden: Widths of the hidden layers.
+        num_masks: R.
+
+    Raises:
+        GdlError: There is no hidden layer, or no mask.
+    """
+
+    shuffled: Tensor
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_conditional,
+        order: str = "raster",
+        hidden: Sequence[int] = (1000,),
+        num_masks: int = 1,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        if not hidden:
+            raise GdlError(
+                "MADE without a hidden layer is model=fvsbn: use it, or set model.hidden."
+            )
+        if num_masks < 1:
+            raise GdlError(f"model.num_masks={num_masks} leaves no model: use 1 or more.")
+        n, p = self.bias.shape
+        # how many positions each unit depends on: inputs, hidden layers, outputs
+        units = [torch.arange(n) + 1]
+        units += [1 + torch.arange(width) * (n - 1) // width for width in hidden]
+        units += [torch.arange(n).repeat_interleave(p)]
+        self.layers = nn.ModuleList(
+            PrefixLinear(len(a), torch.searchsorted(a, b, right=True)) for a, b in pairwise(units)
+        )
+        self.hidden_biases = nn.ParameterList(torch.zeros(width) for width in hidden)
+        # of each layer of units, how many can be computed before position i
+        self._ready = [torch.searchsorted(u, torch.arange(n), right=True).tolist() for u in units]
+        self.num_masks, self.hidden = num_masks, list(hidden)
+        if num_masks > 1:
+            names = [f"random-{r}" for r in range(num_masks)] if order == "random" else [order]
+            orders = [pixel_order(name, *self.shape[1:]) for name in names]
+            self.register_buffer("orders", torch.stack(orders).expand(num_masks, -1).clone())
+            g = torch.Generator().manual_seed(0)
+            shuffled = [[torch.randperm(w, generator=g) for w in hidden] for _ in range(num_masks)]
+            self.register_buffer("shuffled", torch.stack([torch.cat(s) for s in shuffled]))
+
+    def params(self, s: Tensor) -> Tensor:
+        """See `AutoregressiveModel.params`."""
+        h = self.unit(s).squeeze(-1)
+        for layer, (weight, bias) in zip(self.layers, self._in_use(), strict=True):
+            h = layer(h if layer is self.layers[0] else h.relu(), bias, weight)
+        return h.unflatten(1, self.bias.shape)
+
+    def steps(self, n: int) -> Steps:
+        """See `AutoregressiveModel.steps`; each unit is computed once, as soon as it can be."""
+        *hidden, (weight, bias) = self._in_use()
+        layers = [self.bias.new_empty(width, n) for width in (self.num_positions, *self.hidden)]
+        done, num_params = [0] * len(hidden), self.bias.shape[1]
+        for i in range(self.num_positions):
+            seen = i
+            for k, (w, b) in enumerate(hidden):
+                new = slice(done[k], self._ready[k + 1][i])
+                if new.start < new.stop:
+                    out = layers[k + 1][new]
+                    torch.addmm(b[new, None], w[new, :seen], layers[k][:seen], out=out).relu_()
+                seen = done[k] = new.stop
+            row = slice(i * num_params, (i + 1) * num_params)
+            value = yield torch.addmm(bias[row, None], weight[row, :seen], layers[-1][:seen]).T
+            layers[0][i] = self.unit(value).squeeze(-1)
+
+    def _in_use(self) -> list[tuple[Tensor, Tensor]]:
+        """Return weight and bias of each layer, its units as the mask in use sorts them."""
+        weights: list[Any] = [layer.weight for layer in self.layers]
+        found = list(zip(weights, [*self.hidden_biases, self.bias.flatten()], strict=True))
+        if self.num_masks == 1:
+            return found
+        (channels, *_), (n, p) = self.shape, self.bias.shape
+        pixels = self.orders[0].argsort()[self.order]
+        positions = (pixels[:, None] * channels + torch.arange(channels).to(pixels)).flatten()
+        outputs = torch.arange(n * p).to(pixels).view(n, p)[positions].flatten()
+        units = [positions, *self.shuffled[self.member].split(self.hidden), outputs]
+        return [
+            (weight.index_select(0, o).index_select(1, i), bias[o])
+            for (weight, bias), (i, o) in zip(found, pairwise(units), strict=True)
+        ]
+
+    # ---- a mixture of several masks
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        """Take the next mask, a function of the step, so that a resumed run takes the same."""
+        self.member = self.global_step % self.num_masks
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x) (B,) in nats; in training, of the mask in use only."""
+        if self.training or self.num_masks == 1:
+            return super().log_prob(x)
+        joint = self._each_member(lambda: self.position_log_probs(x).sum(-1))
+        return joint.logsumexp(0) - math.log(self.num_masks)
+
+    def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
+        """See `AutoregressiveModel.log_prob_given`.
+
+        A mask's weight is its probability of the known pixels that precede all others in its order:
+        exact where `known_come_first`.
+        """
+        if self.num_masks == 1:
+            return super().log_prob_given(x, known)
+        lead = self._each_member(lambda: self._lead(x, known.expand_as(x)))
+        rest = self._each_member(lambda: super(MADE, self).log_prob_given(x, known))
+        return (lead + rest).logsumexp(0) - lead.logsumexp(0)
+
+    def known_come_first(self, known: Tensor) -> bool:
+        """See `AutoregressiveModel.known_come_first`; here in the orders of all masks."""
+        come_first = super().known_come_first
+        return bool(self._each_member(lambda: torch.tensor(come_first(known))).all())
+
+    def _lead(self, x: Tensor, known: Tensor) -> Tensor:
+        """Return the log-probability (B,) of the known pixels before the first unknown one."""
+        before = self._known_positions(known).cumprod(-1)
+        return (self.position_log_probs(x) * before).sum(-1)
+
+    def _each_member(self, f: Callable[[], Tensor]) -> Tensor:
+        """Return f() of each mask, stacked."""
+        found = []
+        for member in range(self.num_masks):
+            self.member = member
+            found.append(f())
+        self.member = 0
+        return torch.stack(found)
+
+    def _complete(
+        self, indices: Sequence[int], given: Tensor, known: Tensor, seed: int, **options: Any
+    ) -> Tensor:
+        """See `AutoregressiveModel._complete`; each completion is drawn from one of the masks."""
+        if self.num_masks == 1:
+            return super()._complete(indices, given, known, seed=seed, **options)
+        noise = SampleNoise(mix_seed("mask", seed), indices, self.device, self.dtype)
+        lead = self._each_member(lambda: self._lead(given, known)).T
+        chosen = (lead + noise.gumbel(self.num_masks)).argmax(1).cpu()
+        out = given.clone()
+        for member in chosen.unique().tolist():
+            self.member = member
+            mine = (chosen == member).nonzero().flatten()
+            own = [indices[k] for k in mine.tolist()]
+            out[mine] = super()._complete(own, given[mine], known[mine], seed=seed, **options)
+        self.member = 0
+        return out

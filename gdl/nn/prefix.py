@@ -1,0 +1,118 @@
+"""Linear layers whose outputs see a prefix of the inputs; they know nothing of densities."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from gdl.flows.fused import by_hand
+
+__all__ = ["PrefixLinear"]
+
+
+class PrefixLinear(nn.Module):
+    """y_o = b_o + sum over i < reach_o of W_oi x_i, where reach does not decrease.
+
+    W is a staircase. On a CPU it is multiplied as a few rectangles, so that what the mask would set
+    to zero costs nothing: with many inputs and outputs half of the work.
+
+    Args:
+        in_features: Number of inputs I.
+        reach: How many inputs each output sees (O,), in increasing order.
+    """
+
+    reach: Tensor
+
+    def __init__(self, in_features: int, reach: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("reach", reach, persistent=False)
+        self._rectangles = _rectangles(reach, in_features)
+        # each output starts with the variance of a linear layer of as many inputs as it sees
+        bound = reach.clamp(min=1)[:, None] ** -0.5
+        self.weight = nn.Parameter(bound * torch.empty(len(reach), in_features).uniform_(-1, 1))
+
+    def extra_repr(self) -> str:
+        """Return the sizes, for `repr`."""
+        return f"{self.weight.shape[1]}, {len(self.reach)}"
+
+    def forward(self, x: Tensor, bias: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return y (B, O) of x (B, I) and b (O,); another W can be used in place of the layer's."""
+        weight = self.weight if weight is None else weight
+        if by_hand(x):
+            return _Product.apply(x, weight, bias, self._rectangles)  # pyright: ignore[reportReturnType]
+        mask = torch.arange(x.shape[1], device=x.device) < self.reach[:, None]
+        return F.linear(x, weight * mask, bias)
+
+
+class Rectangle(NamedTuple):
+    """A part of the weights: all of it is seen, or what the mask says."""
+
+    rows: slice
+    columns: slice
+    mask: Tensor | None
+
+    def of(self, weight: Tensor) -> Tensor:
+        """Return this part of the weights, zero where it is not seen."""
+        part = weight[self.rows, self.columns]
+        return part if self.mask is None else part * self.mask
+
+
+def _rectangles(
+    reach: Tensor, in_features: int, parts: int = 8, smallest: int = 64
+) -> list[Rectangle]:
+    """Cover what is seen of the weights, by cutting their longer side into equal parts."""
+    found: list[Rectangle] = []
+
+    def add(r0: int, r1: int, c0: int, c1: int, full: bool) -> None:
+        if r0 < r1 and c0 < c1:
+            mask = torch.arange(c0, c1) < reach[r0:r1, None]
+            found.append(Rectangle(slice(r0, r1), slice(c0, c1), None if full else mask))
+
+    outputs, counts = len(reach), reach.tolist()
+    step = max(smallest, -(-max(outputs, in_features) // parts))
+    if outputs >= in_features:
+        for r0 in range(0, outputs, step):
+            r1 = min(r0 + step, outputs)
+            add(r0, r1, 0, counts[r0], full=True)
+            add(r0, r1, counts[r0], counts[r1 - 1], full=False)
+    else:
+        for c0 in range(0, in_features, step):
+            c1 = min(c0 + step, in_features)
+            # the first rows that see some and all of the columns
+            some, all_ = (int(torch.searchsorted(reach, c)) for c in (c0 + 1, c1))
+            add(some, all_, c0, c1, full=False)
+            add(all_, outputs, c0, c1, full=True)
+    return found
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + b for a W of rectangles."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, parts: list[Rectangle]
+    ) -> Tensor:
+        """See the class."""
+        y = bias.repeat(len(x), 1)
+        for p in parts:
+            y[:, p.rows].addmm_(x[:, p.columns], p.of(weight).T)
+        ctx.save_for_backward(x, weight)
+        ctx.parts = parts
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+        """See the class."""
+        (g,), (x, weight) = gs, ctx.saved_tensors
+        g_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        g_weight = torch.zeros_like(weight)
+        for p in ctx.parts:
+            part = torch.mm(g[:, p.rows].T, x[:, p.columns], out=g_weight[p.rows, p.columns])
+            if p.mask is not None:
+                part *= p.mask
+            if g_x is not None:
+                g_x[:, p.columns].addmm_(g[:, p.rows], p.of(weight))
+        return g_x, g_weight, g.sum(0), None
