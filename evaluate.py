@@ -17,7 +17,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     run, model, data = open_run(cfg.run, cfg.device)
     started = time.perf_counter()
     test = data.images("test")[: cfg.limit]
-    metrics = evaluate(model, test, cfg.k, cfg.batch_size, cfg.seed, cfg.dequantization_samples)
+    options = (cfg.k, cfg.batch_size, cfg.seed, cfg.dequantization_samples, cfg.known)
+    metrics = evaluate(model, test, *options)
     if cfg.distances:
         name = f"cnn-{model.config['choices']['data']}"
         metrics |= autoencoder_distances(model, data, name, cfg.seed)

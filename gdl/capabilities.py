@@ -31,8 +31,14 @@ class Samples(Protocol):
 class SamplesGiven(Protocol):
     """Completes images of which some pixels are known."""
 
-    def sample_given(self, n: int, given: Tensor, known: Tensor, *, seed: int = 0) -> Tensor:
-        """Return n completions; `known` is a boolean mask of `given`'s shape."""
+    def sample_given(
+        self, n: int, given: Tensor, known: Tensor, *, seed: int = 0, temperature: float = 1.0
+    ) -> Tensor:
+        """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
+
+        `given` is an image (C, H, W) uint8 or one for each completion (n, C, H, W), and the boolean
+        mask `known` likewise.
+        """
         ...
 
 

@@ -53,9 +53,12 @@ _EXTRA = {
 }
 
 
+_KINDS = ("iwae-", "dequant-", "given-", "ordered-")
+
+
 def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
-    for key in sorted(k for k in m if k == "test/nll" or k.startswith(("iwae-", "dequant-"))):
+    for key in sorted(k for k in m if k == "test/nll" or k.startswith(_KINDS)):
         if not key.endswith("/nll"):
             continue
         kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")

@@ -21,20 +21,13 @@ from gdl.nn.prefix import PrefixLinear
 
 adam = torch.optim.Adam
 
-
-class ShortChunks(NADE):
-    """Several chunks of positions, and a shorter last one, even in a tiny image."""
-
-    CHUNK = 3
-
-
 MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
     "made": lambda *a, **o: MADE(*a, adam, hidden=[80], **o),
     "made_deep": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], **o),
     "made_masks": lambda *a, **o: MADE(*a, adam, hidden=[80], num_masks=3, **o),
     "made_orders": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], num_masks=3, order="random"),
-    "nade": lambda *a, **o: ShortChunks(*a, adam, hidden=5, **o),
+    "nade": lambda *a, **o: NADE(*a, adam, hidden=5, **o),
 }
 ANY_ORDER = ["fvsbn", "made", "made_masks", "nade"]
 ANY_LIKELIHOOD = ["fvsbn", "made", "nade"]
@@ -55,6 +48,8 @@ def build(
     for p in model.parameters():
         p.add_(size * torch.randn_like(p))
     model.SAMPLES_AT_ONCE = 3000
+    if isinstance(model, NADE):
+        model.chunk = 3  # several chunks, and a shorter last one, even in a tiny image
     return model
 
 

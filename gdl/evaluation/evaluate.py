@@ -3,18 +3,22 @@
 import math
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import track
 from torch import Tensor
 
+from gdl.errors import GdlError
 from gdl.evaluation.flow import dequantization_bound, inversion
 from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
+from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.base import GenerativeModel
 from gdl.models.flow import FlowModel
 from gdl.models.vae import VAE
 from gdl.noise import seed_noise
+from gdl.tasks.complete import known_pixels
 
 __all__ = ["evaluate", "mean_and_error"]
 
@@ -32,6 +36,7 @@ def evaluate(
     batch_size: int,
     seed: int,
     dequantization_samples: int = 1,
+    known: str | None = None,
 ) -> dict[str, Any]:
     """Return numbers for metrics.json, in nats and in bits/dim.
 
@@ -42,6 +47,7 @@ def evaluate(
         batch_size: Images at a time.
         seed: Seeds all draws.
         dequantization_samples: Noise samples per image of a flow's bound.
+        known: Also score the pixels that are not known given those that are; see `known_pixels`.
     """
     terms = _terms(model, x.split(batch_size), seed)
     if isinstance(model, VAE):
@@ -66,7 +72,26 @@ def evaluate(
                 model, x.split(batch_size), dequantization_samples, seed=seed
             )
             metrics |= _bits(model, f"dequant-{dequantization_samples}", bound)
+    if known is not None:
+        metrics |= _completion(model, x.split(batch_size), known)
     return metrics
+
+
+def _completion(model: GenerativeModel, batches: Iterable[Tensor], name: str) -> dict[str, float]:
+    """Return the conditional nats and bits/dim of the pixels that are not known.
+
+    They are called "given-NAME" where they are exact, and "ordered-NAME" where unknown pixels precede
+    known ones in the model's order: then each is scored given the pixels before it only.
+    """
+    if not isinstance(model, AutoregressiveModel):
+        raise GdlError(
+            f"known={name} asks for a conditional probability, which {type(model).__name__} lacks: "
+            "use a run of model=fvsbn, made or nade, or leave known=null."
+        )
+    mask = known_pixels(name, model.shape).to(model.device)
+    nll = [-model.log_prob_given(x.to(model.device), mask).double().cpu() for x in batches]
+    kind = "given" if model.known_come_first(mask) else "ordered"
+    return _bits(model, f"{kind}-{Path(name).name}", torch.cat(nll), int((~mask).sum()))
 
 
 def _terms(model: GenerativeModel, batches: Iterable[Tensor], seed: int) -> dict[str, Tensor]:
@@ -78,10 +103,12 @@ def _terms(model: GenerativeModel, batches: Iterable[Tensor], seed: int) -> dict
     return {name: torch.cat([f[name] for f in found]) for name in found[0]}
 
 
-def _bits(model: GenerativeModel, prefix: str, nll: Tensor) -> dict[str, float]:
+def _bits(
+    model: GenerativeModel, prefix: str, nll: Tensor, dims: int | None = None
+) -> dict[str, float]:
     nats, error = mean_and_error(nll)
     metrics = {f"{prefix}/nll": nats, f"{prefix}/nll_se": error}
     if model.levels is not None:
-        metrics[f"{prefix}/bpd"] = model.bits_per_dim(nats)
-        metrics[f"{prefix}/bpd_se"] = model.bits_per_dim(error)
+        metrics[f"{prefix}/bpd"] = model.bits_per_dim(nats, dims)
+        metrics[f"{prefix}/bpd_se"] = model.bits_per_dim(error, dims)
     return metrics

@@ -109,9 +109,9 @@ class GenerativeModel(pl.LightningModule, ABC):
         assert self.levels is not None
         return x.to(self.dtype) * (2 / (self.levels - 1)) - 1
 
-    def bits_per_dim(self, nats: float) -> float:
-        """Convert nats per image to bits per dimension, nats / (D ln 2) with D = C H W."""
-        return nats / (self.num_dims * math.log(2))
+    def bits_per_dim(self, nats: float, dims: int | None = None) -> float:
+        """Convert nats to bits per dimension, nats / (D ln 2); by default with D = C H W."""
+        return nats / ((dims or self.num_dims) * math.log(2))
 
     def compile_networks(self) -> None:
         """Compile the child networks in place; the names of the parameters stay as they are."""

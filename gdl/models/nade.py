@@ -38,8 +38,6 @@ class NADE(AutoregressiveModel):
         hidden: Width H of the hidden layer.
     """
 
-    CHUNK = 16
-
     def __init__(
         self,
         shape: Sequence[int],
@@ -52,6 +50,8 @@ class NADE(AutoregressiveModel):
     ) -> None:
         super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
         n, p = self.bias.shape
+        # a state is multiplied with the V of its chunk, of which it needs a part: few if they are large
+        self.chunk = 16 if p == 1 else 4
         self.weight = nn.Parameter(torch.empty(n, hidden).uniform_(-1, 1) * n**-0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.output = nn.Parameter(torch.empty(n, p, hidden).uniform_(-1, 1) * hidden**-0.5)
@@ -62,7 +62,7 @@ class NADE(AutoregressiveModel):
         with torch.autocast(s.device.type, enabled=False):
             x = self.unit(s).squeeze(-1).T
             total, out = self.hidden_bias.expand(len(s), -1), []
-            chunks = (t.split(self.CHUNK) for t in (x, self.weight, self.output))
+            chunks = (t.split(self.chunk) for t in (x, self.weight, self.output))
             for x_chunk, weight, output in zip(*chunks, strict=True):
                 place = torch.arange(len(x_chunk), device=x.device)
                 first, image, state = _states(x_chunk, distinct=x.device.type == "cpu")

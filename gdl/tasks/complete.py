@@ -1,0 +1,95 @@
+"""Completion of images of which some pixels are known."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gdl.capabilities import SamplesGiven
+from gdl.data.folder import read_image
+from gdl.errors import GdlError
+from gdl.models.autoregressive import AutoregressiveModel
+from gdl.models.base import GenerativeModel
+
+__all__ = ["complete", "known_pixels"]
+
+
+@torch.inference_mode()
+def complete(
+    model: GenerativeModel,
+    x: Tensor,
+    known: str = "top",
+    images: int = 8,
+    completions: int = 6,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> dict[str, Tensor]:
+    """Show, in each row, what is known of a test image, completions of it, and the image itself.
+
+    What is not known is drawn in grey. Completion k of the whole picture depends on (seed, k) only.
+
+    Args:
+        model: A model that draws the unknown pixels given the known ones.
+        x: Test images.
+        known: Which pixels are known; see `known_pixels`.
+        images: How many test images.
+        completions: How many completions of each.
+        seed: Seed of the whole set.
+        temperature: See the model's `sample`.
+    """
+    if not isinstance(model, SamplesGiven):
+        raise GdlError(
+            f"task=complete needs a model that draws some pixels given others, and "
+            f"{type(model).__name__} cannot: use a run of model=fvsbn, made or nade."
+        )
+    assert model.levels is not None
+    mask = known_pixels(known, model.shape).to(model.device)
+    if isinstance(model, AutoregressiveModel) and not model.known_come_first(mask):
+        print(
+            "Some known pixels come after unknown ones in the model's order: they are kept, but the "
+            "unknown pixels before them are drawn without looking at them."
+        )
+    x = x[:images].to(model.device)
+    given = x.repeat_interleave(completions, 0)
+    drawn = model.sample_given(len(given), given, mask, seed=seed, temperature=temperature)
+    shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
+    rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
+    return {"completions": torch.cat(rows, 1)}
+
+
+def known_pixels(name: str, shape: Sequence[int]) -> Tensor:
+    """Return a boolean mask (C, H, W), true where a pixel is known, the same for all channels.
+
+    Args:
+        name: "top", "bottom", "left" or "right" for that half; "random" for a random half of the
+            pixels, "random-0.25" for a quarter of them; or an image file, bright where known.
+        shape: (C, H, W).
+
+    Raises:
+        GdlError: There is no such choice and no such file, or the mask leaves nothing to complete.
+    """
+    _, height, width = shape
+    row, column = torch.arange(height)[:, None], torch.arange(width)
+    halves = {
+        "top": row < height // 2,
+        "bottom": row >= height // 2,
+        "left": column < width // 2,
+        "right": column >= width // 2,
+    }
+    if name in halves:
+        known = halves[name]
+    elif match := re.fullmatch(r"random(?:-(0?\.\d+))?", name):
+        count = round(float(match[1] or 0.5) * height * width)
+        shuffled = torch.randperm(height * width, generator=torch.Generator().manual_seed(0))
+        known = (shuffled < count).view(height, width)
+    elif (file := Path(name).expanduser()).is_file():
+        known = read_image(file, (1, height, width))[0] > 127
+    else:
+        raise GdlError(
+            f"known must be top, bottom, left, right, random, random-FRACTION or a file, got {name!r}."
+        )
+    if known.all():
+        raise GdlError(f"known={name} leaves no pixel to complete: paint some of them black.")
+    return known.expand(*shape)

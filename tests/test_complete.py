@@ -1,0 +1,110 @@
+"""Completion of images: masks, pictures, and conditional numbers against enumeration."""
+
+import pytest
+import torch
+from PIL import Image
+
+from gdl.errors import GdlError
+from gdl.evaluation.evaluate import evaluate
+from gdl.models.fvsbn import FVSBN
+from gdl.models.realnvp import RealNVP
+from gdl.report import print_results
+from gdl.tasks.complete import complete, known_pixels
+
+SHAPE = (1, 2, 3)
+
+
+@pytest.fixture
+def model() -> FVSBN:
+    torch.manual_seed(0)
+    model = FVSBN(SHAPE, 2, torch.optim.Adam).double().eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn_like(p))
+    return model
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.cartesian_prod(*[torch.arange(2, dtype=torch.uint8)] * 6).view(-1, *SHAPE)
+
+
+def test_masks_say_what_is_known() -> None:
+    shape = (3, 4, 6)
+    top = known_pixels("top", shape)
+    assert top.shape == shape
+    assert top[:, :2].all()
+    assert not top[:, 2:].any()
+    assert torch.equal(known_pixels("bottom", shape), ~top)
+    left = known_pixels("left", shape)
+    assert left[:, :, :3].all()
+    assert torch.equal(known_pixels("right", shape), ~left)
+    assert int(known_pixels("random", (1, 4, 6)).sum()) == 12
+    some = known_pixels("random-0.25", shape)
+    assert int(some.sum()) == 3 * 6
+    assert torch.equal(some, known_pixels("random-0.25", shape))
+    assert torch.equal(some[0], some[2])
+
+
+def test_a_mask_can_be_a_file(tmp_path) -> None:
+    file = tmp_path / "mask.png"
+    picture = torch.zeros(4, 6, dtype=torch.uint8)
+    picture[1:3, 2:] = 255
+    Image.fromarray(picture.numpy()).save(file)
+    assert torch.equal(known_pixels(str(file), (3, 4, 6)), (picture > 0).expand(3, -1, -1))
+    Image.fromarray((picture * 0 + 255).numpy()).save(file)
+    with pytest.raises(GdlError, match="leaves no pixel to complete"):
+        known_pixels(str(file), (1, 4, 6))
+
+
+def test_an_unknown_mask_is_refused() -> None:
+    with pytest.raises(GdlError, match=r"top, bottom, left, right, random.*'middle'"):
+        known_pixels("middle", SHAPE)
+
+
+def test_completions_stand_between_what_is_known_and_the_image(model, x, capsys) -> None:
+    picture = complete(model, x[5:9], known="top", images=3, completions=4)["completions"]
+    assert picture.shape == (3, 6, *SHAPE)
+    assert (picture[:, 0, :, 1] == 0.5).all()
+    assert torch.equal(picture[:, -1], x[5:8].float())
+    known = picture[:, :, :, 0]
+    assert torch.equal(known, known[:, -1:].expand_as(known))
+    assert len(picture[:, 1:-1].flatten(0, 1).unique(dim=0)) > 3
+    assert not capsys.readouterr().out
+    again = complete(model, x[5:9], known="top", images=3, completions=4)["completions"]
+    assert torch.equal(picture, again)
+
+
+def test_pixels_that_are_not_looked_at_are_announced(model, x, capsys) -> None:
+    complete(model, x[:2], known="bottom", images=2, completions=1)
+    assert "drawn without looking at them" in capsys.readouterr().out
+
+
+def test_a_model_without_conditionals_is_refused() -> None:
+    flow = RealNVP((1, 4, 4), 2, torch.optim.Adam, width=4, blocks=1)
+    x = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(GdlError, match="use a run of model=fvsbn"):
+        complete(flow, x)
+
+
+@torch.no_grad()
+def test_conditional_numbers_are_those_of_the_enumeration(model, x, capsys) -> None:
+    log_p = model.log_prob(x)
+    first = x[:, 0, 0, 0] * 4 + x[:, 0, 0, 1] * 2 + x[:, 0, 0, 2]  # the known row
+    log_known = torch.stack([log_p[first == k].logsumexp(0) for k in first.tolist()])
+    found = evaluate(model, x, k=1, batch_size=10, seed=0, known="top")
+    expected = -(log_p - log_known)
+    assert found["given-top/nll"] == pytest.approx(expected.mean().item())
+    bits = expected.mean().item() / (3 * torch.tensor(2.0).log().item())
+    assert found["given-top/bpd"] == pytest.approx(bits)
+    assert found["test/nll"] == pytest.approx(-log_p.mean().item())
+    assert "ordered-bottom/nll" in evaluate(model, x, 1, 10, 0, known="bottom")
+    print_results(found)
+    assert "given-top" in capsys.readouterr().out
+
+
+def test_conditional_numbers_of_a_flow_are_refused() -> None:
+    flow = RealNVP((1, 4, 4), 2, torch.optim.Adam, width=4, blocks=1)
+    flow.initialize(torch.randint(2, (20, 1, 4, 4), dtype=torch.uint8))
+    with pytest.raises(GdlError, match="leave known=null"):
+        evaluate(flow, torch.zeros(2, 1, 4, 4, dtype=torch.uint8), 1, 2, 0, known="top")
