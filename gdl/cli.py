@@ -26,9 +26,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gdl.errors import GdlError
-from gdl.runs import with_resume
+from gdl.runs import quoted, with_resume
 
-__all__ = ["main", "register_resolvers"]
+__all__ = ["main", "register_resolvers", "with_filters"]
 
 MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
 """Groups that a model file mounts in itself; the command line may leave out @model.<group>."""
@@ -72,6 +72,20 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except Exception as e:
         _exit_if_explained(e, config_name)
         raise
+
+
+def with_filters(args: list[str], config_name: str) -> list[str]:
+    """Turn folders into `folders=[...]`, and keys that the file in conf/ lacks into `where=[...]`."""
+    keys = [*map(str, OmegaConf.load(CONF / f"{config_name}.yaml")), "hydra"]
+    out: dict[str, list[str]] = {"folders": [], "where": []}
+    own = []
+    for arg in args:
+        key, equals, _ = arg.partition("=")
+        if arg.startswith("-") or (equals and key.partition(".")[0] in keys):
+            own.append(arg)
+        else:
+            out["where" if equals else "folders"].append(quoted(arg))
+    return [*own, *(f"{name}=[{','.join(values)}]" for name, values in out.items() if values)]
 
 
 def _exit_if_explained(error: Exception, config_name: str) -> None:

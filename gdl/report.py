@@ -9,12 +9,12 @@ from rich.table import Table
 
 from gdl.runs import Run
 
-__all__ = ["print_numbers", "print_paths", "print_results"]
+__all__ = ["data_name", "print_numbers", "print_paths", "print_results"]
 
 
 def print_results(metrics: dict[str, Any]) -> None:
     """Print the content of metrics.json as a table; each number says what kind it is."""
-    table = Table(title=f"{metrics.get('model', '?')} on {_data_name(metrics)}")
+    table = Table(title=f"{metrics.get('model', '?')} on {data_name(metrics)}")
     for column in ("test bits/dim", "nats", "kind", "parameters", "seconds"):
         table.add_column(column, justify="right")
     size = f"{metrics['params']:,}" if "params" in metrics else "-"
@@ -71,7 +71,8 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _data_name(metrics: dict[str, Any]) -> str:
+def data_name(metrics: dict[str, Any]) -> str:
+    """Return the name of the data with what a number on them depends on, e.g. the binarization."""
     name = str(metrics.get("data", "?"))
     for detail in ("data/binarization", "data/target"):
         if detail in metrics:

@@ -21,7 +21,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["Run", "find_run", "git_commit", "newest_runs", "write_atomically"]
+__all__ = ["Run", "find_run", "git_commit", "newest_runs", "quoted", "write_atomically"]
 
 FORMAT_KEY = "gdl_config"
 
@@ -177,17 +177,17 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
         return args
     run, checkpoint = find_run(wanted[-1].removeprefix("resume="), outputs)
     rest = [a for a in args if a not in wanted]
-    args = [*run.overrides(), *rest, f"hydra.run.dir={_quoted(run.path)}"]
+    args = [*run.overrides(), *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not any(run.checkpoints.glob("*.ckpt")):
         print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
         return args
     target = checkpoint or run.checkpoint("last")
-    return [*args, f"resume={_quoted(target.resolve())}"]
+    return [*args, f"resume={quoted(target.resolve())}"]
 
 
-def _quoted(path: Path) -> str:
-    """Return a path as a value of Hydra's override grammar."""
-    return "'" + str(path).replace("'", "\\'") + "'"
+def quoted(value: str | Path) -> str:
+    """Return a text or path as a value of Hydra's override grammar."""
+    return "'" + str(value).replace("'", "\\'") + "'"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
