@@ -28,6 +28,8 @@ def test_every_command_composes(script, args, monkeypatch):
     config = script.removesuffix(".py")
     assert (ROOT / script).is_file()
     cli.register_resolvers()
+    if script == "compare.py":
+        args = cli.with_filters(args, config)
     overrides = [cli._mount(a) for a in args if a != "-m"]
     # a sweep's lists of choices are for the sweeper; the first of each is enough here
     overrides = [re.sub(r"^([\w@.]+=\w+),[\w,]+$", r"\1", o) for o in overrides]
