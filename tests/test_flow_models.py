@@ -21,8 +21,8 @@ from gdl.tasks.generate import interpolate, reconstruct
 SHAPE, LEVELS = (1, 8, 8), 17
 adam = torch.optim.Adam
 FLOWS = {
-    "nice": lambda **o: NICE(SHAPE, LEVELS, adam, hidden=[32], **o),
-    "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, adam, width=8, blocks=1, **o),
+    "nice": lambda **o: NICE(SHAPE, LEVELS, adam, **{"hidden": [32], **o}),
+    "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, adam, width=8, **{"blocks": 1, **o}),
     "glow": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, **o),
     "glow_logit": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, alpha=1e-3, **o),
     "glow_additive": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, coupling="additive", width=16, **o),
@@ -135,6 +135,38 @@ def test_variational_dequantization_trains_its_network(name: str) -> None:
     assert all(
         p.grad is not None and p.grad.abs().max() > 0 for p in model.dequantize.parameters()
     )  # type: ignore[union-attr]
+
+
+def gradients(model: FlowModel, x: Tensor) -> tuple[list[Tensor], int]:
+    """Return the gradients of the parameters, and how many other numbers the graph keeps."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(t: Tensor) -> Tensor:
+        storage = t.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return t
+
+    torch.manual_seed(1)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        loss = model.loss(x)["loss"].mean()
+    return list(torch.autograd.grad(loss, list(model.parameters()))), sum(kept.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "deeper"),
+    [("nice", {"hidden": [32] * 4}), ("realnvp", {"blocks": 4}), ("glow", None)],
+)
+def test_checkpointed_networks_learn_the_same_and_keep_nothing(name: str, deeper: dict) -> None:
+    x = images()
+    plain, checkpointed = (build(name, checkpoint_conditioners=c) for c in (False, True))
+    expected, _ = gradients(plain, x)
+    found, kept = gradients(checkpointed, x)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    if deeper:
+        assert gradients(build(name, checkpoint_conditioners=True, **deeper), x)[1] == kept
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from gdl.flows.base import Bijection, DataInitialized
 from gdl.flows.coupling import sigmoid_scale
@@ -13,6 +12,7 @@ from gdl.flows.fused import by_hand
 from gdl.flows.fused_steps import FusedSteps, invert
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
 from gdl.flows.reversible import ReversibleSteps
+from gdl.nn.coupling import recomputed
 
 __all__ = ["GlowSteps"]
 
@@ -205,11 +205,8 @@ class GlowSteps(Bijection, DataInitialized):
     def _shift_and_scale(
         self, stays: Tensor, *net: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        if self.checkpoint_conditioners:
-            out = checkpoint(_network, stays, *net, use_reentrant=False, preserve_rng_state=False)
-        else:
-            out = _network(stays, *net)
-        assert isinstance(out, Tensor)
+        recompute = self.checkpoint_conditioners
+        out = recomputed(_network, stays, *net) if recompute else _network(stays, *net)
         out = out.to(stays.dtype)
         if out.shape[1] == stays.shape[1]:
             return out, None, torch.zeros_like(out[:, :0])

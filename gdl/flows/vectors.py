@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gdl.flows.base import Bijection, Chain
 from gdl.flows.coupling import AdditiveCoupling, AffineCoupling
 from gdl.flows.fused import FusedCouplings, by_hand, invert_couplings
+from gdl.nn.coupling import recomputed
 
 __all__ = ["VectorCouplings"]
 
@@ -28,6 +29,7 @@ class VectorCouplings(Bijection):
         affine: Affine couplings, else additive ones.
         init_range: The networks' parameters start uniform in +- this; None: the hidden layers as in
             `torch.nn.Linear` and the last at zero.
+        checkpoint_conditioners: Recompute the networks' activations on the way back.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class VectorCouplings(Bijection):
         hidden: Sequence[int],
         affine: bool = True,
         init_range: float | None = None,
+        checkpoint_conditioners: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpoint_conditioners = checkpoint_conditioners
         half = num_dims // 2
         sizes = [half, *hidden, 2 * half if affine else half]
         self.stacks = nn.ParameterList()
@@ -52,12 +56,13 @@ class VectorCouplings(Bijection):
         coupling = AffineCoupling if affine else AdditiveCoupling
         # not registered as modules: the parameters are those above
         self._layers: list[Bijection] = [
-            coupling(_Network(self.stacks, k), swap=bool(k % 2)) for k in range(depth)
+            coupling(_Network(self.stacks, k, checkpoint_conditioners), swap=bool(k % 2))
+            for k in range(depth)
         ]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        if by_hand(x):
+        if by_hand(x) and not self.checkpoint_conditioners:
             return FusedCouplings.apply(x, *self.stacks)
         return Chain(self._layers)(x)
 
@@ -75,12 +80,15 @@ class VectorCouplings(Bijection):
 class _Network(nn.Module):
     """The k-th of the networks in the stacks."""
 
-    def __init__(self, stacks: nn.ParameterList, k: int) -> None:
+    def __init__(self, stacks: nn.ParameterList, k: int, recompute: bool) -> None:
         super().__init__()
-        self.stacks, self.k = stacks, k
+        self.stacks, self.k, self.recompute = stacks, k, recompute
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out) of x (B, in)."""
+        return recomputed(self._layers, x) if self.recompute else self._layers(x)
+
+    def _layers(self, x: Tensor) -> Tensor:
         for i in range(0, len(self.stacks), 2):
             x = F.linear(
                 x if i == 0 else x.relu(), self.stacks[i][self.k], self.stacks[i + 1][self.k]

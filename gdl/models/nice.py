@@ -30,6 +30,7 @@ class NICE(FlowModel):
         hidden: Widths of the hidden layers of their ReLU networks.
         prior: "logistic" (the paper's for MNIST, SVHN and CIFAR-10) or "normal" (for TFD).
         init_range: The networks' parameters start uniform in +- this.
+        checkpoint_conditioners: See `VectorCouplings`.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
@@ -49,6 +50,7 @@ class NICE(FlowModel):
         prior: str = "logistic",
         init_range: float = 0.01,
         dequantization: str = "uniform",
+        checkpoint_conditioners: bool = False,
     ) -> None:
         d = math.prod(shape)
         if d % 2:
@@ -60,14 +62,15 @@ class NICE(FlowModel):
             raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")
         # even dimensions first, then odd ones: neighbouring pixels are in different halves
         order = [*range(0, d, 2), *range(1, d, 2)]
-        flow = Chain(
-            [
-                Flatten(shape),
-                Permutation(order),
-                VectorCouplings(d, num_couplings, hidden, affine=False, init_range=init_range),
-                Scale([d]),
-            ]
+        couplings = VectorCouplings(
+            d,
+            num_couplings,
+            hidden,
+            affine=False,
+            init_range=init_range,
+            checkpoint_conditioners=checkpoint_conditioners,
         )
+        flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
         super().__init__(
             shape,
             levels,

@@ -4,8 +4,11 @@ arXiv 1605.08803: affine couplings with residual networks, checkerboard then cha
 multi-scale architecture.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from torch import nn
 
 from gdl.errors import GdlError
 from gdl.flows.base import Bijection, Chain
@@ -39,6 +42,7 @@ class RealNVP(FlowModel):
         alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y).
         num_couplings: Couplings, for vectors.
         hidden: Hidden layers of the networks, for vectors.
+        checkpoint_conditioners: Recompute the networks' activations on the way back, for images.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
@@ -60,11 +64,15 @@ class RealNVP(FlowModel):
         num_couplings: int = 8,
         hidden: Sequence[int] = (64, 64),
         dequantization: str = "uniform",
+        checkpoint_conditioners: bool = False,
     ) -> None:
         if len(shape) == 1:
             flow = _vector_flow(shape[0], num_couplings, hidden)
         else:
-            images = _image_flow(tuple(shape), num_scales, width, blocks)
+            make_net = functools.partial(
+                ConvConditioner, blocks=blocks, recompute=checkpoint_conditioners
+            )
+            images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
         super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
 
@@ -78,7 +86,9 @@ def _vector_flow(d: int, num_couplings: int, hidden: Sequence[int]) -> Chain:
     return Chain([ActNorm(d), VectorCouplings(d, num_couplings, hidden), ActNorm(d)])
 
 
-def _image_flow(shape: tuple[int, ...], num_scales: int, width: int, blocks: int) -> Bijection:
+def _image_flow(
+    shape: tuple[int, ...], num_scales: int, width: int, make_net: Callable[..., nn.Module]
+) -> Bijection:
     c, h, w = shape
     levels: list[Bijection] = []
     splits: list[SplitPrior] = []
@@ -87,14 +97,14 @@ def _image_flow(shape: tuple[int, ...], num_scales: int, width: int, blocks: int
         last = len(levels) == num_scales - 1 or h % 2 > 0 or w % 2 > 0 or min(h, w) < 4
         steps: list[Bijection] = []
         for i in range(4 if last else 3):
-            net = ConvConditioner(c, 2 * c, width, blocks)
+            net = make_net(c, 2 * c, width)
             steps += [ActNorm(c), MaskedCoupling(net, checkerboard(h, w, odd=bool(i % 2)))]
         if last:
             break
         c, h, w, width = 4 * c, h // 2, w // 2, 2 * width
         steps.append(Squeeze())
         for i in range(3):
-            net = ConvConditioner(c // 2, c, width, blocks)
+            net = make_net(c // 2, c, width)
             steps += [ActNorm(c), AffineCoupling(net, swap=bool(i % 2))]
         levels.append(Chain(steps))
         shapes.append((c, h, w))

@@ -1,10 +1,23 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-__all__ = ["ConvConditioner", "ZeroConv"]
+__all__ = ["ConvConditioner", "ZeroConv", "recomputed"]
+
+
+def recomputed(net: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Return net(*inputs), of which nothing is kept: it is computed again on the way back.
+
+    The network draws no random numbers; training costs one more forward pass of it.
+    """
+    out = checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False)
+    assert isinstance(out, Tensor)
+    return out
 
 
 class ZeroConv(nn.Module):
@@ -38,14 +51,18 @@ class ConvConditioner(nn.Module):
         out_channels: Channels of the output.
         width: Channels in between.
         blocks: Residual blocks.
+        recompute: Compute the activations again on the way back, instead of keeping them.
 
     Note:
         The paper's nets use batch normalisation, whose running statistics make bits/dim in
         evaluation differ from training's; a group norm of one group does without.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int, blocks: int, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.stem = nn.Conv2d(2 * in_channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -62,6 +79,9 @@ class ConvConditioner(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_channels, H, W)."""
+        return recomputed(self._layers, x) if self.recompute else self._layers(x)
+
+    def _layers(self, x: Tensor) -> Tensor:
         h = self.stem(torch.cat([x, -x], 1).relu())
         out = self.skips[0](h)
         for block, skip in zip(self.blocks, self.skips[1:], strict=True):
