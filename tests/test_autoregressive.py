@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdl.distributions import Categorical, DiscretizedLogistic, DiscretizedLogisticMixture
+from gdl.distributions import (
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    default_conditional,
+)
 from gdl.errors import GdlError
 from gdl.models import nade
 from gdl.models.autoregressive import AutoregressiveModel
@@ -16,10 +21,23 @@ from gdl.models.fvsbn import FVSBN
 from gdl.models.made import MADE
 from gdl.models.nade import NADE
 from gdl.models.order import pixel_order
+from gdl.models.pixelcnn import PixelCNN
+from gdl.models.pixelcnn_pp import PixelCNNpp
+from gdl.models.transformer import Transformer
 from gdl.nn import prefix
 from gdl.nn.prefix import PrefixLinear
 
 adam = torch.optim.Adam
+
+
+def pixelcnn_pp(*args: Any, **options: Any) -> PixelCNNpp:
+    options = {"width": 4, "blocks": 1, "resolutions": 2, **options}
+    return PixelCNNpp(*args, adam, **{"likelihood": default_conditional, **options})
+
+
+def transformer(*args: Any, **options: Any) -> Transformer:
+    return Transformer(*args, adam, width=4, blocks=2, heads=2, window=3, **options)
+
 
 MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
@@ -28,9 +46,12 @@ MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "made_masks": lambda *a, **o: MADE(*a, adam, hidden=[80], num_masks=3, **o),
     "made_orders": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], num_masks=3, order="random"),
     "nade": lambda *a, **o: NADE(*a, adam, hidden=5, **o),
+    "pixelcnn": lambda *a, **o: PixelCNN(*a, adam, width=6, layers=4, hidden=5, **o),
+    "pixelcnn_pp": pixelcnn_pp,
+    "transformer": transformer,
 }
-ANY_ORDER = ["fvsbn", "made", "made_masks", "nade"]
-ANY_LIKELIHOOD = ["fvsbn", "made", "nade"]
+ANY_ORDER = ["fvsbn", "made", "made_masks", "nade", "transformer"]
+ANY_LIKELIHOOD = ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"]
 MIXTURES = ("made_masks", "made_orders")
 each_model = pytest.mark.parametrize("name", MODELS)
 each_raster = pytest.mark.parametrize("name", [m for m in MODELS if m != "made_orders"])

@@ -51,13 +51,16 @@ SMALL = {  # large networks, made small
     "made": ["model.hidden=[10]"],
     "nade": ["model.hidden=10"],
     "nice": ["model.hidden=[20]"],
+    "pixelcnn": ["model.width=8", "model.layers=1", "model.hidden=8"],
+    "pixelcnn_pp": ["model.width=8"],
     "realnvp": ["model.width=8", "model.blocks=1"],
+    "transformer": ["model.width=8", "model.blocks=1"],
 }
 CONTINUOUS = ("nice", "realnvp")
 REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
     for data in ("cifar10", "folder", "olivetti")
-}
+} | {("transformer", "folder"): "use smaller images or model=pixelcnn"}
 
 
 def with_networks():

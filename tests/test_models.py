@@ -30,10 +30,13 @@ MODELS = {
     "fvsbn": ["model=fvsbn"],
     "made": ["model=made", "model.hidden=[64]"],
     "nade": ["model=nade", "model.hidden=20"],
+    "pixelcnn": ["model=pixelcnn", "model.width=8", "model.layers=2", "model.hidden=8"],
+    "pixelcnn_pp": ["model=pixelcnn_pp", "model.width=8", "model.resolutions=2"],
+    "transformer": ["model=transformer", "model.width=8", "model.blocks=2"],
 }
 AUTOENCODERS = ("ae", "vae", "beta_vae", "iwae")
 FLOWS = ("nice", "realnvp", "glow")
-AUTOREGRESSIVE = ("fvsbn", "made", "nade")
+AUTOREGRESSIVE = ("fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer")
 NETWORKS = {
     "mlp": ["network@model.network=mlp"],
     "conv": ["network@model.network=conv", "model.encoder.channels=8"],
@@ -199,6 +202,9 @@ def decrease(model: GenerativeModel, data: str) -> float:
         ("fvsbn", "own", "digits", 0.9, []),
         ("made", "own", "digits", 0.9, []),
         ("nade", "own", "digits", 0.9, []),
+        ("pixelcnn", "own", "digits", 0.9, []),
+        ("pixelcnn_pp", "own", "digits", 0.9, []),
+        ("transformer", "own", "digits", 0.9, []),
     ],
 )
 def test_fifty_steps_lower_the_loss(

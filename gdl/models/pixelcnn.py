@@ -1,0 +1,91 @@
+"""PixelCNN with gated convolutions.
+
+van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders", arXiv 1606.05328.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_conditional
+from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.nn.masked import GatedPixelNet
+
+__all__ = ["PixelCNN"]
+
+
+class PixelCNN(AutoregressiveModel):
+    """Two streams of gated convolutions, and for each channel a small network at each pixel.
+
+    Sampling computes each layer once per pixel.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: See `AutoregressiveModel`.
+        width: Channels of each stream.
+        layers: Gated layers.
+        first_kernel: Odd size of the first convolution.
+        kernel: Odd size of the others.
+        hidden: Width of the network at each pixel.
+        dropout: Probability that a channel is dropped inside a layer.
+
+    Note:
+        The paper divides the channels of all layers into groups for red, green and blue. Here the
+        streams see whole pixels, and the network of a channel also takes the channels before it.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_conditional,
+        width: int = 32,
+        layers: int = 6,
+        first_kernel: int = 7,
+        kernel: int = 3,
+        hidden: int = 64,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler, likelihood)
+        channels, height, image_width = self.shape
+        self.net = GatedPixelNet(
+            channels, (height, image_width), width, layers, first_kernel, kernel, dropout
+        )
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Linear(width + c, hidden),
+                nn.ReLU(),
+                nn.Linear(hidden, self.likelihood.num_params),
+            )
+            for c in range(channels)
+        )
+
+    def params(self, s: Tensor) -> Tensor:
+        """See `AutoregressiveModel.params`."""
+        x = self.scale(s).view(len(s), -1, len(self.heads))
+        h = self.net(x)
+        out = [head(_with(h, x[..., :c])) for c, head in enumerate(self.heads)]
+        return torch.stack(out, 2).flatten(1, 2) + self.bias
+
+    def steps(self, n: int) -> Steps:
+        """See `AutoregressiveModel.steps`."""
+        pieces = self.net.pieces(n)
+        h = next(pieces)
+        for biases in self.bias.unflatten(0, (-1, len(self.heads))):
+            x = h.new_empty(n, 0)
+            for head, bias in zip(self.heads, biases, strict=True):
+                value = yield head(_with(h, x)) + bias
+                x = torch.cat([x, self.scale(value)], 1)
+            h = pieces.send(x)
+
+
+def _with(h: Tensor, x: Tensor) -> Tensor:
+    return torch.cat([h, x.to(h.dtype)], -1) if x.shape[-1] else h

@@ -1,0 +1,67 @@
+"""PixelCNN++.
+
+Salimans, Karpathy, Chen & Kingma, 2017, "PixelCNN++: Improving the PixelCNN with discretized
+logistic mixture likelihood and other modifications", arXiv 1701.05517.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gdl.distributions import DiscretizedLogisticMixture, Likelihood
+from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.nn.masked_pyramid import PyramidPixelNet
+
+__all__ = ["PixelCNNpp"]
+
+
+class PixelCNNpp(AutoregressiveModel):
+    """Gated residual blocks at several resolutions; a mixture of logistics couples the channels.
+
+    Sampling computes each layer once per pixel of its resolution.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: See `AutoregressiveModel`. The mixture is the only one that couples the channels
+            of a pixel, so that with another one they are independent given the pixels before.
+        width: Channels of each stream.
+        blocks: Blocks of a stream per resolution, on the way down and again on the way up.
+        resolutions: Each has half the height and width of the one before.
+        dropout: Probability that a channel is dropped inside a block.
+    """
+
+    joint_channels = True
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = DiscretizedLogisticMixture,
+        width: int = 32,
+        blocks: int = 1,
+        resolutions: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler, likelihood)
+        channels, height, image_width = self.shape
+        size = (height, image_width)
+        self.net = PyramidPixelNet(channels, size, width, blocks, resolutions, dropout)
+        self.head = nn.Linear(width, self.likelihood.num_params)
+
+    def params(self, s: Tensor) -> Tensor:
+        """See `AutoregressiveModel.params`."""
+        return self.head(self.net(self.scale(s))) + self.bias
+
+    def steps(self, n: int) -> Steps:
+        """See `AutoregressiveModel.steps`."""
+        pieces = self.net.pieces(n)
+        h = next(pieces)
+        for bias in self.bias:
+            value = yield self.head(h) + bias
+            h = pieces.send(self.scale(value))

@@ -1,0 +1,87 @@
+"""A causal transformer over pixels.
+
+Chen et al., 2020, "Generative pretraining from pixels" (ICML); Vaswani et al., 2017, "Attention is
+all you need", arXiv 1706.03762.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gdl.distributions import Likelihood, default_conditional
+from gdl.errors import GdlError
+from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.nn.attention import ImageTransformer, neighbours
+
+__all__ = ["Transformer"]
+
+
+class Transformer(AutoregressiveModel):
+    """Each channel of each pixel is a token that attends to all tokens before it.
+
+    Sampling keeps their keys and values.
+
+    Args:
+        shape: (C, H, W) of an image.
+        levels: Number of values of a pixel.
+        optimizer: See `GenerativeModel`.
+        scheduler: See `GenerativeModel`.
+        likelihood: See `AutoregressiveModel`.
+        order: See `AutoregressiveModel`.
+        width: Features of a token.
+        blocks: Blocks of attention and MLP.
+        heads: Attention heads.
+        window: Odd side of the square around a pixel whose known values its token starts from; 1 for
+            none.
+        dropout: Probability that an output of attention or MLP is dropped.
+
+    Raises:
+        GdlError: The image has more than MAX_TOKENS values, the heads do not divide the width, or
+            the window is even.
+    """
+
+    MAX_TOKENS = 4096
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        optimizer: Callable[..., Any],
+        scheduler: Callable[..., Any] | None = None,
+        likelihood: Callable[..., Likelihood] = default_conditional,
+        order: str = "raster",
+        width: int = 64,
+        blocks: int = 3,
+        heads: int = 4,
+        window: int = 5,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        if self.num_positions > self.MAX_TOKENS:
+            raise GdlError(
+                f"Transformer attends to every value of an image, here {self.num_positions:,}, and "
+                f"takes up to {self.MAX_TOKENS:,}: use smaller images or model=pixelcnn."
+            )
+        if width % heads:
+            raise GdlError(
+                f"model.heads={heads} do not divide model.width={width}: use model.heads=1."
+            )
+        if window % 2 == 0:
+            raise GdlError(f"model.window must be odd, got {window}: use {window + 1}.")
+        channels, height, image_width = self.shape
+        near = neighbours(self.order, channels, (height, image_width), window)
+        self.net = ImageTransformer(near, width, blocks, heads, dropout)
+        self.head = nn.Linear(width, self.likelihood.num_params)
+
+    def params(self, s: Tensor) -> Tensor:
+        """See `AutoregressiveModel.params`."""
+        return self.head(self.net(self.scale(s).squeeze(-1))) + self.bias
+
+    def steps(self, n: int) -> Steps:
+        """See `AutoregressiveModel.steps`."""
+        pieces = self.net.pieces(n)
+        h = next(pieces)
+        for bias in self.bias:
+            value = yield self.head(h) + bias
+            h = pieces.send(self.scale(value).squeeze(-1))

@@ -1,0 +1,148 @@
+"""A causal transformer over the positions of an image, on whole images or one position at a time.
+
+Chen et al., 2020, "Generative pretraining from pixels" (iGPT): a decoder in the style of GPT-2 over
+pixels in a fixed order; each token also has a small window around the pixel that it predicts.
+"""
+
+from collections.abc import Generator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
+
+
+class KeyValues:
+    """Keys and values of the tokens so far, of one block.
+
+    Args:
+        n: Images.
+        heads: Attention heads.
+        length: Tokens that there will be.
+        size: Of a key.
+        like: Has the dtype and the device.
+    """
+
+    def __init__(self, n: int, heads: int, length: int, size: int, like: Tensor) -> None:
+        self.all = like.new_empty(2, n, heads, length, size)
+        self.length = 0
+
+    def append(self, new: Tensor) -> Tensor:
+        """Return all keys and values (2, n, heads, t, size) after (2, n, heads, 1, size) came."""
+        self.all[..., self.length : self.length + 1, :] = new
+        self.length += 1
+        return self.all[..., : self.length, :]
+
+
+class CausalBlock(nn.Module):
+    """Attention to the tokens up to one's own, then an MLP; norms come before each.
+
+    Args:
+        width: Features of a token.
+        heads: Attention heads; they share the width.
+        dropout: Probability that an output of either half is zeroed.
+        std: Of the initial weights of the two last layers, small, so that the residual stream keeps
+            its size.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, std: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        last = nn.Linear(4 * width, width)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), last)
+        for layer in (self.out, last):
+            nn.init.normal_(layer.weight, std=std)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor, past: KeyValues | None = None) -> Tensor:
+        """Map tokens (B, T, width) to (B, T, width).
+
+        Args:
+            h: All tokens, or the next one (T = 1).
+            past: What the tokens before the next one left.
+        """
+        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, kv = qkv[0], qkv[1:] if past is None else past.append(qkv[1:])
+        y = F.scaled_dot_product_attention(q, kv[0], kv[1], is_causal=past is None)
+        h = h + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
+        return h + self.dropout(self.mlp(h))
+
+
+class ImageTransformer(nn.Module):
+    """Features of each position of a sequence that depend on the positions before it.
+
+    The token of a position has the value before it and those of a small window of the image around
+    it, as far as they come before it; attention brings everything else.
+
+    Args:
+        neighbours: (N, K), the positions that the token of each position has; see `neighbours`.
+        width: Features of a token.
+        blocks: Number of them.
+        heads: Attention heads.
+        dropout: See `CausalBlock`.
+    """
+
+    neighbours: Tensor
+
+    def __init__(
+        self, neighbours: Tensor, width: int, blocks: int, heads: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.register_buffer("neighbours", neighbours)
+        self.first = nn.Linear(neighbours.shape[1], width)
+        self.position = nn.Parameter(0.02 * torch.randn(len(neighbours), width))
+        std = 0.02 / (2 * blocks) ** 0.5
+        self.blocks = nn.ModuleList(CausalBlock(width, heads, dropout, std) for _ in range(blocks))
+        self.last = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map values (B, N) to features (B, N, width)."""
+        h = self.first(F.pad(x, (0, 1))[:, self.neighbours]) + self.position
+        for block in self.blocks:
+            h = block(h)
+        return self.last(h)
+
+    def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
+        """Yield the features (n, width) of each position of n sequences.
+
+        Each is answered with the values (n,) of its position. The features equal those of
+        `forward`, up to rounding.
+        """
+        length, width = self.position.shape
+        size = width // self.heads
+        past = [KeyValues(n, self.heads, length, size, self.position) for _ in self.blocks]
+        x = self.position.new_zeros(n, length + 1)
+        for i, (near, position) in enumerate(zip(self.neighbours, self.position, strict=True)):
+            h = (self.first(x[:, near]) + position)[:, None]
+            for block, kv in zip(self.blocks, past, strict=True):
+                h = block(h, kv)
+            x[:, i] = yield self.last(h)[:, 0]
+
+
+def neighbours(order: Tensor, channels: int, size: tuple[int, int], window: int) -> Tensor:
+    """Return which positions before it the token of each position has, (N, K).
+
+    The first is the position before; the others are those in a square around the pixel. N stands
+    for a position that does not exist or does not come before.
+
+    Args:
+        order: (H W,) raster indices of the pixels; N = H W C, the channels of a pixel follow one
+            another.
+        channels: C.
+        size: (H, W).
+        window: Odd side of the square.
+    """
+    reach, n = window // 2, len(order) * channels
+    rank = order.argsort().view(size)
+    # positions of all channels of the pixels in each window, by position of the pixel itself
+    first = F.pad(rank * channels, [reach] * 4, value=n)
+    first = first.unfold(0, window, 1).unfold(1, window, 1).flatten(2).flatten(0, 1)[order]
+    near = (first[..., None] + torch.arange(channels)).flatten(1).repeat_interleave(channels, 0)
+    near = torch.where(near < torch.arange(n)[:, None], near, n)
+    before = torch.cat([order.new_tensor([n]), torch.arange(n - 1)])
+    return torch.cat([before[:, None], near], 1)

@@ -1,0 +1,256 @@
+"""Causal convolutions in two streams without a blind spot, on whole images or piece by piece.
+
+A vertical stream sees the rows above a position, a horizontal stream the pixels to its left and, at
+each layer, the vertical stream (van den Oord et al., 2016, "Conditional image generation with
+PixelCNN decoders", arXiv 1606.05328, Fig. 2). No weight is masked: the image is moved down by a row,
+or right by a pixel, and the windows of all convolutions end where they stand.
+
+Each layer also works piece by piece, a row of the vertical stream or a pixel of the horizontal one at
+a time, and remembers what its window needs: an image is sampled at the cost of one evaluation
+(Ramachandran et al., 2017, "Fast generation for convolutional autoregressive models", 1704.06001).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["CausalConv", "GatedPixelNet", "Piece", "TwoStreams", "columns"]
+
+
+@dataclass
+class Piece:
+    """The row, or the pixel, that an evaluation piece by piece has come to.
+
+    Args:
+        row: Its row, at the resolution of the layer.
+        column: Its column; None for a whole row.
+        memory: What layers remember, by layer.
+    """
+
+    row: int
+    column: int | None = None
+    memory: dict[Any, Tensor] = field(default_factory=dict)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing comes before the piece in its stream."""
+        return (self.row if self.column is None else self.column) == 0
+
+    def half(self) -> "Piece":
+        """Return the same place at half the resolution."""
+        column = None if self.column is None else self.column // 2
+        return Piece(self.row // 2, column, self.memory)
+
+
+class CausalConv(nn.Conv2d):
+    """A convolution with a window that ends at the position itself.
+
+    The window of a vertical one has (size + 1) / 2 rows, its own the last, and `size` columns around
+    it; that of a horizontal one has the (size + 1) / 2 pixels of the row that end with its own.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        size: An odd number.
+        vertical: Whether it belongs to a vertical stream.
+        stride: Of whole images only; pieces are all computed.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, vertical: bool, stride: int = 1
+    ) -> None:
+        last = size // 2
+        kernel, padding = (
+            ((last + 1, size), (last, last)) if vertical else ((1, last + 1), (0, last))
+        )
+        super().__init__(in_channels, out_channels, kernel, stride, padding)
+        self.vertical = vertical
+
+    def forward(self, h: Tensor, piece: Piece | None = None) -> Tensor:
+        """Map (B, in_channels, H, W), or a piece of it, to (B, out_channels, H, W)."""
+        if piece is None:
+            # padding on both sides and a cut are faster than padding on one
+            height, width = (-(-s // self.stride[0]) for s in h.shape[-2:])
+            return super().forward(h)[..., :height, :width]
+        axis, length = (-2, self.kernel_size[0]) if self.vertical else (-1, self.kernel_size[1])
+        if length > 1:
+            if piece.is_first:
+                pad = [0, 0, length - 1, 0] if self.vertical else [length - 1, 0]
+                h = F.pad(h, pad)
+            else:
+                h = torch.cat([piece.memory[self], h], axis)
+            piece.memory[self] = h.narrow(axis, 1, length - 1)
+        if piece.column is None:
+            pad = self.kernel_size[1] // 2 if self.vertical else 0
+            return F.conv2d(h, self.weight, self.bias, padding=(0, pad))
+        # the window of one pixel: a convolution of this size costs several times a matrix product
+        return F.linear(h.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
+
+
+class TwoStreams(nn.Module, ABC):
+    """Features of each position of an image that depend on the positions before it, in raster order.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels of the features.
+        size: (H, W) of the image.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.size = in_channels, out_channels, size
+
+    @abstractmethod
+    def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
+        """Return what the horizontal stream takes, by resolution, the highest first, and by layer.
+
+        Args:
+            x: (B, in_channels + 1, H, W) moved down by a row, with a channel of ones.
+            piece: Where x is a row (B, in_channels + 1, 1, W): which one. Of low resolutions only
+                those are returned that have a new row.
+        """
+
+    @abstractmethod
+    def horizontal(
+        self, x: Tensor, above: list[list[Tensor]], piece: Piece | None = None
+    ) -> Tensor:
+        """Return the features (B, out_channels, H, W).
+
+        Args:
+            x: (B, in_channels + 1, H, W) moved to the right by a pixel, with a channel of ones.
+            above: The vertical stream's.
+            piece: Where x is a pixel (B, in_channels + 1, 1, 1): which one; then `above` is its row.
+        """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pixels (B, H W, in_channels) in raster order to features (B, H W, out_channels)."""
+        # ones tell pixels from the border; channels last in memory suit convolutions everywhere
+        x = torch.cat([x, torch.ones_like(x[..., :1])], -1).unflatten(1, self.size)
+        x = x.permute(0, 3, 1, 2)
+        above = self.vertical(F.pad(x, (0, 0, 1, 0))[..., :-1, :])
+        return self.horizontal(F.pad(x, (1, 0))[..., :-1], above).permute(0, 2, 3, 1).flatten(1, 2)
+
+    def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
+        """Yield the features (n, out_channels) of each position of n images in raster order.
+
+        Each is answered with the pixels (n, in_channels) of its position. The features equal those
+        of `forward`, up to rounding.
+        """
+        height, width = self.size
+        like = next(self.parameters())
+        memory: dict[Any, Tensor] = {}
+        above: list[list[Tensor]] = []
+        row = like.new_zeros(n, self.in_channels + 1, 1, width)
+        for r in range(height):
+            new = self.vertical(row, Piece(r, None, memory))
+            above = new + above[len(new) :]
+            row = torch.ones_like(row)
+            pixel = torch.zeros_like(row[..., :1])
+            for c in range(width):
+                features = self.horizontal(pixel, above, Piece(r, c, memory))
+                row[:, :-1, 0, c] = yield features.flatten(1)
+                pixel = row[..., c : c + 1]
+
+
+class VerticalLayer(nn.Module):
+    """tanh(a / 2) sigmoid(b) of a convolution with outputs a and b.
+
+    Args:
+        width: Channels.
+        size: Of the convolution, see `CausalConv`.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.conv = CausalConv(width, 2 * width, size, vertical=True)
+        self.across = nn.Conv2d(2 * width, 2 * width, 1)
+
+    def forward(self, v: Tensor, piece: Piece | None) -> tuple[Tensor, Tensor]:
+        """Return the stream behind the layer, and what the horizontal layer takes."""
+        v = self.conv(v, piece)
+        return _gate(v), self.across(v)
+
+
+class HorizontalLayer(nn.Module):
+    """A gated convolution as in `VerticalLayer`, and a step back into a residual stream.
+
+    Args:
+        width: Channels.
+        size: Of the convolution, see `CausalConv`.
+        dropout: Probability that an input of the last step is zeroed.
+    """
+
+    def __init__(self, width: int, size: int, dropout: float) -> None:
+        super().__init__()
+        self.conv = CausalConv(width, 2 * width, size, vertical=False)
+        self.out = CausalConv(width, width, 1, vertical=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor, above: Tensor, piece: Piece | None) -> Tensor:
+        """Return the stream behind the layer."""
+        return h + self.out(self.dropout(_gate(self.conv(h, piece) + above)), piece)
+
+
+class GatedPixelNet(TwoStreams):
+    """The gated PixelCNN's two streams of layers at one resolution.
+
+    Args:
+        in_channels: Channels of the image.
+        size: (H, W) of the image.
+        width: Channels of each stream, and of the features.
+        layers: Gated layers.
+        first: Size of the first convolution, see `CausalConv`.
+        kernel: Size of all others.
+        dropout: See `HorizontalLayer`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        width: int,
+        layers: int,
+        first: int = 7,
+        kernel: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(in_channels, width, size)
+        self.first_down = CausalConv(in_channels + 1, width, first, vertical=True)
+        self.first_right = CausalConv(in_channels + 1, width, first, vertical=False)
+        self.down = nn.ModuleList(VerticalLayer(width, kernel) for _ in range(layers))
+        self.right = nn.ModuleList(HorizontalLayer(width, kernel, dropout) for _ in range(layers))
+
+    def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
+        """See `TwoStreams.vertical`."""
+        v, above = self.first_down(x, piece), []
+        for layer in self.down:
+            v, across = layer(v, piece)
+            above.append(across)
+        return [above]
+
+    def horizontal(
+        self, x: Tensor, above: list[list[Tensor]], piece: Piece | None = None
+    ) -> Tensor:
+        """See `TwoStreams.horizontal`."""
+        h = self.first_right(x, piece)
+        for layer, a in zip(self.right, columns(above[0], piece), strict=True):
+            h = layer(h, a, piece)
+        return h
+
+
+def columns(above: list[Tensor], piece: Piece | None) -> list[Tensor]:
+    """Return what lies above a piece: the column of a pixel, and all columns otherwise."""
+    if piece is None or piece.column is None:
+        return above
+    return [a[..., piece.column : piece.column + 1] for a in above]
+
+
+def _gate(h: Tensor) -> Tensor:
+    # tanh(a / 2) = 2 sigmoid(a) - 1: one sigmoid does both, and tanh takes several times as long
+    a, b = h.sigmoid().chunk(2, 1)
+    return (2 * a - 1) * b

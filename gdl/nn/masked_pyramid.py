@@ -1,0 +1,160 @@
+"""PixelCNN++'s network: gated residual blocks at several resolutions, with short-cuts between equals.
+
+Salimans, Karpathy, Chen & Kingma, 2017, "PixelCNN++", arXiv 1701.05517, Sec. 2.3 and 2.4.
+"""
+
+from itertools import repeat
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
+
+__all__ = ["PyramidPixelNet"]
+
+
+class GatedResBlock(nn.Module):
+    """A residual block of one stream that also takes features of the other and of a short-cut.
+
+    Args:
+        width: Channels.
+        vertical: Which stream it belongs to.
+        shortcut: Whether it takes a short-cut.
+        dropout: Probability that an input of the second convolution is zeroed.
+    """
+
+    def __init__(self, width: int, vertical: bool, shortcut: bool, dropout: float) -> None:
+        super().__init__()
+        self.first = CausalConv(2 * width, width, 3, vertical)
+        self.shortcut = CausalConv(2 * width, width, 1, vertical) if shortcut else None
+        self.dropout = nn.Dropout(dropout)
+        self.second = CausalConv(2 * width, 2 * width, 3, vertical)
+
+    def forward(
+        self, h: Tensor, above: Tensor | None, shortcut: Tensor | None, piece: Piece | None
+    ) -> Tensor:
+        """Return h (B, width, H, W) behind the block, or a piece of it."""
+        y = self.first(_concat_elu(h), piece)
+        if above is not None:
+            y = y + above
+        if self.shortcut is not None and shortcut is not None:
+            y = y + self.shortcut(_concat_elu(shortcut), piece)
+        a, b = self.second(self.dropout(_concat_elu(y)), piece).chunk(2, 1)
+        return h + a * b.sigmoid()
+
+
+class Resolution(nn.Module):
+    """Blocks of one stream at one resolution, half of them before and half behind the next lower one.
+
+    Args:
+        width: Channels.
+        blocks: Blocks on each of the two sides.
+        resolutions: How many there are, this one included.
+        vertical: Which stream it belongs to.
+        dropout: See `GatedResBlock`.
+    """
+
+    def __init__(
+        self, width: int, blocks: int, resolutions: int, vertical: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.before, self.behind = (
+            nn.ModuleList(GatedResBlock(width, vertical, side, dropout) for _ in range(blocks))
+            for side in (False, True)
+        )
+        self.lower = None
+        if resolutions > 1:
+            self.down = CausalConv(width, width, 3, vertical, stride=2)
+            self.lower = Resolution(width, blocks, resolutions - 1, vertical, dropout)
+            self.up = CausalConv(width, 4 * width, 1, vertical)
+
+    def forward(
+        self, h: Tensor, above: list[list[Tensor]] | None = None, piece: Piece | None = None
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Return h and what each block returned, by resolution; `above` is in the same order."""
+        found: list[Tensor] = []
+        given = iter(repeat(None) if above is None else columns(above[0], piece))
+        for block in self.before:
+            h = block(h, next(given), None, piece)
+            found.append(h)
+        shortcuts, below = found.copy(), []
+        if self.lower is not None:
+            y, below = self._through_lower(h, above, piece)
+            h = h + y
+        for block in self.behind:
+            h = block(h, next(given), shortcuts.pop(), piece)
+            found.append(h)
+        return h, [found, *below]
+
+    def _through_lower(
+        self, h: Tensor, above: list[list[Tensor]] | None, piece: Piece | None
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        assert self.lower is not None
+        lower_above = None if above is None else above[1:]
+        low, below = self.down(h, piece), []
+        if piece is None:
+            low, below = self.lower(low, lower_above)
+            return F.pixel_shuffle(self.up(low), 2)[..., : h.shape[-2], : h.shape[-1]], below
+        # two rows, and two columns, take turns in what a piece of the lower resolution becomes
+        half, row, column = piece.half(), piece.row % 2, (piece.column or 0) % 2
+        key = (self, half.column)
+        if not row and not column:
+            if piece.column is None:
+                low = low[..., ::2]
+            low, below = self.lower(low, lower_above, half)
+            piece.memory[key] = F.pixel_shuffle(self.up(low, half), 2)
+        width = h.shape[-1]
+        return piece.memory[key][..., row : row + 1, column : column + width], below
+
+
+class PyramidPixelNet(TwoStreams):
+    """Both streams of PixelCNN++.
+
+    Args:
+        in_channels: Channels of the image.
+        size: (H, W) of the image.
+        width: Channels of each stream, and of the features.
+        blocks: Gated residual blocks of a stream per resolution, on the way down and again up.
+        resolutions: Each has half the height and width of the one before.
+        dropout: See `GatedResBlock`.
+
+    Note:
+        The horizontal stream sees only the pixel to the left in each convolution, and the rows above
+        through the vertical stream, where the paper's sees a row of its own above as well. Weights
+        are not normalised: a block returns little of its input's size at the start.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        width: int,
+        blocks: int,
+        resolutions: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(in_channels, width, size)
+        self.first_down = CausalConv(in_channels + 1, width, 3, vertical=True)
+        self.first_right = CausalConv(in_channels + 1, width, 3, vertical=False)
+        self.down = Resolution(width, blocks, resolutions, True, dropout)
+        self.right = Resolution(width, blocks, resolutions, False, dropout)
+        self.across = nn.ModuleList(
+            nn.Conv2d(2 * width, width, 1) for _ in range(2 * blocks * resolutions)
+        )
+
+    def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
+        """See `TwoStreams.vertical`."""
+        _, found = self.down(self.first_down(x, piece), None, piece)
+        across = iter(self.across)
+        return [[next(across)(_concat_elu(h)) for h in hs] for hs in found]
+
+    def horizontal(
+        self, x: Tensor, above: list[list[Tensor]], piece: Piece | None = None
+    ) -> Tensor:
+        """See `TwoStreams.horizontal`."""
+        return F.elu(self.right(self.first_right(x, piece), above, piece)[0])
+
+
+def _concat_elu(h: Tensor) -> Tensor:
+    return F.elu(torch.cat([h, -h], 1))
