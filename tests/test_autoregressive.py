@@ -247,6 +247,36 @@ def test_every_order_is_a_distribution_of_its_own(name: str, order: str) -> None
     assert torch.equal(raster.log_prob(x), log_p)
 
 
+@torch.no_grad()
+def test_a_mixture_couples_the_channels_of_a_pixel() -> None:
+    shape, levels = (3, 1, 2), 2
+    model = build("pixelcnn_pp", shape, levels, size=0.3, likelihood=DiscretizedLogisticMixture)
+    assert (model.num_positions, model.values) == (2, 3)
+    x = all_images(shape, levels)
+    p = model.log_prob(x).exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-9)
+    check_frequencies(model.sample(10_000), p, levels)
+    first = p.view([2] * 6).movedim((0, 2, 4), (0, 1, 2)).flatten(3).sum(3)  # of the first pixel
+    red, green = first.sum((1, 2)), first.sum((0, 2))
+    assert (first.sum(2) - red[:, None] * green).abs().max() > 0.01
+    known = torch.zeros(shape, dtype=torch.bool)
+    known[0] = True
+    with pytest.raises(GdlError, match="use one mask"):
+        model.sample_given(1, x[0], known)
+
+
+def test_sizes_that_do_not_fit_name_the_fix() -> None:
+    with pytest.raises(GdlError, match=r"use smaller images or model=pixelcnn"):
+        Transformer((3, 64, 64), 256, adam)
+    with pytest.raises(GdlError, match=r"heads=3 do not divide model.width=64: use model.heads=1"):
+        Transformer((1, 8, 8), 2, adam, heads=3)
+    with pytest.raises(GdlError, match=r"model.window must be odd, got 4: use 5"):
+        Transformer((1, 8, 8), 2, adam, window=4)
+    for name in ("kernel", "first_kernel"):
+        with pytest.raises(GdlError, match=rf"model.{name} must be odd, got 4: use 5"):
+            PixelCNN((1, 8, 8), 2, adam, **{name: 4})
+
+
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 28)])
 @pytest.mark.parametrize("name", ["raster", "columns", "hilbert", "random", "random-7"])
 def test_orders_visit_every_pixel_once(name: str, size: tuple[int, int]) -> None:

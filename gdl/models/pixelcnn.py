@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
+from gdl.errors import GdlError
 from gdl.models.autoregressive import AutoregressiveModel, Steps
-from gdl.nn.masked import GatedPixelNet
+from gdl.nn.gated import GatedPixelNet
 
 __all__ = ["PixelCNN"]
 
@@ -34,6 +35,9 @@ class PixelCNN(AutoregressiveModel):
         hidden: Width of the network at each pixel.
         dropout: Probability that a channel is dropped inside a layer.
 
+    Raises:
+        GdlError: A kernel is even.
+
     Note:
         The paper divides the channels of all layers into groups for red, green and blue. Here the
         streams see whole pixels, and the network of a channel also takes the channels before it.
@@ -54,6 +58,9 @@ class PixelCNN(AutoregressiveModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(shape, levels, optimizer, scheduler, likelihood)
+        for name, size in (("kernel", kernel), ("first_kernel", first_kernel)):
+            if size % 2 == 0:
+                raise GdlError(f"model.{name} must be odd, got {size}: use {size + 1}.")
         channels, height, image_width = self.shape
         self.net = GatedPixelNet(
             channels, (height, image_width), width, layers, first_kernel, kernel, dropout

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import DiscretizedLogisticMixture, Likelihood
 from gdl.models.autoregressive import AutoregressiveModel, Steps
-from gdl.nn.masked_pyramid import PyramidPixelNet
+from gdl.nn.pyramid import PyramidPixelNet
 
 __all__ = ["PixelCNNpp"]
 
