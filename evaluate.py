@@ -9,8 +9,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Compute the numbers, merge them into the run's metrics.json and print the table."""
     import time
 
+    from gdl.capabilities import HasLogProb
     from gdl.checkpoints import open_run
     from gdl.evaluation.distances import autoencoder_distances
+    from gdl.evaluation.divergence import divergence
     from gdl.evaluation.evaluate import evaluate
     from gdl.report import print_results
 
@@ -19,6 +21,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     test = data.images("test")[: cfg.limit]
     options = (cfg.k, cfg.batch_size, cfg.seed, cfg.dequantization_samples, cfg.known)
     metrics = evaluate(model, test, *options)
+    if isinstance(data, HasLogProb):
+        metrics |= divergence(model, data, test)
     if cfg.distances:
         name = f"cnn-{model.config['choices']['data']}"
         metrics |= autoencoder_distances(model, data, name, cfg.seed)

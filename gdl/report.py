@@ -36,16 +36,24 @@ def print_numbers(metrics: dict[str, Any]) -> None:
     if not extra.get("skipped_steps"):
         extra.pop("skipped_steps", None)
     if extra:
-        Console().print(" · ".join(f"{_EXTRA.get(k, k)} {v:.4g}" for k, v in extra.items()))
+        Console().print(" · ".join(_number(metrics, k) for k in extra))
+
+
+def _number(metrics: dict[str, Any], key: str) -> str:
+    value, error = metrics[key], metrics.get(f"{key}_se")
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{_EXTRA.get(key, key)} {text}" + (f" ± {error:.2g}" if error is not None else "")
 
 
 _EXTRA = {
-    "test/kl": "KL(data, model)",
+    "test/kl": "KL(data, model), nats",
+    "test/entropy": "entropy of the data, nats",
+    "test/points": "test points",
     "test/elbo": "ELBO",
     "test/rate": "rate",
     "test/distortion": "distortion",
     "active_units": "active units",
-    "inversion/max_error": "largest inversion error (levels of a pixel)",
+    "inversion/max_error": "largest inversion error (levels of a pixel; of continuous data their unit)",
     "reconstruction/max_error": "largest reconstruction error (levels of a pixel)",
     "reconstruction/mean_error": "mean",
     "samples/nonfinite": "non-finite samples",

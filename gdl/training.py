@@ -23,6 +23,7 @@ from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
+from gdl.evaluation.divergence import divergence
 from gdl.loggers import close, offline_dir
 from gdl.models.base import GenerativeModel
 from gdl.noise import mix_seed
@@ -172,11 +173,11 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
     trainer, model = job.trainer, job.model
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
-    if isinstance(job.data, HasLogProb) and "test/nll" in tested:
-        # the density of the data is known, so their entropy is, and the divergence itself
-        tested["test/kl"] = tested["test/nll"] + float(
-            job.data.log_prob(job.data.images("test")).mean()
-        )
+    if isinstance(job.data, HasLogProb):
+        known = divergence(model, job.data, job.data.images("test"))
+        for logger in trainer.loggers:
+            logger.log_metrics(known, step=trainer.global_step)
+        tested |= known
     return {
         "model": names["model"],
         "data": names["data"],

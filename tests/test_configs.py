@@ -60,7 +60,10 @@ CONTINUOUS = ("nice", "realnvp")
 REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
     for data in ("cifar10", "folder", "olivetti")
-} | {("transformer", "folder"): "use smaller images or model=pixelcnn"}
+} | {
+    ("transformer", "folder"): "use smaller images or model=pixelcnn",
+    ("nice", "toy1d"): "model=realnvp for one dimension",
+}
 
 
 def with_networks():
@@ -149,4 +152,4 @@ def test_configuration_keys_are_the_constructors_arguments():
 
 def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
-    assert sum(folder not in ("model", "experiment") for folder in files) < 46
+    assert sum(folder not in ("model", "experiment") for folder in files) < 48

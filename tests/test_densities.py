@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gdl.data.toy import Toy
 from gdl.flows.base import Chain
 from gdl.flows.dequantize import Logit, UniformDequantization, VariationalDequantization
 from gdl.flows.reshape import Flatten
@@ -80,30 +81,53 @@ def grid(low: float, high: float, n: int) -> tuple[Tensor, float]:
     return torch.cartesian_prod(side, side), float(side[1] - side[0]) ** 2
 
 
-@pytest.mark.parametrize("kind", ["nice", "realnvp"])
+@pytest.mark.parametrize("kind", ["nice", "realnvp", "mixture"])
 @torch.no_grad()
 def test_a_density_in_the_plane_integrates_to_one(kind: str) -> None:
     torch.manual_seed(1)
     make: dict[str, Callable[[], FlowModel]] = {
         "nice": lambda: NICE((2,), None, adam, hidden=[16], prior="normal"),
         "realnvp": lambda: RealNVP((2,), None, adam, hidden=[16]),
+        "mixture": lambda: RealNVP(
+            (2,), None, adam, hidden=[16], coupling="mixture", num_couplings=2
+        ),
     }
     model = make[kind]().double()
     x = torch.randn(500, 2, dtype=torch.float64)
     model.initialize(x)
     for p in model.parameters():
         p.add_(0.05 * torch.randn_like(p))
-    points, area = grid(-16, 16, 1001)
+    points, area = grid(-16, 16, 501)
     total = sum(float(model.log_prob(p).exp().sum()) for p in points.split(100_000)) * area
     assert total == pytest.approx(1, abs=2e-3)
     # a flow left at the identity would pass too
     assert (model.log_prob(x) - NormalPrior().log_prob(x)).abs().max() > 0.1
 
 
-@torch.no_grad()
-def test_samples_follow_the_density() -> None:
+def test_a_trained_density_on_the_line_integrates_to_one() -> None:
     torch.manual_seed(0)
-    model = RealNVP((2,), None, adam, hidden=[16]).double()
+    model = RealNVP((1,), None, adam, num_couplings=2).double()
+    data = Toy(target="claw", shape=[1], num_train=4000)
+    x = data.images("train")
+    model.initialize(x)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for batch in x.split(100):
+        optimizer.zero_grad()
+        model.loss(batch)["loss"].mean().backward()
+        optimizer.step()
+    points = torch.linspace(-15, 15, 30_001, dtype=torch.float64)[:, None]
+    with torch.no_grad():
+        p = model.log_prob(points).exp()
+        assert float(p.sum()) * 1e-3 == pytest.approx(1, abs=1e-6)
+        # it has learned something: far from the normal density that it began near
+        assert (p - NormalPrior().log_prob(points).exp()).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("coupling", ["affine", "mixture"])
+@torch.no_grad()
+def test_samples_follow_the_density(coupling: str) -> None:
+    torch.manual_seed(0)
+    model = RealNVP((2,), None, adam, hidden=[16], coupling=coupling, num_couplings=4).double()
     model.initialize(torch.randn(500, 2, dtype=torch.float64))
     for p in model.parameters():
         p.add_(0.05 * torch.randn_like(p))

@@ -204,6 +204,31 @@ def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
     assert found["film_points"].shape == (1, 2 * 4 + 1, 1, 41, 41)
 
 
+@torch.no_grad()
+def test_density_curves_on_the_line_lie_over_the_points() -> None:
+    torch.manual_seed(0)
+    model = RealNVP((1,), None, adam, num_couplings=1)
+    # equal components: one logistic, whose map is affine, so the density is normal at every layer
+    model.bijection.steps[1].raw[:, 1:] = 0.0
+    x = torch.randn(20_000, 1)
+    x = 0.5 * (x - x[:512].mean()) / x[:512].std() + 1  # those that the layers start from
+    model.initialize(x)
+    found = density(model, x, size=100, frames=2)
+    pictures = found["densities"].flatten(0, 1)[:, 0]
+    assert pictures.shape == (4, 100, 100)
+    side = torch.linspace(-4, 4, 100)
+    for picture, mean, std in ((pictures[0], 1.0, 0.5), (pictures[-1], 0.0, 1.0)):
+        height = 0.95 * 100 * torch.exp(-0.5 * ((side - mean) / std).square())
+        high = height > 2
+        top = torch.nn.functional.max_pool1d(height[None], 3, 1, 1)[0]
+        assert (100 - (picture > 0.5).float().argmax(0) - top)[high].abs().max() < 2
+        # the histogram below, in half-tone, is as high as the density of the points
+        mode = (side - mean).abs() < 0.1
+        half_tone = ((picture > 0.4) & (picture < 0.5)).sum(0)
+        assert (half_tone - height)[mode].abs().max() < 8
+    assert found["film_points"].shape == (1, 2 * 3 + 1, 1, 100, 100)
+
+
 def test_density_of_images_is_refused() -> None:
-    with pytest.raises(GdlError, match="task=density draws flows in the plane"):
+    with pytest.raises(GdlError, match="task=density draws flows on the line"):
         density(build("nice"), images())

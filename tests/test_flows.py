@@ -22,6 +22,7 @@ from gdl.flows.dequantize import (
     Logit,
 )
 from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
+from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
 from gdl.flows.steps import GlowSteps
 from gdl.flows.vectors import VectorCouplings
@@ -29,21 +30,14 @@ from gdl.models.flow import NormalPrior
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.nn.coupling import ConvConditioner, ZeroConv
+from gdl.nn.coupling import ConvConditioner, VectorConditioner, ZeroConv
 
-IMAGE, VECTOR = (4, 4, 4), (6,)
+IMAGE, VECTOR, LINE = (4, 4, 4), (6,), (1,)
 adam = torch.optim.Adam
 
 
 def net(i: int, o: int) -> nn.Module:
     return ConvConditioner(i, o, 8, 1)
-
-
-def mlp(i: int, o: int, width: int) -> nn.Sequential:
-    last = nn.Linear(width, o)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(i, width), nn.ReLU(), last)
 
 
 def multi_scale() -> MultiScale:
@@ -62,9 +56,9 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "squeeze": (lambda: Squeeze(), IMAGE),
     "flatten": (lambda: Flatten(IMAGE), IMAGE),
     "logit": (lambda: Logit(0.05), IMAGE),
-    "additive": (lambda: AdditiveCoupling(mlp(3, 3, 8)), VECTOR),
+    "additive": (lambda: AdditiveCoupling(VectorConditioner(3, 3, [8])), VECTOR),
     "additive_swapped": (lambda: AdditiveCoupling(net(2, 2), swap=True), IMAGE),
-    "affine_coupling": (lambda: AffineCoupling(mlp(3, 6, 8)), VECTOR),
+    "affine_coupling": (lambda: AffineCoupling(VectorConditioner(3, 6, [8])), VECTOR),
     "affine_swapped": (lambda: AffineCoupling(net(2, 4), True, sigmoid_scale), IMAGE),
     "checkerboard": (
         lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4)),
@@ -84,10 +78,23 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "vector_couplings": (lambda: VectorCouplings(6, 3, [8, 5]), VECTOR),
     "vector_couplings_additive": (lambda: VectorCouplings(6, 4, [8], affine=False), VECTOR),
     "one_vector_coupling": (lambda: VectorCouplings(6, 2, [8]).layers()[1], VECTOR),
+    "mixture_logit": (lambda: MixtureLogit(6, 5), VECTOR),
+    "mixture_logit_line": (lambda: MixtureLogit(1, 5), LINE),
+    "mixture_logit_of_one": (lambda: MixtureLogit(6, 1), VECTOR),
+    "mixture_coupling": (lambda: MixtureCoupling(VectorConditioner(3, 36, [8]), 4), VECTOR),
+    "mixture_swapped": (
+        lambda: MixtureCoupling(VectorConditioner(3, 36, [8]), 4, swap=True),
+        VECTOR,
+    ),
     "multi_scale": (multi_scale, IMAGE),
     "nice": (lambda: NICE(IMAGE, 256, adam, hidden=[8]).bijection, IMAGE),
     "realnvp": (lambda: RealNVP(IMAGE, 256, adam, width=4, blocks=1).bijection, IMAGE),
     "realnvp_vector": (lambda: RealNVP(VECTOR, None, adam, hidden=[8]).bijection, VECTOR),
+    "realnvp_mixture": (
+        lambda: RealNVP(VECTOR, None, adam, hidden=[8], coupling="mixture").bijection,
+        VECTOR,
+    ),
+    "realnvp_line": (lambda: RealNVP(LINE, None, adam, num_couplings=3).bijection, LINE),
     "glow": (lambda: Glow(IMAGE, 256, adam, depth=2, width=8).bijection, IMAGE),
 }
 VOLUME_PRESERVING = {
@@ -240,3 +247,46 @@ def test_sigmoid_scale_is_the_sigmoid_with_a_floor() -> None:
     raw = torch.linspace(-20, 20, 401, dtype=torch.float64)
     expected = 0.05 + 0.95 * (raw + 2).sigmoid()
     torch.testing.assert_close(sigmoid_scale(raw)[0], expected)
+
+
+# ---- maps of the line
+
+
+def test_one_component_is_an_affine_map() -> None:
+    raw = torch.tensor([[0.3], [1.5], [-0.4]], dtype=torch.float64)
+    x = torch.tensor([-1e6, -3.0, 0.0, 2.0, 1e6], dtype=torch.float64)
+    mixture = Mixture.of(raw)
+    log_scale = 5 * math.tanh(-0.4 / 5)
+    z, log_slope = mixture.logit(x)
+    torch.testing.assert_close(z, (x - 1.5) * math.exp(-log_scale))
+    torch.testing.assert_close(log_slope, torch.full_like(x, -log_scale))
+    torch.testing.assert_close(mixture.invert(z), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_maps_of_the_line_are_finite_and_invertible_far_out(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    mixture = Mixture.of(torch.randn(3, 6, dtype=dtype))
+    x = torch.tensor([-1e4, -300.0, -30.0, 30.0, 300.0, 1e4], dtype=dtype)
+    z, log_slope = mixture.logit(x)
+    # in the tail the widest component is alone: logit F is affine
+    steepest = -mixture.log_scales.max()
+    torch.testing.assert_close(log_slope[[0, -1]], steepest.expand(2), rtol=0, atol=0.01)
+    assert (z.diff() > 0).all()
+    torch.testing.assert_close(mixture.invert(z), x, rtol=20 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_the_distribution_function_is_that_of_the_mixture() -> None:
+    torch.manual_seed(0)
+    raw = torch.randn(3, 6, dtype=torch.float64)
+    mixture, x = Mixture.of(raw), torch.linspace(-6, 6, 25, dtype=torch.float64)
+    u = (x[:, None] - mixture.means) / mixture.log_scales.exp()
+    cdf = (raw[0].softmax(0) * u.sigmoid()).sum(1)
+    torch.testing.assert_close(mixture.logit(x)[0].sigmoid(), cdf)
+
+
+def test_gradients_reach_through_the_inverse() -> None:
+    torch.manual_seed(0)
+    raw = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda r, v: Mixture.of(r).invert(v), (raw, z))

@@ -1,20 +1,60 @@
-"""Continuous data in the plane whose density is known in closed form."""
+"""Continuous data on the line and in the plane whose density is known in closed form."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from gdl.data.base import ImageData, Split
 from gdl.errors import GdlError
 from gdl.noise import mix_seed
 
-__all__ = ["TARGETS", "Toy"]
+__all__ = ["TARGETS", "Density", "Dots", "Line", "Toy"]
 
-Components = tuple[Tensor, float]
-"""Centres (K, 2) of equally likely Gaussians, and the standard deviation that they share."""
+
+class Density(Protocol):
+    """A distribution of points (N, D)."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log-density (N,) in nats of points (N, D), in float64."""
+        ...
+
+    def draw(self, n: int, generator: Generator) -> Tensor:
+        """Return n points (n, D) in float64, on the generator's device."""
+        ...
+
+
+# ---- the plane
+
+
+@dataclass
+class Dots:
+    """Equally likely Gaussians in the plane, whose centres may draw a curve.
+
+    Args:
+        centres: (K, 2), float64.
+        std: The standard deviation that they share.
+    """
+
+    centres: Tensor
+    std: float
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """See `Density.log_prob`."""
+        gaps = torch.cdist(x.double(), self.centres.to(x.device)) / self.std
+        norm = 2 * math.log(self.std) + math.log(2 * math.pi) + math.log(len(self.centres))
+        return (-0.5 * gaps.square()).logsumexp(1) - norm
+
+    def draw(self, n: int, generator: Generator) -> Tensor:
+        """See `Density.draw`."""
+        where: Any = {"generator": generator, "device": generator.device}
+        chosen = torch.randint(len(self.centres), (n,), **where)
+        noise = torch.randn(n, 2, dtype=torch.float64, **where)
+        return self.centres.to(generator.device)[chosen] + self.std * noise
 
 
 def _circle(radius: float, n: int) -> Tensor:
@@ -22,49 +62,136 @@ def _circle(radius: float, n: int) -> Tensor:
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
 
 
-def _grid() -> Components:
+def _grid() -> Dots:
     side = torch.linspace(-2, 2, 3, dtype=torch.float64)
-    return torch.cartesian_prod(side, side), 0.3
+    return Dots(torch.cartesian_prod(side, side), 0.3)
 
 
-def _rings() -> Components:
+def _rings() -> Dots:
     # as many centres as the circumference asks for, so that the density is even along a ring
-    return torch.cat([_circle(1.0, 50), _circle(2.5, 125)]), 0.2
+    return Dots(torch.cat([_circle(1.0, 50), _circle(2.5, 125)]), 0.2)
 
 
-def _spirals() -> Components:
+def _spirals() -> Dots:
     t = torch.linspace(0.5, 3.0, 100, dtype=torch.float64).sqrt() * math.sqrt(3.0)
     angle = t * 2.2
     arm = t[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
-    return torch.cat([arm, -arm]), 0.2
+    return Dots(torch.cat([arm, -arm]), 0.2)
 
 
-def _moons() -> Components:
+def _moons() -> Dots:
     angle = torch.linspace(0, math.pi, 60, dtype=torch.float64)
     upper = torch.stack([angle.cos() - 0.5, angle.sin() - 0.25], 1)
-    return 1.6 * torch.cat([upper, -upper]), 0.2
+    return Dots(1.6 * torch.cat([upper, -upper]), 0.2)
 
 
-TARGETS: dict[str, Callable[[], Components]] = {
-    "gaussians": lambda: (_circle(2.0, 8), 0.3),
-    "grid": _grid,
-    "rings": _rings,
-    "spirals": _spirals,
-    "moons": _moons,
+# ---- the line
+
+
+@dataclass
+class Family:
+    """A density on the line of which others are shifted and stretched copies.
+
+    Args:
+        log_density: Of numbers in any shape.
+        from_uniform: Maps uniform numbers (n, 2) on (0, 1) to n draws.
+    """
+
+    log_density: Callable[[Tensor], Tensor]
+    from_uniform: Callable[[Tensor], Tensor]
+
+
+BLUR = 0.05
+"""Scale of the logistic that blurs the edges of a box of half-width 1."""
+
+
+def _log_box(x: Tensor) -> Tensor:
+    # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)) does not cancel
+    inside = F.logsigmoid((1 + x) / BLUR) + F.logsigmoid((1 - x) / BLUR)
+    return inside + math.log(-math.expm1(-2 / BLUR)) - math.log(2)
+
+
+FAMILIES = {
+    "normal": Family(
+        lambda x: -0.5 * (x.square() + math.log(2 * math.pi)),
+        lambda u: torch.special.ndtri(u[:, 0]),
+    ),
+    "laplace": Family(
+        lambda x: -x.abs() - math.log(2),
+        lambda u: -u[:, 0].log() * torch.where(u[:, 1] < 0.5, -1, 1),
+    ),
+    "box": Family(_log_box, lambda u: 2 * u[:, 0] - 1 + BLUR * u[:, 1].logit()),
+    "gumbel": Family(lambda x: -x - (-x).exp(), lambda u: -(-u[:, 0].log()).log()),
 }
-"""Named targets in the plane."""
+
+
+@dataclass
+class Line:
+    """A mixture on the line.
+
+    Args:
+        family: A name of `FAMILIES`.
+        parts: (weight, location, scale) of the components; the weights sum to 1.
+    """
+
+    family: str
+    parts: Sequence[tuple[float, float, float]]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """See `Density.log_prob`."""
+        weight, where, scale = self._parts().to(x.device)
+        terms = FAMILIES[self.family].log_density((x.double() - where) / scale)
+        return (weight.log() - scale.log() + terms).logsumexp(1)
+
+    def draw(self, n: int, generator: Generator) -> Tensor:
+        """See `Density.draw`."""
+        weight, where, scale = self._parts().to(generator.device)
+        chosen = torch.multinomial(weight, n, replacement=True, generator=generator)
+        u = torch.rand(n, 2, generator=generator, device=generator.device, dtype=torch.float64)
+        u = u.clamp(min=2.0**-53)  # never exactly 0, whose logarithm is infinite
+        return (where[chosen] + scale[chosen] * FAMILIES[self.family].from_uniform(u))[:, None]
+
+    def _parts(self) -> Tensor:
+        """Return weights, locations and scales (3, K)."""
+        return torch.tensor(self.parts, dtype=torch.float64).T
+
+
+def _claw() -> Line:
+    # Marron & Wand, 1992, "Exact mean integrated squared error", density 10
+    return Line("normal", [(0.5, 0.0, 1.0), *((0.1, 0.5 * i - 1, 0.1) for i in range(5))])
+
+
+TARGETS: dict[int, dict[str, Callable[[], Density]]] = {
+    1: {
+        "gaussians": lambda: Line("normal", [(0.3, -2, 0.3), (0.5, 0.3, 0.5), (0.2, 2.2, 0.2)]),
+        "laplace": lambda: Line("laplace", [(0.6, -1, 0.3), (0.4, 1, 0.5)]),
+        "boxes": lambda: Line("box", [(0.5, -1.5, 0.5), (0.5, 1.2, 0.8)]),
+        "skewed": lambda: Line("gumbel", [(1.0, -0.5, 0.7)]),
+        "claw": _claw,
+    },
+    2: {
+        "gaussians": lambda: Dots(_circle(2.0, 8), 0.3),
+        "grid": _grid,
+        "rings": _rings,
+        "spirals": _spirals,
+        "moons": _moons,
+    },
+}
+"""Named targets by the number of their dimensions."""
 
 
 class Toy(ImageData):
-    """Samples (N, 2), float32, of a mixture of Gaussians whose centres may draw a curve.
+    """Samples (N, D), float32, of a density on the line or in the plane; those to train on are new.
 
     The density is known, so KL(data, model) = E[log p(x) - log q(x)] can be reported itself and
-    not only up to the unknown entropy of the data.
+    not only up to the unknown entropy of the data. As there are always more samples to train on,
+    each training batch consists of new ones, and a model cannot learn them by heart.
 
     Args:
-        target: A name of `TARGETS`.
-        num_train: Training samples.
-        num_eval: Validation samples, and as many test samples.
+        target: A name of `TARGETS[D]`.
+        shape: [D], D = 1 or 2.
+        num_train: Training samples of an epoch.
+        num_eval: Validation samples, and as many test samples, the same for every seed of a run.
         **kwargs: See `ImageData`; `levels` is None.
 
     Raises:
@@ -81,15 +208,19 @@ class Toy(ImageData):
         **kwargs: Any,
     ) -> None:
         super().__init__(shape, levels, **kwargs)
-        if target not in TARGETS:
-            raise GdlError(f"data.target must be one of {', '.join(TARGETS)}, got {target!r}.")
+        if tuple(shape) not in {(1,), (2,)}:
+            raise GdlError(f"data.shape must be [1] or [2] for toy data, got {list(shape)}.")
+        targets = TARGETS[shape[0]]
+        if target not in targets:
+            raise GdlError(f"data.target must be one of {', '.join(targets)}, got {target!r}.")
         self.target, self.num_train, self.num_eval = target, num_train, num_eval
-        self.centres, self.std = TARGETS[target]()
+        self.density = targets[target]()
+        self.transform = lambda x, generator: self.density.draw(len(x), generator).to(x)
 
     def load(self) -> dict[str, Split]:
-        """Draw the three splits; they are the same for every seed of a run."""
-        sizes = {"train": self.num_train, "val": self.num_eval, "test": self.num_eval}
-        return {split: (self._draw(n, split), None) for split, n in sizes.items()}
+        """Draw two splits; of the third, which is drawn batch by batch, there is only the size."""
+        blank = torch.zeros(1, *self.shape).expand(self.num_train, -1)
+        return {"train": (blank, None), "val": self._draw("val"), "test": self._draw("test")}
 
     def facts(self) -> dict[str, Any]:
         """Name the target."""
@@ -97,13 +228,8 @@ class Toy(ImageData):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-density (N,) in nats of points (N, D), in float64."""
-        gaps = torch.cdist(x.double(), self.centres.to(x.device)) / self.std
-        size = len(self.centres)
-        norm = x.shape[1] * (math.log(self.std) + 0.5 * math.log(2 * math.pi)) + math.log(size)
-        return (-0.5 * gaps.square()).logsumexp(1) - norm
+        return self.density.log_prob(x)
 
-    def _draw(self, n: int, split: str) -> Tensor:
+    def _draw(self, split: str) -> Split:
         generator = torch.Generator().manual_seed(mix_seed("toy", self.target, split))
-        chosen = torch.randint(len(self.centres), (n,), generator=generator)
-        noise = torch.randn(n, *self.shape, generator=generator, dtype=torch.float64)
-        return (self.centres[chosen] + self.std * noise).float()
+        return self.density.draw(self.num_eval, generator).float(), None

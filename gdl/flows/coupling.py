@@ -15,6 +15,7 @@ __all__ = [
     "LOWEST",
     "AdditiveCoupling",
     "AffineCoupling",
+    "HalvesCoupling",
     "MaskedCoupling",
     "checkerboard",
     "sigmoid_scale",
@@ -51,8 +52,8 @@ def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
     return scale, scale.log()
 
 
-class _HalvesCoupling(Bijection):
-    """Couples the two halves of dimension 1.
+class HalvesCoupling(Bijection):
+    """What couplings of the two halves of dimension 1 share.
 
     Args:
         net: Called with the half that stays (B, C / 2, ...).
@@ -72,7 +73,7 @@ class _HalvesCoupling(Bijection):
         return torch.cat((moved, stays) if self.swap else (stays, moved), 1)
 
 
-class AdditiveCoupling(_HalvesCoupling):
+class AdditiveCoupling(HalvesCoupling):
     """moved + net(stays); log |det| = 0 (NICE, Section 3.2).
 
     Args:
@@ -92,7 +93,7 @@ class AdditiveCoupling(_HalvesCoupling):
         return self._join(stays, moved - self.net(stays).to(z.dtype))
 
 
-class AffineCoupling(_HalvesCoupling):
+class AffineCoupling(HalvesCoupling):
     """(moved + shift) * scale with shift, raw scale = net(stays) (Glow, Table 1).
 
     Args:

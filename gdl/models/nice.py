@@ -56,7 +56,8 @@ class NICE(FlowModel):
         if d % 2:
             raise GdlError(
                 f"NICE couples two halves of a vector, but {list(shape)} has {d} dimensions, an "
-                "odd number: use data whose height, width or channels are even."
+                "odd number: use data whose height, width or channels are even, or model=realnvp for "
+                "one dimension."
             )
         if prior not in PRIORS:
             raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")

@@ -15,10 +15,11 @@ from gdl.flows.base import Bijection, Chain
 from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
 from gdl.flows.dequantize import Logit
 from gdl.flows.linear import ActNorm
+from gdl.flows.mixture import MixtureCoupling, MixtureLogit
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
 from gdl.flows.vectors import VectorCouplings
 from gdl.models.flow import FlowModel, NormalPrior
-from gdl.nn.coupling import ConvConditioner, ZeroConv
+from gdl.nn.coupling import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
 
@@ -26,7 +27,9 @@ __all__ = ["RealNVP"]
 class RealNVP(FlowModel):
     """Images: per scale 3 checkerboard couplings, squeeze, 3 channel-wise ones; 4 at the last.
 
-    Vectors: affine couplings of two halves with perceptrons.
+    Vectors: couplings of two halves with perceptrons, affine as in the paper, or through mixtures of
+    logistics as in Flow++ (`gdl.flows.mixture`), which split and join modes that affine ones can only
+    move. A vector of one dimension has no halves: its maps are such mixtures without a network.
 
     Note:
         ActNorm takes the place of the paper's batch normalisation between couplings, whose
@@ -34,21 +37,23 @@ class RealNVP(FlowModel):
         learned Gaussian given the rest, which contains the paper's N(0, I).
 
     Args:
-        shape: (C, H, W) of an image or (D,) of a vector, D even.
+        shape: (C, H, W) of an image or (D,) of a vector, D = 1 or even.
         levels: Number of values of a pixel, None for continuous data.
         num_scales: Scales of the images; fewer where the size does not allow them.
         width: Channels of the networks at the first scale, doubled after each squeeze.
         blocks: Residual blocks of a network.
         alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y).
-        num_couplings: Couplings, for vectors.
+        num_couplings: Couplings, for vectors; in one dimension maps of the line.
         hidden: Hidden layers of the networks, for vectors.
         checkpoint_conditioners: Recompute the networks' activations on the way back, for images.
+        coupling: "affine", or "mixture" for vectors.
+        mixtures: Logistics in a mixture.
         optimizer: See `GenerativeModel`.
         scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
 
     Raises:
-        GdlError: A size is odd where halves are needed.
+        GdlError: A size is odd where halves are needed, or there is no such coupling.
     """
 
     def __init__(
@@ -63,11 +68,19 @@ class RealNVP(FlowModel):
         alpha: float = 0.05,
         num_couplings: int = 8,
         hidden: Sequence[int] = (64, 64),
+        coupling: str = "affine",
+        mixtures: int = 8,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
     ) -> None:
+        if coupling not in ("affine", "mixture"):
+            raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
+        if mixtures < 1:
+            raise GdlError(f"model.mixtures must be 1 or more, got {mixtures}.")
         if len(shape) == 1:
-            flow = _vector_flow(shape[0], num_couplings, hidden)
+            flow = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
+        elif coupling == "mixture":
+            raise GdlError("model.coupling=mixture is for vectors: images need coupling=affine.")
         else:
             make_net = functools.partial(
                 ConvConditioner, blocks=blocks, recompute=checkpoint_conditioners
@@ -77,13 +90,27 @@ class RealNVP(FlowModel):
         super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
 
 
-def _vector_flow(d: int, num_couplings: int, hidden: Sequence[int]) -> Chain:
-    if d % 2:
+def _vector_flow(
+    d: int, num_couplings: int, hidden: Sequence[int], coupling: str, mixtures: int
+) -> Chain:
+    maps: list[Bijection]
+    if d == 1:
+        maps = [MixtureLogit(1, mixtures) for _ in range(num_couplings)]
+    elif d % 2:
         raise GdlError(
             f"Real NVP couples two halves of a vector, but the data have {d} dimensions, an odd "
-            "number: use data=toy2d."
+            "number: use data=toy1d or data=toy2d."
         )
-    return Chain([ActNorm(d), VectorCouplings(d, num_couplings, hidden), ActNorm(d)])
+    elif coupling == "affine":
+        return Chain([ActNorm(d), VectorCouplings(d, num_couplings, hidden), ActNorm(d)])
+    else:
+        half = d // 2
+        nets = [VectorConditioner(half, 3 * mixtures * half, hidden) for _ in range(num_couplings)]
+        maps = [MixtureCoupling(net, mixtures, bool(k % 2)) for k, net in enumerate(nets)]
+    steps: list[Bijection] = [ActNorm(d)]
+    for m in maps:
+        steps += [m, ActNorm(d)]
+    return Chain(steps)
 
 
 def _image_flow(

@@ -1,13 +1,14 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["ConvConditioner", "ZeroConv", "recomputed"]
+__all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv", "recomputed"]
 
 
 def recomputed(net: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -88,3 +89,22 @@ class ConvConditioner(nn.Module):
             h = h + block(h)
             out = out + skip(h)
         return self.last(out.relu())
+
+
+class VectorConditioner(nn.Sequential):
+    """A perceptron with ReLU, from vectors (B, in_features) to (B, out_features).
+
+    Args:
+        in_features: Size of the input.
+        out_features: Size of the output.
+        hidden: Widths of the hidden layers.
+    """
+
+    def __init__(self, in_features: int, out_features: int, hidden: Sequence[int]) -> None:
+        layers: list[nn.Module] = []
+        for i, o in pairwise([in_features, *hidden]):
+            layers += [nn.Linear(i, o), nn.ReLU()]
+        last = nn.Linear([in_features, *hidden][-1], out_features)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(*layers, last)
