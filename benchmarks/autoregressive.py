@@ -1,0 +1,220 @@
+"""Autoregressive models: the training step beside the matrix products in it, and sampling.
+
+    python benchmarks/autoregressive.py [models=fvsbn,made,nade,pixelcnn,transformer] [rounds=15]
+        [threads=2] [batch=64] [n=64]
+
+Binary images of 28x28. Printed are, for each model,
+
+- the training step (loss, gradients, Adam), and the matrix products that its passes contain, replayed
+  on matrices of the same sizes with nothing in between: achieved and attainable GFLOP/s. The two take
+  turns, and medians are printed. Attention counts the half of its products that causality leaves, and
+  a convolution counts as the product of the same size.
+- sampling of n images, against a whole pass per pixel. Of those passes only a few are measured, and
+  their median multiplied by 784.
+- for FVSBN and MADE both once more with one linear layer per pixel, the implementation that comes to
+  mind first.
+"""
+
+import math
+import statistics
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gdl.models.autoregressive import AutoregressiveModel
+from gdl.models.fvsbn import FVSBN
+from gdl.models.made import MADE
+from gdl.models.nade import NADE
+from gdl.models.pixelcnn import PixelCNN
+from gdl.models.transformer import Transformer
+from gdl.nn.prefix import PrefixLinear
+
+SHAPE, LEVELS = (1, 28, 28), 2
+MODELS: dict[str, tuple[type[AutoregressiveModel], int]] = {  # and how many times faster to sample
+    "fvsbn": (FVSBN, 20),
+    "made": (MADE, 20),
+    "nade": (NADE, 300),
+    "pixelcnn": (PixelCNN, 10),
+    "transformer": (Transformer, 20),
+}
+SLICE = 5
+"""Passes that are measured of the 784 that sampling without a fast path takes."""
+
+Product = tuple[int, int, int, int]
+"""Batch, M, K, N of a product (batch, M, K) @ (batch, K, N)."""
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products of what runs inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[Product] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("mm", "addmm", "addmm_"):
+            a, b = args[-2:]
+            self.found[1, a.shape[0], a.shape[1], b.shape[1]] += 1
+        elif name in ("bmm", "baddbmm"):
+            a, b = args[-2:]
+            self.found[(*a.shape, b.shape[2])] += 1
+        elif name == "convolution":
+            w = args[1]
+            self.found[1, out.numel() // out.shape[1], w[0].numel(), w.shape[0]] += 1
+        elif name == "convolution_backward":
+            y, _, w = args[:3]
+            m, k, n = y.numel() // y.shape[1], w[0].numel(), w.shape[0]
+            to_input, to_weight, _ = args[-1]
+            self.found[1, m, n, k] += to_input
+            self.found[1, k, m, n] += to_weight
+        elif "attention" in name and "flash" in name:
+            # the first two of queries, keys and values, behind the gradient on the way back
+            q, k = (args[1], args[2]) if "backward" in name else (args[0], args[1])
+            b, t, d, half = q.shape[0] * q.shape[1], q.shape[2], q.shape[3], k.shape[2] // 2
+            times = 2 if "backward" in name else 1
+            self.found[b, t, d, half] += times
+            self.found[b, t, half, d] += times
+        return out
+
+
+class PerPixel(nn.Module):
+    """What a `PrefixLinear` computes, with a linear layer for the outputs of each reach."""
+
+    def __init__(self, layer: PrefixLinear) -> None:
+        super().__init__()
+        counts = Counter(layer.reach.tolist())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the first output sees nothing
+            self.layers = nn.ModuleList(nn.Linear(r, n) for r, n in sorted(counts.items()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs (B, O) of inputs (B, I)."""
+        return torch.cat([f(x[:, : f.in_features]) for f in self.layers], 1)  # pyright: ignore
+
+
+def per_pixel(model: AutoregressiveModel) -> nn.Module | None:
+    """Return the logits' network with one linear layer per pixel, where there is one."""
+    layers = [PerPixel(m) for m in model.modules() if isinstance(m, PrefixLinear)]
+    separated = [f for layer in layers for f in (layer, nn.ReLU())]
+    return nn.Sequential(*separated[:-1]) if layers else None
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def take_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Return the median milliseconds of each call, after one that is not timed."""
+    for call in calls:
+        call()
+    times = [[milliseconds(call) for call in calls] for _ in range(rounds)]
+    return [statistics.median(t) for t in zip(*times, strict=True)]
+
+
+def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Return a function that takes one step of Adam."""
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def replay(products: Counter[Product]) -> Callable[[], None]:
+    """Return a function that computes nothing but these products."""
+    operands = [
+        (torch.randn(b, m, k), torch.randn(b, k, n), torch.empty(b, m, n), count)
+        for (b, m, k, n), count in products.items()
+        if count
+    ]
+
+    def run() -> None:
+        for a, b, out, count in operands:
+            for _ in range(count):
+                torch.bmm(a, b, out=out)
+
+    return run
+
+
+def compare(name: str, rounds: int, batch: int, n: int) -> None:
+    """Print the lines of one model."""
+    build, goal = MODELS[name]
+    torch.manual_seed(0)
+    model = build(SHAPE, LEVELS, torch.optim.Adam)
+    # a fifth of the pixels is white, as in MNIST, which matters to NADE
+    x = (torch.rand(batch, *SHAPE) < 0.2).to(torch.uint8)
+    model.initialize(x)
+    other = per_pixel(model)
+    print(f"\n{name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+
+    step = training_step(model, lambda: model.loss(x)["loss"].mean())
+    step()
+    with Products() as products:
+        step()
+    calls = [step, replay(products.found)]
+    if other is not None:
+        y = x.flatten(1).float()
+        loss = lambda: F.binary_cross_entropy_with_logits(other(y), y, reduction="sum")  # noqa: E731
+        calls.append(training_step(other, loss))
+    ms, bare, *rest = take_turns(calls, rounds)
+    gflop = 2e-9 * sum(math.prod(p) * count for p, count in products.found.items())
+    print(
+        f"  training step {ms:9.1f} ms, products {bare:9.1f} ms, ratio {ms / bare:5.2f} (goal 1.3); "
+        f"{1e3 * gflop / ms:.1f} of {1e3 * gflop / bare:.1f} GFLOP/s"
+    )
+    if rest:
+        print(
+            f"  one layer per pixel {rest[0]:.1f} ms: {rest[0] / ms:.1f} times as long", flush=True
+        )
+
+    model.eval()
+    s = model.sequence((torch.rand(n, *SHAPE) < 0.2).to(torch.uint8))
+    with torch.inference_mode():
+        calls = [lambda: model.sample(n), lambda: [model.params(s) for _ in range(SLICE)]]
+        if other is not None:
+            z = s.squeeze(-1).float()
+            calls.append(lambda: [other(z) for _ in range(SLICE)])
+        fast, *slices = take_turns(calls, max(3, rounds // 5))
+    naive = [t * model.num_positions / SLICE for t in slices]
+    print(
+        f"  sampling {n} {fast:11.1f} ms, a pass per pixel {naive[0] / 1e3:.1f} s (scaled from "
+        f"{SLICE}): {naive[0] / fast:.0f} times as long (goal {goal})"
+    )
+    if rest:
+        print(f"  one layer per pixel {naive[1] / 1e3:.1f} s: {naive[1] / fast:.0f} times as long")
+
+
+def main() -> None:
+    """Compare the models asked for."""
+    options = dict(arg.split("=") for arg in sys.argv[1:])
+    torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
+    rounds, batch, n = (
+        int(options.get(k, v)) for k, v in (("rounds", 15), ("batch", 64), ("n", 64))
+    )
+    for name in options.get("models", ",".join(MODELS)).split(","):
+        compare(name, rounds, batch, n)
+
+
+if __name__ == "__main__":
+    main()
