@@ -16,9 +16,7 @@ Binary images of 28x28. Printed are, for each model,
 """
 
 import math
-import statistics
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +29,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from timing import Call, interleave
 
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
@@ -114,21 +115,6 @@ def per_pixel(model: AutoregressiveModel) -> nn.Module | None:
     return nn.Sequential(*separated[:-1]) if layers else None
 
 
-def milliseconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def take_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median milliseconds of each call, after one that is not timed."""
-    for call in calls:
-        call()
-    times = [[milliseconds(call) for call in calls] for _ in range(rounds)]
-    return [statistics.median(t) for t in zip(*times, strict=True)]
-
-
 def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
     """Return a function that takes one step of Adam."""
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
@@ -172,12 +158,12 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
     step()
     with Products() as products:
         step()
-    calls = [step, replay(products.found)]
+    calls: dict[str, Call] = {"step": step, "products": replay(products.found)}
     if other is not None:
         y = x.flatten(1).float()
         loss = lambda: F.binary_cross_entropy_with_logits(other(y), y, reduction="sum")  # noqa: E731
-        calls.append(training_step(other, loss))
-    ms, bare, *rest = take_turns(calls, rounds)
+        calls["other"] = training_step(other, loss)
+    ms, bare, *rest = interleave(calls, rounds).values()
     gflop = 2e-9 * sum(math.prod(p) * count for p, count in products.found.items())
     print(
         f"  training step {ms:9.1f} ms, products {bare:9.1f} ms, ratio {ms / bare:5.2f} (goal 1.3); "
@@ -191,11 +177,14 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
     model.eval()
     s = model.sequence((torch.rand(n, *SHAPE) < 0.2).to(torch.uint8))
     with torch.inference_mode():
-        calls = [lambda: model.sample(n), lambda: [model.params(s) for _ in range(SLICE)]]
+        calls = {
+            "fast": lambda: model.sample(n),
+            "slice": lambda: [model.params(s) for _ in range(SLICE)],
+        }
         if other is not None:
             z = s.squeeze(-1).float()
-            calls.append(lambda: [other(z) for _ in range(SLICE)])
-        fast, *slices = take_turns(calls, max(3, rounds // 5))
+            calls["other"] = lambda: [other(z) for _ in range(SLICE)]
+        fast, *slices = interleave(calls, max(3, rounds // 5)).values()
     naive = [t * model.num_positions / SLICE for t in slices]
     print(
         f"  sampling {n} {fast:11.1f} ms, a pass per pixel {naive[0] / 1e3:.1f} s (scaled from "

@@ -9,9 +9,7 @@ in milliseconds, and how many times as long the fastest peer takes as gdl. See `
 constructions.
 """
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import peers
-
-Call = Callable[[], object]
+from timing import Call, interleave
 
 
 def rows() -> dict[str, tuple[str, dict[str, Callable[[], peers.Candidate]], Tensor]]:
@@ -56,29 +53,6 @@ def calls(candidate: peers.Candidate, x: Tensor) -> dict[str, Call]:
         "sample(64)": torch.no_grad()(lambda: sample(64)),
         "sample(1)": torch.no_grad()(lambda: sample(1)),
     }
-
-
-def interleave(timed: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Return the median milliseconds of each call; the candidates take turns, in changing order.
-
-    A turn is as many calls as fit into 50 ms, at least one, after one that is not timed.
-    """
-    times: dict[str, list[float]] = {name: [] for name in timed}
-    turn = {}
-    for name, call in timed.items():
-        call()
-        start = time.perf_counter()
-        call()
-        turn[name] = max(1, round(0.05 / (time.perf_counter() - start)))
-    for i in range(rounds):
-        order = list(timed)[i % len(timed) :] + list(timed)[: i % len(timed)]
-        for name in order:
-            timed[name]()
-            for _ in range(turn[name]):
-                start = time.perf_counter()
-                timed[name]()
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(t) for name, t in times.items()}
 
 
 def compare(

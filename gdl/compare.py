@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gdl.errors import GdlError
-from gdl.report import data_name
+from gdl.report import BOUNDS, data_name
 from gdl.runs import Run, newest_runs
 
 __all__ = ["Entry", "group_seeds", "print_board", "read_runs", "select"]
@@ -48,7 +48,7 @@ class Entry:
         unit = "bpd" if "test/bpd" in self.metrics else "nll"
         found = [(self.metrics.get(f"test/{unit}"), str(self.metrics.get("kind")))]
         for key, value in self.metrics.items():
-            if key.startswith(("iwae-", "dequant-")) and key.endswith(f"/{unit}"):
+            if key.startswith(BOUNDS) and key.endswith(f"/{unit}"):
                 found.append((value, key.partition("/")[0]))
         known = [(value, kind) for value, kind in found if value is not None]
         return min(known) if known else (None, "no density")

@@ -71,15 +71,16 @@ class StepGuard:
         Raises:
             GdlError: They are more than the limit.
         """
-        if self.count > limit:
+        count = self.count
+        if count > limit:
             term, steps_ago = sums.first_nonfinite() or ("grad_norm", 0)
             raise GdlError(
-                f"train/{term} is NaN or infinite at step {step - steps_ago}, and {self.count} steps "
+                f"train/{term} is NaN or infinite at step {step - steps_ago}, and {count} steps "
                 f"were skipped for such values, more than max_skipped_steps={limit}; training "
                 "stopped and the last good checkpoint is kept: lower model.optimizer.lr, set "
                 "trainer.gradient_clip_val=1, or use a learning-rate warm-up."
             )
-        return self.count
+        return count
 
     @property
     def count(self) -> int:

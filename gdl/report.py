@@ -9,7 +9,7 @@ from rich.table import Table
 
 from gdl.runs import Run
 
-__all__ = ["data_name", "print_numbers", "print_paths", "print_results"]
+__all__ = ["BOUNDS", "data_name", "print_numbers", "print_paths", "print_results"]
 
 
 def print_results(metrics: dict[str, Any]) -> None:
@@ -61,7 +61,10 @@ _EXTRA = {
 }
 
 
-_KINDS = ("iwae-", "dequant-", "given-", "ordered-")
+BOUNDS = ("iwae-", "dequant-")
+"""What keys of metrics.json begin with that hold tighter bounds than the test's own; K follows."""
+
+_KINDS = (*BOUNDS, "given-", "ordered-")
 
 
 def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:

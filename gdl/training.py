@@ -120,6 +120,7 @@ def prepare(cfg: DictConfig) -> Job:
     )
     data.move_to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
+        # on resuming too: the cost is measured on a few steps before the checkpoint is loaded
         model.initialize(data.images("train")[:10_000])
     return Job(cfg, run, data, model, trainer, cfg.resume)
 

@@ -18,6 +18,8 @@ __all__ = [
     "HalvesCoupling",
     "MaskedCoupling",
     "checkerboard",
+    "move",
+    "move_back",
     "sigmoid_scale",
     "tanh_log_scale",
     "tanh_scale",
@@ -50,6 +52,16 @@ def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
     """
     scale = torch.sigmoid(raw + 2) * (1 - LOWEST) + LOWEST
     return scale, scale.log()
+
+
+def move(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:
+    """Return what a coupling makes of the part that moves; without a scale it is additive."""
+    return moved + shift if scale is None else (moved + shift) * scale
+
+
+def move_back(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:
+    """Return what `move` was given."""
+    return moved - shift if scale is None else moved / scale - shift
 
 
 class HalvesCoupling(Bijection):
@@ -85,12 +97,12 @@ class AdditiveCoupling(HalvesCoupling):
         """See `Bijection.forward`."""
         stays, moved = self._split(x)
         shift = self.net(stays).to(x.dtype)
-        return self._join(stays, moved + shift), x.new_zeros(len(x))
+        return self._join(stays, move(moved, shift, None)), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         stays, moved = self._split(z)
-        return self._join(stays, moved - self.net(stays).to(z.dtype))
+        return self._join(stays, move_back(moved, self.net(stays).to(z.dtype), None))
 
 
 class AffineCoupling(HalvesCoupling):
@@ -110,13 +122,13 @@ class AffineCoupling(HalvesCoupling):
         """See `Bijection.forward`."""
         stays, moved = self._split(x)
         shift, (scale, log_scale) = self._shift_and_scale(stays)
-        return self._join(stays, (moved + shift) * scale), log_scale.flatten(1).sum(1)
+        return self._join(stays, move(moved, shift, scale)), log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         stays, moved = self._split(z)
         shift, (scale, _) = self._shift_and_scale(stays)
-        return self._join(stays, moved / scale - shift)
+        return self._join(stays, move_back(moved, shift, scale))
 
     def _shift_and_scale(self, stays: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         shift, raw = self.net(stays).to(stays.dtype).chunk(2, 1)

@@ -12,9 +12,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from gdl.flows.coupling import move, move_back
 from gdl.flows.linear import mix_channels
 
 __all__ = ["ReversibleSteps"]
+
+Steps = Callable[..., tuple[Tensor, Tensor]]
+"""(x, *stacks) -> z and the log-determinant of the couplings."""
 
 Conditioner = Callable[..., tuple[Tensor, Tensor | None, Tensor]]
 """(stays, *weights) -> shift, scale (None: additive), log-scale."""
@@ -28,13 +32,13 @@ class ReversibleSteps(Function):
     forward pass. In float32 the recomputed inputs drift from the true ones by rounding errors, about
     1e-5 over 32 steps; in bfloat16 networks by as much as the inverse does.
 
-    `apply(conditioner, x (B, C, H, W), W (K, C, C), b (K, C), *weights (K, ...))` returns z
-    (B, C, H, W) and the couplings' log-determinant (B,).
+    `apply(steps, conditioner, x (B, C, H, W), W (K, C, C), b (K, C), *weights (K, ...))` returns z
+    (B, C, H, W) and the couplings' log-determinant (B,), as `steps` computes them.
     """
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, conditioner: Conditioner, x: Tensor, *stacked: Tensor
+        ctx: Any, steps: Steps, conditioner: Conditioner, x: Tensor, *stacked: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.conditioner, device = conditioner, x.device.type
         ctx.autocast = (
@@ -42,14 +46,9 @@ class ReversibleSteps(Function):
             torch.get_autocast_dtype(device),
             torch.is_autocast_enabled(device),
         )
-        log_det = x.new_zeros(len(x))
-        for weight, bias, *net in zip(*(t.unbind() for t in stacked), strict=True):
-            stays, moved = mix_channels(x, weight, bias).chunk(2, 1)
-            shift, scale, log_scale = conditioner(stays, *net)
-            x = torch.cat([stays, _move(moved, shift, scale)], 1)
-            log_det += log_scale.flatten(1).sum(1)
-        ctx.save_for_backward(x, *stacked)
-        return x, log_det
+        z, log_det = steps(x, *stacked)
+        ctx.save_for_backward(z, *stacked)
+        return z, log_det
 
     @staticmethod
     @once_differentiable
@@ -69,7 +68,7 @@ class ReversibleSteps(Function):
                 grad_z, *grad_linear = torch.autograd.grad(y, (z, weight, bias), grad_y)
                 z = z.detach()
                 grads.append([*grad_linear, *grad_net])
-        return None, grad_z, *(torch.stack(g[::-1]) for g in zip(*grads, strict=True))
+        return None, None, grad_z, *(torch.stack(g[::-1]) for g in zip(*grads, strict=True))
 
 
 def _undo_coupling(
@@ -80,16 +79,11 @@ def _undo_coupling(
     grad_stays, grad_moved = grad_z.chunk(2, 1)
     with torch.enable_grad():
         shift, scale, log_scale = conditioner(stays, *net)
-        before = moved - shift if scale is None else moved / scale - shift
-        before = before.detach().requires_grad_()
-        outputs = [_move(before, shift, scale), log_scale.flatten(1).sum(1)]
+        before = move_back(moved, shift, scale).detach().requires_grad_()
+        outputs = [move(before, shift, scale), log_scale.flatten(1).sum(1)]
     inputs, seeds = [before, stays, *net], [grad_moved, grad_log_det]
     if scale is None:  # a volume-preserving coupling: its log-determinant is a constant
         outputs, seeds = outputs[:1], seeds[:1]
     through_moved, through_net, *grad_net = torch.autograd.grad(outputs, inputs, seeds)
     y = torch.cat([stays.detach(), before.detach()], 1)
     return y, torch.cat([grad_stays + through_net, through_moved], 1), list(grad_net)
-
-
-def _move(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:
-    return moved + shift if scale is None else (moved + shift) * scale

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
-from gdl.flows.coupling import sigmoid_scale
+from gdl.flows.coupling import move, move_back, sigmoid_scale
 from gdl.flows.fused import by_hand
 from gdl.flows.fused_steps import FusedSteps, invert
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
@@ -126,15 +126,12 @@ class GlowSteps(Bijection, DataInitialized):
             z, log_det = FusedSteps.apply(x, maps.weight, maps.bias, *maps.net)
             return z, log_det + constant
         x = x.contiguous(memory_format=torch.channels_last)
+        stacks = (maps.weight, maps.bias, *maps.net)
         if self.reversible:
-            net = self._shift_and_scale
-            z, log_det = ReversibleSteps.apply(net, x, maps.weight, maps.bias, *maps.net)
-            return z, log_det + constant
-        log_dets = []
-        for step in zip(*(t.unbind() for t in (maps.weight, maps.bias, *maps.net)), strict=True):
-            x, log_det = self._step(x, *step)
-            log_dets.append(log_det)
-        return x, torch.stack(log_dets).sum(0) + constant
+            z, log_det = ReversibleSteps.apply(self._steps, self._shift_and_scale, x, *stacks)
+        else:
+            z, log_det = self._steps(x, *stacks)
+        return z, log_det + constant
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
@@ -146,8 +143,9 @@ class GlowSteps(Bijection, DataInitialized):
         for k in reversed(range(self.depth)):
             stays, moved = z.chunk(2, 1)
             shift, scale, _ = self._shift_and_scale(stays, *(w[k] for w in net))
-            moved = moved - shift if scale is None else moved / scale - shift
-            z = mix_channels(torch.cat([stays, moved], 1), weight[k], bias[k])
+            z = mix_channels(
+                torch.cat([stays, move_back(moved, shift, scale)], 1), weight[k], bias[k]
+            )
         return z
 
     def train(self, mode: bool = True) -> "GlowSteps":
@@ -193,14 +191,21 @@ class GlowSteps(Bijection, DataInitialized):
         weight = (-self.norm_log_scale.double()).exp()[..., None] * inverse
         return weight.to(self.packed.dtype), -self.norm_bias, self._net()
 
+    def _steps(self, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all steps of x and the sum of the log-determinants of their couplings."""
+        log_dets = []
+        for step in zip(*(t.unbind() for t in stacks), strict=True):
+            x, log_det = self._step(x, *step)
+            log_dets.append(log_det)
+        return x, torch.stack(log_dets).sum(0)
+
     def _step(
         self, x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return one step of x and the log-determinant of its coupling."""
         stays, moved = mix_channels(x, weight, bias).chunk(2, 1)
         shift, scale, log_scale = self._shift_and_scale(stays, *net)
-        moved = moved + shift if scale is None else (moved + shift) * scale
-        return torch.cat([stays, moved], 1), log_scale.flatten(1).sum(1)
+        return torch.cat([stays, move(moved, shift, scale)], 1), log_scale.flatten(1).sum(1)
 
     def _shift_and_scale(
         self, stays: Tensor, *net: Tensor

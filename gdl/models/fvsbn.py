@@ -66,8 +66,7 @@ class FVSBN(AutoregressiveModel):
     def steps(self, n: int) -> Steps:
         """See `AutoregressiveModel.steps`; the row of a position, and what precedes it, at a time."""
         x = self.bias.new_empty(self.num_positions, n)
-        assert self.levels is not None
-        rows = self.linear.weight.view(*self.bias.shape, -1) / (self.levels - 1)
+        rows = self.linear.weight.view(*self.bias.shape, -1)
         for i, (row, bias) in enumerate(zip(rows, self.bias[..., None], strict=True)):
             value = yield torch.addmm(bias, row[:, :i], x[:i]).T
-            x[i] = value.squeeze(-1)
+            x[i] = self.unit(value).squeeze(-1)

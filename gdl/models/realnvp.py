@@ -93,6 +93,7 @@ class RealNVP(FlowModel):
 def _vector_flow(
     d: int, num_couplings: int, hidden: Sequence[int], coupling: str, mixtures: int
 ) -> Chain:
+    half = d // 2
     maps: list[Bijection]
     if d == 1:
         maps = [MixtureLogit(1, mixtures) for _ in range(num_couplings)]
@@ -102,9 +103,8 @@ def _vector_flow(
             "number: use data=toy1d or data=toy2d."
         )
     elif coupling == "affine":
-        return Chain([ActNorm(d), VectorCouplings(d, num_couplings, hidden), ActNorm(d)])
+        maps = [VectorCouplings(d, num_couplings, hidden)]
     else:
-        half = d // 2
         nets = [VectorConditioner(half, 3 * mixtures * half, hidden) for _ in range(num_couplings)]
         maps = [MixtureCoupling(net, mixtures, bool(k % 2)) for k, net in enumerate(nets)]
     steps: list[Bijection] = [ActNorm(d)]

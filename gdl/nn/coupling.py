@@ -1,12 +1,13 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from gdl.nn.mlp import perceptron
 
 __all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv", "recomputed"]
 
@@ -101,10 +102,8 @@ class VectorConditioner(nn.Sequential):
     """
 
     def __init__(self, in_features: int, out_features: int, hidden: Sequence[int]) -> None:
-        layers: list[nn.Module] = []
-        for i, o in pairwise([in_features, *hidden]):
-            layers += [nn.Linear(i, o), nn.ReLU()]
-        last = nn.Linear([in_features, *hidden][-1], out_features)
+        sizes = [in_features, *hidden]
+        last = nn.Linear(sizes[-1], out_features)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        super().__init__(*layers, last)
+        super().__init__(*perceptron(sizes, "relu"), last)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-__all__ = ["MLPDecoder", "MLPEncoder", "activation"]
+__all__ = ["MLPDecoder", "MLPEncoder", "activation", "perceptron"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -41,7 +41,14 @@ class ResidualLayer(nn.Module):
         return h + self.act(self.linear(h))
 
 
-def _layers(sizes: Sequence[int], act: str, residual: bool) -> list[nn.Module]:
+def perceptron(sizes: Sequence[int], act: str, residual: bool = False) -> list[nn.Module]:
+    """Return linear layers from each size to the next, with an activation behind each.
+
+    Args:
+        sizes: Of the input and of each layer.
+        act: Name of the activation.
+        residual: Add the input of a layer to its output where their widths agree.
+    """
     layers: list[nn.Module] = []
     for i, o in pairwise(sizes):
         if residual and i == o:
@@ -72,7 +79,7 @@ class MLPEncoder(nn.Sequential):
     ) -> None:
         sizes = [math.prod(shape), *hidden]
         super().__init__(
-            nn.Flatten(-3), *_layers(sizes, act, residual), nn.Linear(sizes[-1], out_features)
+            nn.Flatten(-3), *perceptron(sizes, act, residual), nn.Linear(sizes[-1], out_features)
         )
 
 
@@ -99,7 +106,7 @@ class MLPDecoder(nn.Module):
         sizes = [in_features, *reversed(hidden)]
         self.shape = tuple(shape)
         self.net = nn.Sequential(
-            *_layers(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape))
+            *perceptron(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape))
         )
 
     def forward(self, z: Tensor) -> Tensor:
