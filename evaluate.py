@@ -29,6 +29,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     metrics["evaluate_seconds"] = time.perf_counter() - started
     if cfg.limit is None:
         run.merge_metrics(metrics)
+        run.note_command()
     print_results(run.metrics() | metrics)
     where = run.metrics_json if cfg.limit is None else f"not kept, from {cfg.limit} images only"
     print(f"{'metrics:':<12}{where}")

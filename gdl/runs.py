@@ -2,7 +2,7 @@
 
 outputs/<data>/<model>/<time>/
     .hydra/          the composed configuration and the overrides it came from
-    run.json         what the run is: command, commit, W&B id
+    run.json         what the run is: commands, commit, W&B id, hardware
     checkpoints/     best.ckpt, last.ckpt
     metrics.csv      one row per logged step
     metrics.json     final numbers; train.py writes them, evaluate.py merges into them
@@ -41,8 +41,8 @@ class Run:
         self.metrics_json = self.path / "metrics.json"
         self.record = self.path / "run.json"
 
-    def start(self, **facts: Any) -> dict[str, Any]:
-        """Write or, on resuming, extend run.json; return its content."""
+    def note_command(self, **facts: Any) -> dict[str, Any]:
+        """Append this process's command to run.json, made with these facts; return its content."""
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         known = _read_json(self.record)

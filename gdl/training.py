@@ -25,6 +25,7 @@ from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence
 from gdl.loggers import close, offline_dir
+from gdl.machine import hardware
 from gdl.models.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.preview import preview
@@ -100,9 +101,10 @@ def prepare(cfg: DictConfig) -> Job:
     run = Run(HydraConfig.get().runtime.output_dir)
     # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
-    record = {"model": choices["model"], "data": choices["data"], "wandb_id": wandb_id}
+    names = {"model": choices["model"], "data": choices["data"]}
+    record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
     if rank_zero_only.rank == 0:
-        record = run.start(**record)
+        record = run.note_command(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
         cfg.callbacks.checkpoint.monitor = "val/loss"
