@@ -72,6 +72,10 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except Exception as e:
         _exit_if_explained(e, config_name)
         raise
+    except SystemExit as e:
+        if type(e).__name__ == "Interrupted":
+            print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
+        raise
 
 
 def with_filters(args: list[str], config_name: str) -> list[str]:

@@ -41,6 +41,7 @@ QUIET = (
     ".*exists and is not empty.*",
     ".*`isinstance.treespec.*",
     ".*logging interval.*",
+    ".*your dataloader is not resumable.*",  # TrainLoader is, by the trainer's own count
     ".*sync_dist=True.*",  # the means are reduced over processes before they are logged
 )
 

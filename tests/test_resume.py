@@ -41,15 +41,15 @@ def finish(*args):
     return output
 
 
-def kill_when(condition, *args):
+def kill_when(condition, *args, signum=signal.SIGKILL):
     process = start(*args)
     deadline = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.send_signal(signum)
+    return process.communicate()[0], process.returncode
 
 
 def last(folder):
@@ -105,6 +105,28 @@ def read_csv(path):
 
     with path.open() as f:
         return list(csv.DictReader(f))
+
+
+def test_told_to_stop_within_an_epoch(undisturbed, tmp_path):
+    folder = tmp_path / "stopped"
+    csv = folder / "metrics.csv"
+    started = lambda n: lambda: csv.exists() and rows(folder) > n  # noqa: E731
+    options = [*OPTIONS, "logger=csv", f"hydra.run.dir={folder}"]
+    for n, args, signum in (
+        (3, options, signal.SIGTERM),
+        (6, [f"resume={folder}"], signal.SIGINT),
+    ):
+        output, code = kill_when(started(n), *args, signum=signum)
+        assert code == 128 + signum, output
+        assert f"stopped by {signum.name}; resume=latest" in output
+    stopped = last(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+    # a save after each step, and a kill that nothing could answer
+    often = "checkpoint_every=1e-9"
+    kill_when(started(9), f"resume={folder}", often)
+    killed = last(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+    assert stopped % 41 or killed % 41, "within an epoch of 41 batches"
+    finish(f"resume={folder}")
+    assert_same(last(undisturbed), last(folder))
 
 
 def test_killed_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):

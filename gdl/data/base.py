@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ class ImageSet(Dataset[Tensor]):
         transform: Called with a batch (B, C, H, W) uint8 and a generator; returns uint8.
         seed: Seeds the transform's noise together with the epoch and the batch's first index, so
             the noise is a function of what is drawn and not of what was drawn before.
-        epoch: Returns the current epoch.
+        progress: Returns the current epoch and how many of its batches were given before.
     """
 
     def __init__(
@@ -36,10 +37,10 @@ class ImageSet(Dataset[Tensor]):
         images: Tensor,
         transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
-        epoch: Callable[[], int] = lambda: 0,
+        progress: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self.images = images
-        self._transform, self._seed, self._epoch = transform, seed, epoch
+        self._transform, self._seed, self.progress = transform, seed, progress
         self._generator = torch.Generator(images.device)
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ class ImageSet(Dataset[Tensor]):
         x = self.images.index_select(0, index)
         if self._transform is None:
             return x
-        seed = mix_seed("data", self._seed, self._epoch(), int(indices[0]))
+        seed = mix_seed("data", self._seed, self.progress()[0], int(indices[0]))
         return self._transform(x, self._generator.manual_seed(seed))
 
 
@@ -77,6 +78,17 @@ class EpochShuffle(RandomSampler):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(mix_seed("shuffle", self._seed, self._epoch))
         return iter(torch.randperm(self.num_samples, generator=generator).tolist())
+
+
+class TrainLoader(DataLoader[Tensor]):
+    """A DataLoader in this process that goes on within an epoch where a run was interrupted."""
+
+    def __iter__(self) -> Iterator[Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Yield the batches of the epoch, without those that the run has had."""
+        data = cast(ImageSet, self.dataset)
+        # not before the first batch is asked for: only then does Lightning know where it stands
+        for indices in islice(self.batch_sampler, data.progress()[1], None):
+            yield data.__getitems__(indices)
 
 
 class ImageData(pl.LightningDataModule, ABC):
@@ -170,13 +182,12 @@ class ImageData(pl.LightningDataModule, ABC):
         self.setup()
         return self._splits[split][1]
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> TrainLoader:
         """Return shuffled training batches (B, C, H, W) uint8."""
-        epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
         self.setup()
-        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch)
+        data = ImageSet(self._splits["train"][0], self.transform, self.seed, self._progress)
         shuffle = EpochShuffle(data, self.seed)
-        return DataLoader(data, self.batch_size, sampler=shuffle, collate_fn=_as_is)
+        return TrainLoader(data, self.batch_size, sampler=shuffle)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """Return validation batches (B, C, H, W) uint8 in a fixed order."""
@@ -185,6 +196,14 @@ class ImageData(pl.LightningDataModule, ABC):
     def test_dataloader(self) -> DataLoader[Tensor]:
         """Return test batches (B, C, H, W) uint8 in a fixed order."""
         return self._eval_dataloader("test")
+
+    def _progress(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 0
+        return (
+            self.trainer.current_epoch,
+            self.trainer.fit_loop.epoch_loop.batch_progress.current.ready,
+        )
 
     def _eval_dataloader(self, split: str) -> DataLoader[Tensor]:
         return DataLoader(ImageSet(self.images(split)), self.eval_batch_size, collate_fn=_as_is)

@@ -1,0 +1,96 @@
+"""A run that is told to stop saves where it is; one that is killed loses minutes at most."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+
+__all__ = ["Interrupted", "Interruption"]
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(SystemExit):
+    """The process was told to stop by a signal; its exit code is 128 + the signal's number."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+    def __str__(self) -> str:
+        return signal.Signals(self.signum).name
+
+
+class Interruption(Callback):
+    """Writes last.ckpt every few minutes and, on SIGTERM or Ctrl-C, after the step at hand.
+
+    All processes of a run save and stop at the same step, even if only one of them has the signal.
+    A second signal stops at once.
+
+    Args:
+        folder: Where last.ckpt goes.
+        every_minutes: Time between saves within an epoch; null for none. Each epoch's end is saved
+            by the callback `checkpoint`.
+    """
+
+    def __init__(self, folder: str, every_minutes: float | None) -> None:
+        self.path, self.every_minutes = Path(folder) / "last.ckpt", every_minutes
+        self._signum = 0
+        self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock and take the signals; Lightning gives them back after training."""
+        self._saved, self._signum = time.monotonic(), 0
+        # in place of Lightning's own handler, which talks to the other processes from within, while
+        # they may be in the middle of a reduction
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:
+                signal.signal(signum, self._note)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        """Save and stop if it is time."""
+        late = (
+            self.every_minutes is not None
+            and time.monotonic() - self._saved > 60 * self.every_minutes
+        )
+        signum, late = self._agree(trainer, self._signum, late)
+        # after the last batch of an epoch come validation and its own checkpoint
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or not (signum or late):
+            return
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+        if signum:
+            raise Interrupted(signum)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop before the test if the last epoch was interrupted, which is saved by now."""
+        signum, _ = self._agree(trainer, self._signum, False)
+        if signum:
+            raise Interrupted(signum)
+
+    @staticmethod
+    def _agree(trainer: pl.Trainer, signum: int, late: bool) -> tuple[int, bool]:
+        """Return the largest values over all processes."""
+        if trainer.world_size == 1:
+            return signum, late
+        both = torch.tensor([signum, int(late)], device=trainer.strategy.root_device)
+        both = trainer.strategy.reduce(both, reduce_op="max")
+        assert isinstance(both, torch.Tensor)
+        return int(both[0]), bool(both[1])
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self._signum:
+            raise Interrupted(signum)
+        self._signum = signum
+        text = "\nstopping after this step; again to stop at once\n"
+        os.write(sys.stderr.fileno(), text.encode())
