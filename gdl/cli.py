@@ -25,6 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gdl import sweep
 from gdl.errors import GdlError
 from gdl.runs import quoted, with_resume
 
@@ -37,8 +38,12 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def register_resolvers() -> None:
-    """Register the interpolations that the configs use: `${levels:BITS}` is 2 ** BITS."""
+    """Register the interpolations that the configs use.
+
+    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES}` the name of a sweep's job.
+    """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
+    OmegaConf.register_new_resolver("job_name", sweep.job_name, replace=True)
 
 
 def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -54,28 +59,36 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    register_resolvers()
 
     @functools.wraps(task)
     def guarded(cfg: DictConfig) -> Any:
+        if HydraConfig.get().mode == RunMode.MULTIRUN and "sweep" in cfg:
+            return sweep.run_job(task, cfg, lambda e: explain(e, config_name))
         try:
             return task(cfg)
         except Exception as e:
-            # a sweep goes on after a failed job, a single run ends here
-            if HydraConfig.get().mode != RunMode.MULTIRUN:
-                _exit_if_explained(e, config_name)
+            _exit_if_explained(e, config_name)
             raise
 
+    folder = None
     try:
-        sys.argv[1:] = with_resume([_mount(arg) for arg in sys.argv[1:]])
+        args = with_resume([_mount(arg) for arg in sys.argv[1:]])
+        if config_name == "train":
+            args, folder = sweep.with_folder(args)
+        sys.argv[1:] = args
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
     except Exception as e:
-        _exit_if_explained(e, config_name)
-        raise
+        failed = 0 if folder is None else sweep.report(folder)
+        if not (failed and any(isinstance(c, sweep.JobFailed) for c in _causes(e))):
+            _exit_if_explained(e, config_name)
+            raise
+        sys.exit(1)
     except SystemExit as e:
         if type(e).__name__ == "Interrupted":
             print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
         raise
+    if folder is not None and sweep.report(folder):
+        sys.exit(1)
 
 
 def with_filters(args: list[str], config_name: str) -> list[str]:
@@ -214,3 +227,6 @@ def _flat_keys(node: DictConfig) -> list[str]:
             yield from walk(item, f"{path}.")
 
     return list(walk(plain, ""))
+
+
+register_resolvers()  # here, because a launcher's worker imports this file but calls no main

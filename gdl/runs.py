@@ -21,7 +21,15 @@ from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["Run", "find_run", "git_commit", "newest_runs", "quoted", "write_atomically"]
+__all__ = [
+    "Run",
+    "find_run",
+    "git_commit",
+    "newest_runs",
+    "quoted",
+    "read_json",
+    "write_atomically",
+]
 
 FORMAT_KEY = "gdl_config"
 
@@ -45,7 +53,7 @@ class Run:
         """Append this process's command to run.json, made with these facts; return its content."""
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
-        known = _read_json(self.record)
+        known = read_json(self.record)
         command = " ".join(["python", *sys.argv])
         record = {
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -59,7 +67,7 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training."""
-        return _read_json(self.metrics_json)
+        return read_json(self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Merge numbers into metrics.json."""
@@ -190,7 +198,8 @@ def quoted(value: str | Path) -> str:
     return "'" + str(value).replace("'", "\\'") + "'"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a file, empty if there is none."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:

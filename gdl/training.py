@@ -11,7 +11,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -206,13 +205,11 @@ def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
         return []
     nodes = dict(cfg.logger)
     if "wandb" in nodes and nodes["wandb"] is not None:
-        hydra_cfg = HydraConfig.get()
-        sweep = hydra_cfg.mode == RunMode.MULTIRUN
+        sweep = os.environ.get("GDL_SWEEP")
         node = nodes["wandb"]
         node.id = node.id or record["wandb_id"]
         node.job_type = node.job_type or ("sweep" if sweep else "train")
-        if sweep and node.group is None:
-            node.group = hydra_cfg.sweep.dir
+        node.group = node.group or sweep
     return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
 
 

@@ -94,7 +94,7 @@ def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
     records = [json.loads(line) for log in logs for line in leet(log).splitlines()]
     runs = [r["run"] for r in records if r["type"] == "run"]
     assert len({run["run_id"] for run in runs}) == 2
-    assert {(run["run_group"], run["job_type"]) for run in runs} == {(str(tmp_path), "sweep")}
+    assert {(run["run_group"], run["job_type"]) for run in runs} == {(tmp_path.name, "sweep")}
     losses = [r for r in records if r["type"] == "history" and "test/nll" in r["history"]["item"]]
     assert len(losses) == 2, "each run has its own final numbers"
 
