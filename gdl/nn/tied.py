@@ -80,7 +80,7 @@ class _Outputs(torch.autograd.Function):
         g_total = x.new_zeros(x.shape[1], weight.shape[1])
         parts = zip(*(t.split(ctx.chunk) for t in (x, output, *grads)), strict=True)
         for k, (x_, v, g_w, g_v) in reversed(list(enumerate(parts))):
-            rows, v, h = states.rows[k], v.flatten(0, 1), ctx.kept.pop()
+            rows, v, h = states.rows[k], v.flatten(0, 1), ctx.kept[k]
             g = every[rows, : len(v)]
             torch.mm(g.T, h, out=g_v.flatten(0, 1))
             g_h = g @ v
