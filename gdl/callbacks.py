@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gdl.capabilities import HasLatents, Samples
 from gdl.models.base import GenerativeModel
 from gdl.plots import save_grid
 from gdl.tasks import generate
 
-__all__ = ["ImageGrids", "ProgressLine"]
+__all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
 
 
 class ProgressLine(ProgressBar):
@@ -95,6 +96,21 @@ class ProgressLine(ProgressBar):
             print("\r" + text[:width].ljust(width), end="", flush=True)
         else:
             print(text, flush=True)
+
+
+class AveragedWeights(WeightAveraging):
+    """An exponential moving average of the parameters, for validation, checkpoints and test.
+
+    Lightning's own averages one tensor after another in several passes, which costs as much as the
+    whole step of a linear model, and buffers too: those of integers, such as an order of pixels,
+    are cut off to other integers.
+
+    Args:
+        decay: The part of the average that a step keeps.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 class ImageGrids(Callback):

@@ -15,7 +15,6 @@ from gdl.distributions import (
     default_conditional,
 )
 from gdl.errors import GdlError
-from gdl.models import nade
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
 from gdl.models.made import MADE
@@ -24,7 +23,7 @@ from gdl.models.order import pixel_order
 from gdl.models.pixelcnn import PixelCNN
 from gdl.models.pixelcnn_pp import PixelCNNpp
 from gdl.models.transformer import Transformer
-from gdl.nn import prefix
+from gdl.nn import prefix, tied
 from gdl.nn.prefix import PrefixLinear
 
 adam = torch.optim.Adam
@@ -326,19 +325,30 @@ def test_initialization_fits_independent_pixels(name: str, levels: int) -> None:
     assert model.log_prob(x).mean() > before + 1
 
 
-@each_levels
-@torch.no_grad()
+@pytest.mark.parametrize("sizes", [(35, 1, 6), (11, 4, 6), (1, 1, 1)])
 def test_equal_hidden_states_may_be_computed_once(
-    levels: int, monkeypatch: pytest.MonkeyPatch
+    sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, x = build("nade", (1, 4, 4), levels), torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
-    x[1:, :, 1:3] = torch.randint(levels, (5, 1, 2, 4), dtype=torch.uint8)
-    once, every = (nade._states(x.flatten(1).T, distinct) for distinct in (True, False))
-    assert len(once[0]) < len(every[0]) == x.numel()
-    log_p = model.log_prob(x)
-    states = nade._states
-    monkeypatch.setattr(nade, "_states", lambda x, distinct: states(x, False))
-    torch.testing.assert_close(model.log_prob(x), log_p)
+    n, p, examples = sizes
+    g = torch.Generator().manual_seed(0)
+    draw = lambda *size: torch.randn(size, generator=g, dtype=torch.float64)  # noqa: E731
+    x = draw(n, examples) * (torch.rand(n, examples, generator=g) < 0.3)
+    leaves = [t.requires_grad_() for t in (draw(n, 5), draw(5), draw(n, p, 5))]
+    g_out = draw(n, examples, p)
+
+    def evaluate() -> list[Tensor]:
+        out = tied.prefix_outputs(x, *leaves, chunk=4)
+        return [out, *torch.autograd.grad(out, leaves, g_out)]
+
+    found = evaluate()
+    monkeypatch.setattr(tied, "by_hand", lambda x: False)
+    plain = evaluate()
+    weight, bias, output = leaves
+    h = [(bias + x[:i].T @ weight[:i]).sigmoid() for i in range(n)]
+    out = torch.stack([a @ v.T for a, v in zip(h, output, strict=True)])
+    expected = [out, *torch.autograd.grad(out, leaves, g_out)]
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(plain, expected)
 
 
 @each_levels

@@ -7,10 +7,10 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gdl.callbacks import AveragedWeights
 from gdl.errors import GdlError
 from gdl.guard import StepGuard
 from gdl.models.base import GenerativeModel
@@ -150,10 +150,31 @@ def test_the_count_is_logged_and_the_mean_hides_nothing() -> None:
 
 def test_averaged_weights_stay_finite() -> None:
     model = Fragile(OPTIMIZERS["fused"], {1, 6})
-    average = EMAWeightAveraging(decay=0.5)
-    fit(model, average)
+    fit(model, AveragedWeights(decay=0.5))
     for p in model.parameters():
         assert p.isfinite().all()
+
+
+class Watched(AveragedWeights):
+    """Remembers the parameters after each step."""
+
+    def on_train_batch_end(self, trainer, pl_module, *args) -> None:
+        super().on_train_batch_end(trainer, pl_module, *args)
+        self.seen.append([p.detach().clone() for p in pl_module.parameters()])
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9999])
+def test_averages_follow_their_definition_and_leave_integers_alone(decay: float) -> None:
+    model, average = Fragile(OPTIMIZERS["fused"], set()), Watched(decay)
+    model.register_buffer("order", torch.arange(784))
+    average.seen = []
+    fit(model, average)
+    assert torch.equal(model.order, torch.arange(784))
+    for p, first, *later in zip(model.parameters(), *average.seen, strict=True):
+        expected = first
+        for value in later:
+            expected = decay * expected + (1 - decay) * value
+        torch.testing.assert_close(p.detach(), expected)
 
 
 @pytest.mark.parametrize(
