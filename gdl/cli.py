@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from gdl import sweep
+from gdl import study, sweep
 from gdl.errors import GdlError
 from gdl.runs import quoted, with_resume
 
@@ -33,6 +33,15 @@ __all__ = ["main", "register_resolvers", "with_filters"]
 
 MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
 """Groups that a model file mounts in itself; the command line may leave out @model.<group>."""
+
+PLUGINS = {
+    "optuna": "sweep",
+    "joblib": "sweep",
+    "submitit_local": "sweep",
+    "submitit_slurm": "sweep",
+    "ray": "ray",
+}
+"""Which extra of pyproject.toml brings a choice of hydra/sweeper or hydra/launcher."""
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -75,6 +84,8 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
         args = with_resume([_mount(arg) for arg in sys.argv[1:]])
         if config_name == "train":
             args, folder = sweep.with_folder(args)
+        if folder is not None:
+            args = study.go_on(args, folder)
         sys.argv[1:] = args
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
     except Exception as e:
@@ -169,6 +180,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _unknown_group(e: MissingConfigException) -> str:
     group, _, name = str(e.missing_cfg_file).rpartition("/")
+    if extra := PLUGINS.get(name) if group.startswith("hydra/") else None:
+        return f"{group}={name} needs a plugin of Hydra: pip install 'gdl[{extra}]'."
     options = [str(o) for o in e.options or []]
     return (
         f"{group or 'config'}={name} does not exist{_nearest(name, options)}; "
