@@ -11,7 +11,8 @@ def compare(cfg: DictConfig) -> None:
     """Print the finished runs of the folders, those on the same data in one table; write a page."""
     from pathlib import Path
 
-    from gdl.compare import group_seeds, print_board, read_runs, select
+    from gdl.board import print_board
+    from gdl.compare import group_seeds, read_runs, select
     from gdl.errors import GdlError
 
     if cfg.report not in (None, "html"):

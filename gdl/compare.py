@@ -1,4 +1,4 @@
-"""Many runs as one table: what each reached, what kind of number that is, and what differs."""
+"""Many runs side by side: what each reached, what kind of number that is, and what differs."""
 
 import functools
 import json
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from gdl.errors import GdlError
 from gdl.report import BOUNDS, data_name
@@ -24,7 +22,6 @@ __all__ = [
     "differences",
     "group_seeds",
     "pareto",
-    "print_board",
     "ranked",
     "read_runs",
     "select",
@@ -180,8 +177,11 @@ def differences(entries: Sequence[Entry]) -> list[str]:
 
 def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
     """Return the positions of those entries of which none of its data set is better and cheaper."""
-    points = [(i, e.data, e.best[0], e.metrics.get(cost)) for i, e in enumerate(entries)]
-    known = [p for p in points if p[2] is not None and p[3] is not None]
+    points = [
+        (i, e.data, _or_nan(e.best[0]), _or_nan(e.metrics.get(cost)))
+        for i, e in enumerate(entries)
+    ]
+    known = [p for p in points if math.isfinite(p[2]) and math.isfinite(p[3])]
 
     def dominates(a: Sequence[Any], b: Sequence[Any]) -> bool:
         return a[1] == b[1] and a[2] <= b[2] and a[3] <= b[3] and a[2:] != b[2:]
@@ -193,53 +193,15 @@ def ranked(entries: Iterable[Entry]) -> list[Entry]:
     """Sort by data set, the best first, those without a density last."""
 
     def rank(entry: Entry) -> tuple[str, bool, float, str]:
-        value = math.nan if entry.best[0] is None else entry.best[0]
+        value = _or_nan(entry.best[0])
         missing = math.isnan(value)
         return entry.data, missing, 0.0 if missing else value, entry.name
 
     return sorted(entries, key=rank)
 
 
-def print_board(entries: Sequence[Entry], unfinished: Sequence[Path] = ()) -> None:
-    """Print one table for each data set, the best run first.
-
-    A dagger marks numbers that no other run of the table beats at the same or a lower cost.
-    """
-    entries = ranked(entries)
-    costs = {"parameters": "params", "seconds": "train_seconds"}
-    efficient = {name: pareto(entries, key) for name, key in costs.items()}
-    differing = differences(entries)
-    console = Console()
-    table = None
-    for i, e in enumerate(entries):
-        if table is None or e.data != entries[i - 1].data:
-            if table is not None:
-                console.print(table)
-            table = Table(title=e.data, title_justify="left")
-            unit = "bits/dim" if "test/bpd" in e.metrics else "nats"
-            for column in ("model", f"test {unit}", "kind", *costs, "seeds", "differs in", "run"):
-                justify = "right" if column in costs or unit in column else "left"
-                table.add_column(column, justify=justify, overflow="fold")
-        value, kind = e.best
-        spread = "" if e.spread is None else f" ± {e.spread:.4f}"
-        shown = "-" if value is None else f"{value:.4f}{spread}"
-        paid = [
-            _amount(e.metrics.get(key)) + ("†" if i in efficient[name] else "")
-            for name, key in costs.items()
-        ]
-        seeds = ",".join(map(str, e.seeds)) or "-"
-        table.add_row(e.metrics["model"], shown, kind, *paid, seeds, differing[i], e.name)
-    if table is not None:
-        console.print(table)
-        console.print("† no run on these data is better and costs less")
-    if unfinished:
-        print(f"{len(unfinished)} without results (running, interrupted or failed):")
-        for path in unfinished:
-            print(f"  {path}")
-
-
-def _amount(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _text(value: Any) -> str:

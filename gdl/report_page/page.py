@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gdl.compare import Entry, differences, pareto, ranked
 from gdl.errors import GdlError
-from gdl.report_page.section import COSTS, Line, Section
+from gdl.report_page.line import COSTS, Line
+from gdl.report_page.section import Section
 from gdl.runs import write_atomically
 
 __all__ = ["write_page"]
@@ -77,8 +78,7 @@ def _plotly() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as e:
         raise GdlError(
-            "report=html draws with plotly, which is not installed: pip install 'gdl[report]', or "
-            "pip install plotly."
+            "report=html draws with plotly, which is not installed: pip install plotly."
         ) from e
     return get_plotlyjs()
 

@@ -1,107 +1,14 @@
 """One data set's part of the page: its HTML, and the numbers that page.js draws."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
-from itertools import zip_longest
 from typing import Any
 
-from gdl.compare import Entry
-from gdl.report_page.curves import TERMS, read_curves
-from gdl.report_page.pictures import newest_samples
-from gdl.runs import Run
+from gdl.report_page.curves import TERMS
+from gdl.report_page.line import COSTS, SEEDS, Line
 
-__all__ = ["COSTS", "Line", "Section"]
-
-COSTS = {
-    "params": "parameters",
-    "train_seconds": "train seconds",
-    "sampling_ms": "sampling ms",
-}
-"""Keys of metrics.json that are costs, and the names of their columns."""
-
-SEEDS = 5
-"""Curves of a line, at most."""
-
-
-@dataclass
-class Line:
-    """A line of the board.
-
-    Args:
-        id: Its position on the whole board.
-        entry: The run, or the runs that differ in their seed only.
-        differs: In what, see `gdl.compare.differences`.
-        front: The costs for which no other run on the data is better and costs no more.
-        detailed: Whether the page holds its curves, configuration and samples.
-    """
-
-    id: int
-    entry: Entry
-    differs: str
-    front: list[str]
-    detailed: bool
-
-    @property
-    def label(self) -> str:
-        """A name for legends and captions."""
-        return f"{self.entry.metrics['model']} {self.differs}".strip()
-
-    @cached_property
-    def curves(self) -> list[dict[str, Any]]:
-        """Learning curves, one for each seed, see `read_curves`."""
-        if not self.detailed:
-            return []
-        found = [
-            (read_curves(Run(path).metrics_csv), seed)
-            for path, seed in zip_longest(self.entry.paths[:SEEDS], self.entry.seeds[:SEEDS])
-            if path is not None
-        ]
-        return [{**curve, "seed": seed} for curve, seed in found if curve]
-
-    def cost(self, key: str) -> float | None:
-        """Return a cost, None where it is unknown."""
-        return _finite(self.entry.metrics.get(key))
-
-    def row(self, costs: Sequence[str]) -> str:
-        """Return the row of the table."""
-        e, (value, kind) = self.entry, self.entry.best
-        error = "" if e.error is None else f' <span class="error">± {e.error:.4f}</span>'
-        what = f"over {len(e.paths)} seeds" if e.spread is not None else "over the test images"
-        cells = [
-            f'<td class="pick"><input type="checkbox" checked aria-label="draw {escape(e.name)}">'
-            '<span class="swatch"></span></td>',
-            f"<td>{escape(e.data)}</td><td>{escape(str(e.metrics['model']))}</td>",
-            _number(_finite(value), "-" if value is None else f"{value:.4f}{error}", what),
-            f"<td>{escape(kind)}</td>",
-        ]
-        for key in costs:
-            paid, mark = self.cost(key), "†" if key in self.front else ""
-            cells.append(_number(paid, "-" if paid is None else f"{_short(paid)}{mark}"))
-        paths = escape("\n".join(map(str, e.paths)))
-        cells += [
-            f"<td>{escape(','.join(map(str, e.seeds)) or '-')}</td>",
-            f'<td class="long">{escape(self.differs)}</td>',
-            f'<td class="long" title="{paths}">{escape(e.name)}</td>',
-        ]
-        return f'<tr data-run="{self.id}">{"".join(cells)}</tr>'
-
-    def numbers(self, rank: int) -> dict[str, Any]:
-        """Return what is drawn of the line; rank is its place on its data, from 0."""
-        value, kind = self.entry.best
-        return {
-            "id": self.id,
-            "rank": rank,
-            "label": self.label,
-            "name": self.entry.name,
-            "value": _finite(value),
-            "kind": kind,
-            "costs": {key: self.cost(key) for key in COSTS},
-            "front": self.front,
-            "curves": self.curves,
-        }
+__all__ = ["Section"]
 
 
 @dataclass
@@ -178,7 +85,7 @@ class Section:
             '<p class="note">Bold: val; faint: train. At most 200 points of each are drawn.</p>'
             '<p class="note time" hidden></p></div>'
         )
-        known = [n for n in self.lines if _finite(n.entry.best[0]) is not None]
+        known = [n for n in self.lines if n.value is not None]
         costs = {k: COSTS[k] for k in self.costs if any((n.cost(k) or 0) > 0 for n in known)}
         front = (
             f'<div class="front"><h3>What it costs</h3>{_switch("by", f"cost-{self.id}", costs)}'
@@ -212,26 +119,13 @@ class Section:
         )
 
     def _samples(self) -> str:
-        figures = "".join(_pictures([n for n in self.lines if n.detailed]))
+        figures = "".join(n.picture() for n in self.lines if n.detailed)
         if not figures:
             return ""
         return (
             f"<details open><summary>Samples</summary>"
             f'<div class="samples">{figures}</div></details>'
         )
-
-
-def _pictures(lines: Sequence[Line]) -> Iterator[str]:
-    for n in lines:
-        found = newest_samples(Run(n.entry.paths[0]).images)
-        if found is not None:
-            uri, cut = found
-            part = " (top left part)" if cut else ""
-            yield (
-                f'<figure data-of="{n.id}"><img src="{uri}" alt="samples of {escape(n.label)}, '
-                f'run {escape(n.entry.name)}"><figcaption>{escape(n.label)}{part}</figcaption>'
-                "</figure>"
-            )
 
 
 def _switch(title: str, name: str, choices: dict[str, str]) -> str:
@@ -243,12 +137,6 @@ def _switch(title: str, name: str, choices: dict[str, str]) -> str:
     return f'<fieldset class="switch"><legend>{title}</legend>{labels}</fieldset>'
 
 
-def _number(value: float | None, shown: str, title: str = "") -> str:
-    known = "" if value is None else f' data-value="{value!r}"'
-    hint = f' title="{title}"' if title else ""
-    return f'<td class="number"{known}{hint}>{shown}</td>'
-
-
 def _cells(lines: Sequence[Line], values: Sequence[str]) -> str:
     pairs = zip(lines, values, strict=True)
     return "".join(f'<td data-of="{n.id}">{escape(v)}</td>' for n, v in pairs)
@@ -257,11 +145,3 @@ def _cells(lines: Sequence[Line], values: Sequence[str]) -> str:
 def _value(config: dict[str, Any], key: str) -> str:
     value = config.get(key, "–")
     return "null" if value is None else str(value)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _finite(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
