@@ -8,10 +8,15 @@ from gdl import cli
 
 
 def compare(cfg: DictConfig) -> None:
-    """Print the finished runs of the folders, those on the same data in one table."""
-    from gdl.compare import group_seeds, print_board, read_runs, select
+    """Print the finished runs of the folders, those on the same data in one table; write a page."""
+    from pathlib import Path
+
+    from gdl.board import print_board
+    from gdl.compare import group_seeds, read_runs, select
     from gdl.errors import GdlError
 
+    if cfg.report not in (None, "html"):
+        raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
     entries, unfinished = read_runs(cfg.folders)
     chosen = select(entries, cfg.where)
     if not chosen:
@@ -19,7 +24,13 @@ def compare(cfg: DictConfig) -> None:
             f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} is meant: "
             "name another folder or leave a filter out."
         )
-    print_board(group_seeds(chosen) if cfg.group_seeds else chosen, unfinished)
+    board = group_seeds(chosen) if cfg.group_seeds else chosen
+    print_board(board, unfinished)
+    if cfg.report:
+        from gdl.report_page.page import write_page
+
+        file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
+        print(f"report:     {write_page(board, unfinished, file)}")
 
 
 if __name__ == "__main__":

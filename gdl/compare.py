@@ -1,6 +1,9 @@
-"""Many runs as one table: what each reached, what kind of number that is, and what differs."""
+"""Many runs side by side: what each reached, what kind of number that is, and what differs."""
 
+import functools
 import json
+import math
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from gdl.errors import GdlError
 from gdl.report import BOUNDS, data_name
 from gdl.runs import Run, newest_runs
 
-__all__ = ["Entry", "group_seeds", "print_board", "read_runs", "select"]
+__all__ = [
+    "Entry",
+    "differences",
+    "group_seeds",
+    "pareto",
+    "ranked",
+    "read_runs",
+    "select",
+]
 
 PLUMBING = (
     "run_dir.",
@@ -34,7 +43,8 @@ class Entry:
     """One line of the board: a run, or the runs that differ in their seed only."""
 
     name: str
-    path: Path
+    paths: list[Path]
+    """The run directories, in the order of the seeds."""
     metrics: dict[str, Any]
     config: dict[str, Any]
     """Flat, without `PLUMBING`."""
@@ -52,6 +62,15 @@ class Entry:
                 found.append((value, key.partition("/")[0]))
         known = [(value, kind) for value, kind in found if value is not None]
         return min(known) if known else (None, "no density")
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of `best`, over the seeds or, for one run, over the test images."""
+        if self.spread is not None:
+            return self.spread
+        unit, (value, kind) = "bpd" if "test/bpd" in self.metrics else "nll", self.best
+        prefix = kind if self.metrics.get(f"{kind}/{unit}", math.nan) == value else "test"
+        return self.metrics.get(f"{prefix}/{unit}_se")
 
     @property
     def data(self) -> str:
@@ -74,13 +93,13 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[Path]]:
             if "model" not in metrics:
                 unfinished.append(path)
                 continue
-            config = _flat(_config(path))
+            config = _config(path)
             kept = {
                 k: v for k, v in config.items() if k != "seed" and not f"{k}.".startswith(PLUMBING)
             }
             name = str(path.relative_to(folder)) if path != folder else path.name
             seeds = [metrics["seed"]] if "seed" in metrics else []
-            finished.append(Entry(name, path, metrics, kept, seeds))
+            finished.append(Entry(name, [path], metrics, kept, seeds))
     return finished, unfinished
 
 
@@ -124,7 +143,8 @@ def _merge(group: Sequence[Entry]) -> Entry:
     numbers = {k for k in keys if all(isinstance(e.metrics[k], int | float) for e in group)}
     metrics = {k: first.metrics[k] for k in keys if k not in numbers}
     metrics |= {k: statistics.fmean(e.metrics[k] for e in group) for k in numbers}
-    merged = Entry(first.name, first.path, metrics, first.config)
+    paths = [path for e in sorted(group, key=lambda e: e.seeds) for path in e.paths]
+    merged = Entry(first.name, paths, metrics, first.config)
     merged.seeds = sorted(s for e in group for s in e.seeds)
     if merged.best[0] is not None:
         values = [b for e in group if (b := e.best[0]) is not None]
@@ -157,8 +177,11 @@ def differences(entries: Sequence[Entry]) -> list[str]:
 
 def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
     """Return the positions of those entries of which none of its data set is better and cheaper."""
-    points = [(i, e.data, e.best[0], e.metrics.get(cost)) for i, e in enumerate(entries)]
-    known = [p for p in points if p[2] is not None and p[3] is not None]
+    points = [
+        (i, e.data, _or_nan(e.best[0]), _or_nan(e.metrics.get(cost)))
+        for i, e in enumerate(entries)
+    ]
+    known = [p for p in points if math.isfinite(p[2]) and math.isfinite(p[3])]
 
     def dominates(a: Sequence[Any], b: Sequence[Any]) -> bool:
         return a[1] == b[1] and a[2] <= b[2] and a[3] <= b[3] and a[2:] != b[2:]
@@ -166,46 +189,19 @@ def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
     return {b[0] for b in known if not any(dominates(a, b) for a in known)}
 
 
-def print_board(entries: Sequence[Entry], unfinished: Sequence[Path] = ()) -> None:
-    """Print one table for each data set, the best run first.
+def ranked(entries: Iterable[Entry]) -> list[Entry]:
+    """Sort by data set, the best first, those without a density last."""
 
-    A dagger marks numbers that no other run of the table beats at the same or a lower cost.
-    """
-    entries = sorted(entries, key=lambda e: (e.data, e.best[0] is None, e.best[0]))
-    costs = {"parameters": "params", "seconds": "train_seconds"}
-    efficient = {name: pareto(entries, key) for name, key in costs.items()}
-    differing = differences(entries)
-    console = Console()
-    table = None
-    for i, e in enumerate(entries):
-        if table is None or e.data != entries[i - 1].data:
-            if table is not None:
-                console.print(table)
-            table = Table(title=e.data, title_justify="left")
-            unit = "bits/dim" if "test/bpd" in e.metrics else "nats"
-            for column in ("model", f"test {unit}", "kind", *costs, "seeds", "differs in", "run"):
-                justify = "right" if column in costs or unit in column else "left"
-                table.add_column(column, justify=justify, overflow="fold")
-        value, kind = e.best
-        spread = "" if e.spread is None else f" ± {e.spread:.4f}"
-        shown = "-" if value is None else f"{value:.4f}{spread}"
-        paid = [
-            _amount(e.metrics.get(key)) + ("†" if i in efficient[name] else "")
-            for name, key in costs.items()
-        ]
-        seeds = ",".join(map(str, e.seeds)) or "-"
-        table.add_row(e.metrics["model"], shown, kind, *paid, seeds, differing[i], e.name)
-    if table is not None:
-        console.print(table)
-        console.print("† no run on these data is better and costs less")
-    if unfinished:
-        print(f"{len(unfinished)} without results (running, interrupted or failed):")
-        for path in unfinished:
-            print(f"  {path}")
+    def rank(entry: Entry) -> tuple[str, bool, float, str]:
+        value = _or_nan(entry.best[0])
+        missing = math.isnan(value)
+        return entry.data, missing, 0.0 if missing else value, entry.name
+
+    return sorted(entries, key=rank)
 
 
-def _amount(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _text(value: Any) -> str:
@@ -213,10 +209,19 @@ def _text(value: Any) -> str:
 
 
 def _config(path: Path) -> dict[str, Any]:
+    """Return a run's configuration, flat."""
+    file = path / ".hydra" / "config.yaml"
+    text = file.read_text() if file.is_file() else ""
+    # the keys of the outermost level one by one: most are the same in many runs, and read once
+    parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
+    return {key: value for part in parts for key, value in _part(part).items()}
+
+
+@functools.lru_cache(maxsize=10_000)
+def _part(text: str) -> dict[str, Any]:
     # PyYAML's C parser: OmegaConf's takes 20 ms a file, seconds for a hundred runs
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    file = path / ".hydra" / "config.yaml"
-    return yaml.load(file.read_text(), Loader=loader) if file.is_file() else {}
+    return _flat(yaml.load(text, Loader=loader) or {})
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

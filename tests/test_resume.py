@@ -95,6 +95,9 @@ def test_killed_twice_and_resumed(undisturbed, tmp_path):
         (r["step"], r["train/nll"], r["val/nll"]) for r in read_csv(f / "metrics.csv")
     ]
     assert strip(folder) == strip(undisturbed)
+    seconds = [float(r["seconds"]) for r in read_csv(csv) if r["seconds"]]
+    assert seconds == sorted(seconds), "the clock goes on where it was killed"
+    assert len(seconds) >= 16
     assert not list(folder.glob("**/.*.tmp")) or is_complete(folder / "checkpoints" / "last.ckpt")
     ids = {p.stem for p in folder.glob("wandb/offline-run-*/run-*.wandb")}
     assert ids == {f"run-{json.loads((folder / 'run.json').read_text())['wandb_id']}"}

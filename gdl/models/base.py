@@ -199,8 +199,9 @@ class GenerativeModel(pl.LightningModule, ABC):
         self._log_train_interval()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation means."""
+        """Log the validation means, and when in the training they were reached."""
         self._log_means("val")
+        self.log("seconds", self.fit_seconds)
 
     def on_test_epoch_end(self) -> None:
         """Log the test means."""
@@ -266,6 +267,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         now, (before, seen) = time.perf_counter(), self._train_clock
         metrics["images_per_second"] = (sums.total - seen) / (now - before)
+        metrics["seconds"] = self.fit_seconds
         self._train_clock = (now, sums.total)
         if self._grad_norm is not None:
             metrics["grad_norm"] = float(self._grad_norm)

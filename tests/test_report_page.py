@@ -1,0 +1,295 @@
+"""The page of many runs, from run directories made here: its content, and how a browser shows it."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gdl.compare import group_seeds, read_runs
+from gdl.errors import GdlError
+from gdl.report_page.curves import read_curves
+from gdl.report_page.page import write_page
+from gdl.report_page.pictures import MAX_BYTES, newest_samples
+
+pytest.importorskip("plotly", reason="the page needs the extra gdl[report]")
+
+ROOT = Path(__file__).resolve().parent.parent
+SWITCHES = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
+NETWORK = ["--disable-background-networking", "--disable-component-update"]
+EVIL = "<img src=x onerror=hacked=1>"
+SCRIPT = "</script><script>hacked=1</script>{{css}}"
+
+
+def add_run(folder, name, metrics, columns=(), rows=(), seed=0, lr="0.001", samples=True):
+    run = folder / name
+    for part in (".hydra", "images"):
+        (run / part).mkdir(parents=True)
+    config = {"seed": seed, "model": {"lr": lr, "batch": 8}}
+    (run / ".hydra" / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    (run / "run.json").write_text("{}")
+    (run / "metrics.json").write_text(json.dumps({"data": "digits", "seed": seed, **metrics}))
+    if columns:
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+        (run / "metrics.csv").write_text("\r\n".join(lines) + "\r\n")
+    if samples:
+        Image.new("L", (20, 20), 99).save(run / "images" / "samples_epoch0001.png")
+    return run
+
+
+def logged(term="bpd", seconds=True, last=2.0):
+    """Return columns and rows as train.py logs them: train and val in rows of their own."""
+    rows = [
+        (10 * i, *row, 1.5 * i) for i in range(1, 6) for row in ((last + 1 / i, ""), ("", last))
+    ]
+    columns = ("step", f"train/{term}", f"val/{term}", "seconds")
+    return (columns, rows) if seconds else (columns[:3], [r[:3] for r in rows])
+
+
+def board(folder):
+    entries, unfinished = read_runs([folder])
+    return group_seeds(entries), unfinished
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The file: six lines on the digits, in which 9 < 70 < 200 < 1000 parameters, and a toy."""
+    folder = tmp_path_factory.mktemp("runs")
+    vae = {"model": "vae", "kind": "bound", "params": 1000, "train_seconds": 10}
+    for seed in (0, 1):
+        add_run(folder, f"vae{seed}", {**vae, "test/bpd": 2 + seed / 10}, *logged(), seed=seed)
+    nice = {"model": "nice", "kind": "dequant-1", "test/bpd": 3.0, "params": 200}
+    add_run(folder, "nice", {**nice, "dequant-16/bpd": 2.9, "sampling_ms": 0.5}, *logged())
+    glow = {"model": "glow", "kind": "dequant-1", "test/bpd": 3.5, "test/bpd_se": 0.25}
+    add_run(folder, "untimed", {**glow, "params": 70}, *logged(seconds=False), lr="0.01")
+    add_run(folder, "no curve", {**glow, "test/bpd": math.nan, "params": 300}, samples=False)
+    add_run(folder, "ae", {"model": "ae", "kind": None, "test/mse": 1.0}, *logged("loss"))
+    evil = {"model": SCRIPT, "kind": EVIL, "test/bpd": 4.0, "params": 9}
+    add_run(folder, EVIL, evil, *logged(), lr=SCRIPT)
+    toy = {"model": "realnvp", "data": "toy2d", "kind": "exact", "test/nll": 2.5, "params": 5}
+    add_run(folder, "toy", {**toy, "data/target": "rings"}, *logged("nll"))
+    shutil.rmtree(folder / "nice" / "images")
+    (add_run(folder, "running", {}) / "metrics.json").unlink()
+    return write_page(*board(folder), folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no chromium on this machine")
+    flags = [*(f"--{name}" for name in SWITCHES.split()), *NETWORK]
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(chromium, page):
+    tab, wrong = chromium.new_page(), []
+    tab.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda e: wrong.append(str(e)))
+    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(OWN) else None)
+    tab.goto(f"file://{page}")
+    tab.wait_for_selector("#data-0 .front .main-svg")
+    return tab, wrong
+
+
+@pytest.fixture
+def tab(opened):
+    """The page in a browser, opened once, as tests leave it that undo what they did.
+
+    No error, and no request but for the file itself, may come.
+    """
+    tab, wrong = opened
+    yield tab
+    assert wrong == []
+
+
+OWN = ("file:", "data:", "blob:")
+DIGITS = "#data-0"
+
+
+def column(tab, number):
+    return tab.locator(f"{DIGITS} .board tbody tr td:nth-child({number})").all_inner_texts()
+
+
+def traces(tab, figure):
+    read = "e => e.data.map(t => ({meta: t.meta, x: t.x, y: t.y, visible: t.visible}))"
+    return tab.eval_on_selector(f"{DIGITS} {figure} .plot", read)
+
+
+def row_id(tab, text):
+    row = tab.locator(f"{DIGITS} .board tbody tr", has_text=text)
+    return row, int(row.get_attribute("data-run"))
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_one_file_that_loads_nothing_and_texts_of_runs_stay_texts(page):
+    text = page.read_text()
+    assert len(text) < 10e6
+    tags = Tags(text)
+    links = [v for _, attrs in tags.found for k, v in attrs.items() if k in ("src", "href")]
+    assert links
+    assert all(v.startswith(("#", "data:image/png;base64,")) for v in links)
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"https?://|@import|url\(", own)
+    assert sum(tag == "script" for tag, _ in tags.found) == 3
+    assert not any("onerror" in attrs for _, attrs in tags.found)
+    assert EVIL in tags.text
+    assert SCRIPT in tags.text
+    assert all(attrs.get("alt") for tag, attrs in tags.found if tag == "img")
+    assert "1 without results" in tags.text
+
+
+def test_the_browser_shows_all_lines_and_runs_no_text(tab):
+    assert tab.evaluate("typeof hacked") == "undefined"
+    assert column(tab, 3) == ["vae", "nice", "glow", SCRIPT, "ae", "glow"]
+    assert column(tab, 4)[:3] == ["2.0500 ± 0.0500", "2.9000", "3.5000 ± 0.2500"]
+    assert column(tab, 5)[:2] == ["bound", "dequant-16"]
+    assert "no density" in column(tab, 5)
+    assert tab.locator("#data-1 .board th").nth(3).inner_text().startswith("test nats")
+    tab.locator("#data-1").scroll_into_view_if_needed()
+    tab.wait_for_selector("#data-1 .curves .main-svg")
+    legend = tab.locator(f"{DIGITS} .curves .legendtext").all_text_contents()
+    assert any(t.startswith("</script><script>") for t in legend)
+    differing = tab.locator(f"{DIGITS} .differences tbody th").all_inner_texts()
+    assert differing == ["model.lr"]
+
+
+def test_a_click_sorts_numbers_as_numbers_both_ways(tab):
+    header = tab.locator(f"{DIGITS} .board th", has_text="parameters")
+    header.get_by_role("button").click()
+    assert column(tab, 6) == ["9†", "70†", "200†", "300", "1,000†", "-"]  # not 1,000 before 200
+    assert header.get_attribute("aria-sort") == "ascending"
+    tab.keyboard.press("Enter")  # the focus is on the button
+    assert column(tab, 6) == ["1,000†", "300", "200†", "70†", "9†", "-"]
+    assert header.get_attribute("aria-sort") == "descending"
+    assert tab.locator(f"{DIGITS} th:not([aria-sort=none])[aria-sort]").count() == 1
+    tab.locator(f"{DIGITS} .board th button", has_text="model").click()
+    assert column(tab, 3)[1:] == ["ae", "glow", "glow", "nice", "vae"]
+    tab.locator(f"{DIGITS} .board th button", has_text="test").click()
+
+
+def test_a_checkbox_takes_a_run_out_of_all_figures(tab):
+    row, run = row_id(tab, "vae")
+    curves = [t for t in traces(tab, ".curves") if t["meta"] == run]
+    assert len(curves) == 4, "train and val of two seeds"
+    assert all(t["visible"] for t in curves)
+    assert any(run in t["meta"] for t in traces(tab, ".front"))
+    picture = tab.locator(f'{DIGITS} .samples figure[data-of="{run}"]')
+    assert picture.is_visible()
+    row.locator("input").uncheck()
+    assert not any(t["visible"] for t in traces(tab, ".curves") if t["meta"] == run)
+    assert any(t["visible"] for t in traces(tab, ".curves"))
+    assert not any(run in t["meta"] for t in traces(tab, ".front"))
+    assert picture.is_hidden()
+    row.locator("input").check()
+    assert all(t["visible"] for t in traces(tab, ".curves") if t["meta"] == run)
+
+
+def test_a_switch_puts_training_time_on_the_axis(tab):
+    _, run = row_id(tab, "vae")
+    _, untimed = row_id(tab, "untimed")
+    mine = lambda i: next(t for t in traces(tab, ".curves") if t["meta"] == i)  # noqa: E731
+    assert mine(run)["x"] == [10, 20, 30, 40, 50]
+    note = tab.locator(f"{DIGITS} .time")
+    assert note.is_hidden()
+    tab.locator(f"{DIGITS} .curves").get_by_label("training time").check()
+    assert mine(run)["x"] == [1.5, 3, 4.5, 6, 7.5]
+    assert "time (s)" in tab.locator(f"{DIGITS} .curves .xtitle").text_content()
+    assert not mine(untimed)["visible"]
+    assert "only over steps: glow" in note.inner_text()
+    tab.locator(f"{DIGITS} .front").get_by_label("sampling ms").check()
+    assert [t["x"] for t in traces(tab, ".front")] == [[0.5], []]
+    tab.locator(f"{DIGITS} select").select_option("loss")
+    assert {t["meta"] for t in traces(tab, ".curves")} == {row_id(tab, "no density")[1]}
+    tab.locator(f"{DIGITS} select").select_option("bpd")
+    tab.locator(f"{DIGITS} .curves").get_by_label("steps").check()
+    tab.locator(f"{DIGITS} .front").get_by_label("parameters").check()
+
+
+def test_the_filter_leaves_the_rows_that_have_all_words(tab):
+    tab.locator("#filter").fill("GLOW dequant")
+    assert tab.locator(f"{DIGITS} .board tbody tr:visible").count() == 2
+    assert tab.locator("#data-1").is_hidden()
+    tab.locator(f"{DIGITS} .all").uncheck()
+    tab.locator("#filter").fill("")
+    assert tab.locator(f"{DIGITS} .board tbody input:checked").count() == 4
+    tab.locator(f"{DIGITS} .all").check()
+    assert tab.locator("#data-1").is_visible()
+
+
+def test_curves_are_thinned_to_their_last_point_and_damaged_rows_left_out(tmp_path):
+    columns, rows = ("step", "train/bpd", "seconds"), [(i, i / 2, i / 4) for i in range(1001)]
+    path = add_run(tmp_path, "long", {}, columns, [*rows, (1001, "nan", 1), (1002, 1)])
+    curves = read_curves(path / "metrics.csv")
+    train = curves["train"]
+    assert curves.keys() == {"term", "train"}
+    assert len(train["step"]) == len(train["seconds"]) == len(train["value"]) <= 200
+    assert (train["step"][-1], train["seconds"][-1], train["value"][-1]) == (1000, 250, 500)
+    (path / "metrics.csv").write_text("")
+    assert read_curves(path / "metrics.csv") is None
+    assert read_curves(path / "none.csv") is None
+
+
+def test_large_grids_and_many_runs_are_cut_down_and_the_page_says_so(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    for i in range(20):
+        metrics = {"model": "vae", "kind": "bound", "test/bpd": 2 + i}
+        run = add_run(tmp_path, f"run{i:02}", metrics, *logged(), lr=i)
+    Image.fromarray(noise).save(run / "images" / "samples_epoch0002.png")
+    uri, cut = newest_samples(run / "images")
+    assert cut
+    assert len(uri) < MAX_BYTES * 1.4
+    tags = Tags(write_page(*board(tmp_path), tmp_path / "report.html").read_text())
+    assert sum(tag == "img" for tag, _ in tags.found) == 16
+    assert "those of the best 16 of 20 lines" in tags.text
+
+
+def test_the_command_writes_the_page_and_answers_bad_input_in_a_sentence(tmp_path, monkeypatch):
+    add_run(tmp_path, "run", {"model": "vae", "kind": "bound", "test/bpd": 2}, *logged())
+
+    def compare(*args):
+        command = [sys.executable, "compare.py", str(tmp_path), *args]
+        env = os.environ | {"COLUMNS": "200"}
+        return subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+        )
+
+    done = compare("report=html")
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "report.html") in done.stdout
+    assert (tmp_path / "report.html").is_file()
+    refused = compare("report=pdf")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "error: report=pdf does not exist: report=html writes a page."
+    ]
+    with pytest.raises(GdlError, match="is not a folder"):
+        write_page(*board(tmp_path), tmp_path / "none" / "report.html")
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(GdlError, match="pip install plotly"):
+        write_page(*board(tmp_path), tmp_path / "report.html")
