@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 import torch
@@ -15,7 +15,8 @@ from lightning.pytorch.callbacks import Callback
 
 __all__ = ["Interrupted", "Interruption"]
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""SIGUSR2 is a launcher's: submitit's handler of it queues a SLURM job again and ends the process."""
 
 
 class Interrupted(SystemExit):
@@ -45,6 +46,7 @@ class Interruption(Callback):
         self.path, self.every_minutes = Path(folder) / "last.ckpt", every_minutes
         self._signum = 0
         self._saved = time.monotonic()
+        self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and take the signals; Lightning gives them back after training."""
@@ -52,8 +54,10 @@ class Interruption(Callback):
         # in place of Lightning's own handler, which talks to the other processes from within, while
         # they may be in the middle of a reduction
         if threading.current_thread() is threading.main_thread():
-            for signum in SIGNALS:
-                signal.signal(signum, self._note)
+            self._before = {s: signal.getsignal(s) for s in SIGNALS}
+            for signum, handler in self._before.items():
+                if signum != signal.SIGUSR2 or callable(handler):
+                    signal.signal(signum, self._note)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
@@ -70,13 +74,18 @@ class Interruption(Callback):
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
         if signum:
-            raise Interrupted(signum)
+            self._stop(signum)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop before the test if the last epoch was interrupted, which is saved by now."""
         signum, _ = self._agree(trainer, self._signum, False)
         if signum:
-            raise Interrupted(signum)
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> NoReturn:
+        if signum == signal.SIGUSR2:
+            self._before[signum](signum, None)
+        raise Interrupted(signum)
 
     @staticmethod
     def _agree(trainer: pl.Trainer, signum: int, late: bool) -> tuple[int, bool]:

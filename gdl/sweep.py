@@ -31,6 +31,10 @@ from gdl.runs import Run, quoted, read_json, write_atomically
 
 __all__ = ["JobFailed", "job_name", "report", "run_job", "with_folder"]
 
+SCRIPT = (
+    Path(__file__).resolve().parent.parent / "train.py"
+)  # a launcher's worker has another argv
+
 OWN_KEYS = ("sweep", "hydra", "resume")
 """Overrides that say how a sweep is carried out, and not what it computes, begin with these."""
 
@@ -194,7 +198,7 @@ def _needs_process(cfg: DictConfig) -> bool:
 def _run_apart(job: Job, checkpoint: Path | None) -> float | None:
     """Run a job as a command of its own and return its objective."""
     overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    command = [sys.executable, sys.argv[0], *overrides, f"hydra.run.dir={quoted(job.folder)}"]
+    command = [sys.executable, str(SCRIPT), *overrides, f"hydra.run.dir={quoted(job.folder)}"]
     if checkpoint is not None:
         command.append(f"resume={quoted(checkpoint)}")
     parent = os.getppid()
