@@ -1,18 +1,19 @@
 """Random numbers that depend on what they are for, never on what was drawn before.
 
-Training noise is a function of (seed, stage, epoch, batch, rank) and sampling noise of
-(seed, sample index). So a resumed run repeats the interrupted one bit for bit, image grids and
-loggers cannot disturb training, and sample k does not depend on the batch size.
+Training noise is a function of (seed, stage, epoch, batch, image in the batch) and sampling noise
+of (seed, sample index). So a resumed run repeats the interrupted one bit for bit, several processes
+that share a batch draw what one would, image grids and loggers cannot disturb training, and sample k
+does not depend on the batch size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["SampleNoise", "mix_seed", "seed_noise"]
+__all__ = ["Part", "SampleNoise", "mix_seed", "normal", "seed_noise", "uniform"]
 
 
 def mix_seed(*parts: int | str) -> int:
@@ -21,18 +22,65 @@ def mix_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def seed_noise(device: torch.device, *parts: int | str) -> None:
+class Part(NamedTuple):
+    """Which images of a batch this process has: `count` of `total`, from number `first` on."""
+
+    first: int
+    count: int
+    total: int
+
+    @classmethod
+    def of(cls, total: int, rank: int, num_processes: int) -> "Part":
+        """Return the part of one of several processes; the parts differ in size by one at most."""
+        each, more = divmod(total, num_processes)
+        return cls(rank * each + min(rank, more), each + (rank < more), total)
+
+
+_part: Part | None = None
+
+
+def seed_noise(device: torch.device, *parts: int | str, part: Part | None = None) -> None:
     """Seed the default random streams of the CPU and of `device` by a hash of `parts`.
+
+    Until the next call `normal` and `uniform` give the noise of this part of the batch.
 
     `torch.manual_seed` also looks for accelerators that are not there and formats a stack trace
     for each, half a millisecond at every step.
     """
+    global _part
+    _part = part
     seed = mix_seed(*parts)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+def normal(shape: Sequence[int], like: Tensor, axis: int = 0) -> Tensor:
+    """Return standard normal noise for a batch, with the dtype and device of `like`.
+
+    Args:
+        shape: Its shape.
+        like: A tensor.
+        axis: The axis that counts the images of the batch.
+    """
+    return _of_batch(torch.randn, shape, axis, like)
+
+
+def uniform(shape: Sequence[int], like: Tensor, axis: int = 0) -> Tensor:
+    """Return noise that is uniform on [0, 1), see `normal`."""
+    return _of_batch(torch.rand, shape, axis, like)
+
+
+def _of_batch(
+    draw: Callable[..., Tensor], shape: Sequence[int], axis: int, like: Tensor
+) -> Tensor:
+    where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+    if _part is None or _part.count == _part.total or shape[axis] != _part.count:
+        return draw(*shape, **where)
+    all_of_it = [*shape[:axis], _part.total, *shape[axis + 1 :]]
+    return draw(*all_of_it, **where).narrow(axis, _part.first, _part.count)
 
 
 class SampleNoise:

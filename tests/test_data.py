@@ -113,13 +113,21 @@ def test_random_binarization_has_mean_x_over_255():
     assert ((mean - p).abs() <= 5 * (p * (1 - p) / n).sqrt() + 1e-5).all()
 
 
+def trainer_at(epoch, given=0):
+    ready = SimpleNamespace(current=SimpleNamespace(ready=given))
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=ready))
+    return SimpleNamespace(current_epoch=epoch, fit_loop=loop, global_rank=0, world_size=1)
+
+
 @UNVERIFIED
 def test_training_binarization_is_fresh_in_each_epoch_and_repeats_in_another_run(root):
     def train(epoch, seed=0):
         data = binarized(root, seed=seed)
-        data.trainer = SimpleNamespace(current_epoch=epoch)
+        data.trainer = trainer_at(epoch)
         loader = data.train_dataloader()
-        loader.sampler.set_epoch(0)  # the same order, so that only the binarization can differ
+        loader.batch_sampler.sampler.set_epoch(
+            0
+        )  # the same order, so that only the binarization can differ
         return torch.cat(list(loader))
 
     assert torch.equal(train(2), train(2))

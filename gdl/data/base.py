@@ -10,10 +10,17 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+)
 
 from gdl.errors import GdlError
-from gdl.noise import mix_seed
+from gdl.noise import Part, mix_seed
 
 __all__ = ["ImageData", "ImageSet", "Split", "hold_out"]
 
@@ -29,7 +36,7 @@ class ImageSet(Dataset[Tensor]):
         transform: Called with a batch (B, C, H, W) uint8 and a generator; returns uint8.
         seed: Seeds the transform's noise together with the epoch and the batch's first index, so
             the noise is a function of what is drawn and not of what was drawn before.
-        progress: Returns the current epoch and how many of its batches were given before.
+        epoch: Returns the current epoch.
     """
 
     def __init__(
@@ -37,10 +44,10 @@ class ImageSet(Dataset[Tensor]):
         images: Tensor,
         transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         seed: int = 0,
-        progress: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.images = images
-        self._transform, self._seed, self.progress = transform, seed, progress
+        self._transform, self._seed, self._epoch = transform, seed, epoch
         self._generator = torch.Generator(images.device)
 
     def __len__(self) -> int:
@@ -56,16 +63,12 @@ class ImageSet(Dataset[Tensor]):
         x = self.images.index_select(0, index)
         if self._transform is None:
             return x
-        seed = mix_seed("data", self._seed, self.progress()[0], int(indices[0]))
+        seed = mix_seed("data", self._seed, self._epoch(), int(indices[0]))
         return self._transform(x, self._generator.manual_seed(seed))
 
 
 class EpochShuffle(RandomSampler):
-    """A shuffle that is a function of (seed, epoch) only; Lightning calls `set_epoch`.
-
-    A subclass of RandomSampler, so that Lightning replaces it by a DistributedSampler where there
-    are several processes.
-    """
+    """A shuffle that is a function of (seed, epoch) only; Lightning calls `set_epoch`."""
 
     def __init__(self, data_source: Dataset[Tensor], seed: int) -> None:
         super().__init__(cast(Any, data_source))
@@ -80,15 +83,42 @@ class EpochShuffle(RandomSampler):
         return iter(torch.randperm(self.num_samples, generator=generator).tolist())
 
 
-class TrainLoader(DataLoader[Tensor]):
-    """A DataLoader in this process that goes on within an epoch where a run was interrupted."""
+class Batches(DataLoader[Tensor]):
+    """Batches, loaded in this process; of several processes each has its part of every batch.
+
+    Args:
+        data: The images.
+        batch_size: Images of a batch in one process.
+        sampler: The order of the images.
+        processes: The rank of this process, and how many there are.
+        given: Returns how many batches of the epoch to leave out, because an interrupted run has
+            had them.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        batch_size: int,
+        sampler: Sampler[int],
+        processes: tuple[int, int] = (0, 1),
+        given: Callable[[], int] = lambda: 0,
+    ) -> None:
+        together = BatchSampler(sampler, batch_size * processes[1], drop_last=False)
+        super().__init__(data, batch_sampler=together)
+        self._images, self._together = data, together
+        self._processes, self._given = processes, given
 
     def __iter__(self) -> Iterator[Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Yield the batches of the epoch, without those that the run has had."""
-        data = cast(ImageSet, self.dataset)
-        # not before the first batch is asked for: only then does Lightning know where it stands
-        for indices in islice(self.batch_sampler, data.progress()[1], None):
-            yield data.__getitems__(indices)
+        """Yield this process's part (b, C, H, W) uint8 of each batch."""
+        # the trainer knows what was given only when the first batch is asked for
+        for indices in islice(self._together, self._given(), None):
+            # all of it is transformed, so that each process draws what a single one would
+            batch, part = (
+                self._images.__getitems__(indices),
+                Part.of(len(indices), *self._processes),
+            )
+            # where there are fewer images than processes, one that counts for nothing
+            yield batch[part.first : part.first + part.count] if part.count else batch[:1]
 
 
 class ImageData(pl.LightningDataModule, ABC):
@@ -182,31 +212,39 @@ class ImageData(pl.LightningDataModule, ABC):
         self.setup()
         return self._splits[split][1]
 
-    def train_dataloader(self) -> TrainLoader:
+    def batch_total(self, split: str, batch_idx: int, num_processes: int) -> int:
+        """Return how many images all processes together have in a batch."""
+        size = num_processes * (self.batch_size if split == "train" else self.eval_batch_size)
+        return min(size, len(self._splits[split][0]) - batch_idx * size)
+
+    def train_dataloader(self) -> Batches:
         """Return shuffled training batches (B, C, H, W) uint8."""
         self.setup()
-        data = ImageSet(self._splits["train"][0], self.transform, self.seed, self._progress)
-        shuffle = EpochShuffle(data, self.seed)
-        return TrainLoader(data, self.batch_size, sampler=shuffle)
+        epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
+        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch)
+        order = EpochShuffle(data, self.seed)
+        return Batches(data, self.batch_size, order, self._processes, self._given)
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
+    def val_dataloader(self) -> Batches:
         """Return validation batches (B, C, H, W) uint8 in a fixed order."""
         return self._eval_dataloader("val")
 
-    def test_dataloader(self) -> DataLoader[Tensor]:
+    def test_dataloader(self) -> Batches:
         """Return test batches (B, C, H, W) uint8 in a fixed order."""
         return self._eval_dataloader("test")
 
-    def _progress(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 0
-        return (
-            self.trainer.current_epoch,
-            self.trainer.fit_loop.epoch_loop.batch_progress.current.ready,
-        )
+    def _eval_dataloader(self, split: str) -> Batches:
+        data = ImageSet(self.images(split))
+        return Batches(data, self.eval_batch_size, SequentialSampler(data), self._processes)
 
-    def _eval_dataloader(self, split: str) -> DataLoader[Tensor]:
-        return DataLoader(ImageSet(self.images(split)), self.eval_batch_size, collate_fn=_as_is)
+    @property
+    def _processes(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _given(self) -> int:
+        trainer = self.trainer
+        return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
 def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tuple[Split, Split]:
@@ -215,7 +253,3 @@ def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tupl
     train, val = order[num:].sort().values, order[:num].sort().values
     pick = lambda index: (images[index], None if labels is None else labels[index])  # noqa: E731
     return pick(train), pick(val)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
 from gdl.flows.coupling import tanh_log_scale
+from gdl.noise import normal, uniform
 
 __all__ = ["Affine", "Logit", "UniformDequantization", "VariationalDequantization"]
 
@@ -30,7 +31,7 @@ class UniformDequantization(nn.Module):
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return y in [0, 1) and the term (B,) in nats that log p(y) lacks to bound log P(x)."""
-        u = torch.rand(x.shape, dtype=dtype, device=x.device)
+        u = uniform(x.shape, x.new_empty(0, dtype=dtype))
         return self._add(x, u), u.new_full((len(x),), -self.log_volume)
 
     def _add(self, x: Tensor, u: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class VariationalDequantization(UniformDequantization):
         mean, raw = self.net(scaled).to(dtype).chunk(2, 1)
         # 1.7: the logit-normal that is nearest to uniform
         log_std = math.log(1.7) + tanh_log_scale(raw)
-        eps = torch.randn(x.shape, dtype=dtype, device=x.device)
+        eps = normal(x.shape, scaled)
         logit = mean + log_std.exp() * eps
         log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std
         log_q = log_normal - F.logsigmoid(logit) - F.logsigmoid(-logit)

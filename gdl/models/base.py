@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from torch.optim import Optimizer
 
+from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.guard import StepGuard
-from gdl.noise import seed_noise
+from gdl.noise import Part, seed_noise
 from gdl.terms import TermSums
 
 __all__ = ["GenerativeModel"]
@@ -129,30 +130,47 @@ class GenerativeModel(pl.LightningModule, ABC):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Return the mean loss; the terms are kept on the device until they are logged."""
-        self._seed("train", self.current_epoch, batch_idx)
+        part = self._part(batch, "train", batch_idx)
+        self._seed(part, "train", self.current_epoch, batch_idx)
         terms = self.loss(batch)
-        self._sums["train"].add(terms)
+        self._sums["train"].add({k: t[: part.count] for k, t in terms.items()})
         loss = terms["loss"].mean()
+        if part.count != part.total:
+            # the processes' gradients are averaged, so they are weighted by their images
+            loss = loss * (part.count * self.trainer.world_size / part.total)
         self._guard.watch(loss)
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a validation batch."""
-        self._seed("val", batch_idx)
-        self._sums["val"].add(self.loss(batch))
+        self._evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         """Add up the terms of a test batch."""
-        self._seed("test", batch_idx)
-        self._sums["test"].add(self.loss(batch))
+        self._evaluate(batch, "test", batch_idx)
 
-    def _seed(self, *key: int | str) -> None:
-        """Make the noise of a batch a function of (seed, stage, epoch, batch, rank).
+    def _evaluate(self, batch: Tensor, stage: str, batch_idx: int) -> None:
+        part = self._part(batch, stage, batch_idx)
+        self._seed(part, stage, batch_idx)
+        self._sums[stage].add({k: t[: part.count] for k, t in self.loss(batch).items()})
+
+    def _part(self, batch: Tensor, stage: str, batch_idx: int) -> Part:
+        """Return which images of the batch of all processes this process has."""
+        if self._trainer is None or self._trainer.world_size == 1:
+            return Part(0, len(batch), len(batch))
+        n, rank, world = len(batch), self.global_rank, self._trainer.world_size
+        data = getattr(self._trainer, "datamodule", None)
+        if isinstance(data, ImageData):
+            return Part.of(data.batch_total(stage, batch_idx, world), rank, world)
+        return Part(rank * n, n, world * n)
+
+    def _seed(self, part: Part, *key: int | str) -> None:
+        """Make the noise of a batch a function of (seed, stage, epoch, batch, image).
 
         A resumed run then repeats the interrupted one bit for bit, whatever else drew random
         numbers, and validation uses the same noise at each epoch.
         """
-        seed_noise(self.device, self.noise_seed, self.global_rank, *key)
+        seed_noise(self.device, self.noise_seed, *key, part=part)
 
     def on_train_start(self) -> None:
         """Start the clock of the training time."""
@@ -266,7 +284,8 @@ class GenerativeModel(pl.LightningModule, ABC):
         metrics["train/skipped_steps"] = skipped
         metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         now, (before, seen) = time.perf_counter(), self._train_clock
-        metrics["images_per_second"] = (sums.total - seen) / (now - before)
+        images = (sums.total - seen) * self.trainer.world_size
+        metrics["images_per_second"] = images / (now - before)
         metrics["seconds"] = self.fit_seconds
         self._train_clock = (now, sums.total)
         if self._grad_norm is not None:

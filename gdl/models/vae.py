@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
 from gdl.models.base import GenerativeModel
-from gdl.noise import SampleNoise
+from gdl.noise import SampleNoise, normal
 
 __all__ = ["VAE", "gaussian_kl"]
 
@@ -106,7 +106,7 @@ class VAE(GenerativeModel):
     def log_weights(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return log p(x | z) and log p(z) - log q(z | x), each (k, B), for k draws from q."""
         mean, log_std = self.posterior(x)
-        noise = torch.randn(k, *mean.shape, dtype=mean.dtype, device=mean.device)
+        noise = normal((k, *mean.shape), mean, axis=1)
         log_px, log_pz = self.log_joint(x, mean + log_std.exp() * noise)
         return log_px, log_pz - (log_normal(noise) - log_std.sum(-1))
 
@@ -120,7 +120,7 @@ class VAE(GenerativeModel):
             loss = nll
         else:
             mean, log_std = self.posterior(x)
-            z = mean + log_std.exp() * torch.randn_like(mean)
+            z = mean + log_std.exp() * normal(mean.shape, mean)
             distortion = -self.log_joint(x, z)[0]
             kl = gaussian_kl(mean, log_std)
             rate = kl.sum(-1)
