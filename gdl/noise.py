@@ -5,7 +5,8 @@ Training noise is a function of (seed, stage, epoch, batch, rank) and sampling n
 loggers cannot disturb training, and sample k does not depend on the batch size.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -36,9 +37,11 @@ def seed_noise(device: torch.device, *parts: int | str) -> None:
 
 
 class SampleNoise:
-    """One independent random stream per sample.
+    """Random numbers of samples: a function of (seed, index of the sample, which call it is).
 
     Two objects with the same seed give sample k the same numbers, whatever else is in the batch.
+    Samples of few numbers share a stream, of which sample k has a fixed part: seeding a stream for
+    each would cost more than drawing from it.
 
     Args:
         seed: The seed of the whole set of samples.
@@ -47,6 +50,9 @@ class SampleNoise:
         dtype: Floating point type of the noise.
     """
 
+    NUMBERS = 4096
+    """Of a stream, at least, unless it has one sample only; a change changes all samples."""
+
     def __init__(
         self,
         seed: int,
@@ -54,24 +60,36 @@ class SampleNoise:
         device: torch.device | str = "cpu",
         dtype: torch.dtype | str = torch.float32,
     ) -> None:
-        self._streams = [
-            torch.Generator().manual_seed(mix_seed("sample", seed, k)) for k in indices
-        ]
+        self._seed, self._indices, self._calls = seed, list(indices), 0
         self._to: dict[str, Any] = {"device": device, "dtype": dtype}
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._indices)
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal noise of shape (n, *shape)."""
-        return torch.stack([torch.randn(shape, generator=g) for g in self._streams]).to(**self._to)
+        return self._draw(torch.randn, shape).to(**self._to)
 
     def uniform(self, *shape: int) -> Tensor:
         """Return noise of shape (n, *shape), uniform on the open interval (0, 1)."""
-        u = torch.stack([torch.rand(shape, generator=g) for g in self._streams])
         # rand may return exactly 0, whose logit is -inf
-        return u.clamp(min=2.0**-25).to(**self._to)
+        return self._draw(torch.rand, shape).clamp(min=2.0**-25).to(**self._to)
 
     def gumbel(self, *shape: int) -> Tensor:
         """Return noise of shape (n, *shape) that, added to logits, makes their maximum a draw."""
         return -(-self.uniform(*shape).log()).log()
+
+    def _draw(self, distribution: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        # how many samples share a stream depends on nothing but the shape of a sample
+        size = max(1, self.NUMBERS // max(1, math.prod(shape)))
+        self._calls += 1
+        streams: dict[int, int] = {}
+        rows = [
+            streams.setdefault(k // size, len(streams)) * size + k % size for k in self._indices
+        ]
+        generator = torch.Generator()
+        drawn = []
+        for stream in streams:
+            generator.manual_seed(mix_seed("samples", self._seed, self._calls, stream))
+            drawn.append(distribution((size, *shape), generator=generator))
+        return torch.cat(drawn)[rows]
