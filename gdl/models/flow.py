@@ -118,8 +118,10 @@ class FlowModel(GenerativeModel):
         graph all the same, as their networks are so small that eight calls cost more than their
         arithmetic. Glow's steps on a CPU stay as written by hand, and so does sampling vectors.
         """
-        # a level, a mode, a batch size and the like need a graph each
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+        import torch.compiler.config as limits  # imports the compiler, so only here
+
+        # of one network each level, mode and kind of batch size needs a graph
+        limits.recompile_limit = max(limits.recompile_limit, 64)
         for module in self.modules():
             if isinstance(
                 module, (Conditioner, ConvConditioner, VectorConditioner, VectorCouplings)
