@@ -1,14 +1,17 @@
 """Flows in gdl against the same flows in normflows, nflows, zuko and FrEIA, side by side.
 
     pip install -e '.[benchmarks]'
-    python benchmarks/flows.py [rows=glow32,glow4,wide,nice,plane] [rounds=20] [threads=2]
+    python benchmarks/flows.py [rows=glow32,glow4,wide,nice,plane] [rounds=20] [threads=2] \
+        [compile=false|true|both] [only=gdl,FrEIA,...]
 
 All candidates of a row have the same data, batch, dtype and optimizer, and trained parameters
 within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are medians
 in milliseconds, and how many times as long the fastest peer takes as gdl. See `peers.py` for the
-constructions.
+constructions. With compile=both each candidate is there twice, its compiled form marked with *; a
+call that torch.compile cannot handle is left out and reported.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,23 +63,40 @@ def compare(
     builders: dict[str, Callable[[], peers.Candidate]],
     x: Tensor,
     rounds: int,
+    compiling: str = "false",
 ) -> None:
     """Print the table of one row."""
-    candidates = {name: build() for name, build in builders.items()}
+    candidates = {name: build() for name, build in builders.items() if compiling != "true"}
+    if compiling != "false":
+        candidates |= {f"{name}*": build().compiled() for name, build in builders.items()}
     sizes = {name: c.num_params for name, c in candidates.items()}
     print(f"\n{title}; parameters {sizes}")
     for name, size in sizes.items():
-        assert abs(size / sizes["gdl"] - 1) < 0.01, f"{name} has {size} parameters"
+        assert abs(size / next(iter(sizes.values())) - 1) < 0.01, f"{name} has {size} parameters"
     timed = {name: calls(c, x) for name, c in candidates.items()}
     print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in candidates) + "   fastest peer / gdl")
     for what in ("train", "log_prob", "sample(64)", "sample(1)"):
         # sampling comes last, so that training's updates are over
         for c in candidates.values():
             c.module.train(what == "train")
-        found = interleave({name: t[what] for name, t in timed.items()}, rounds)
-        best = min(v for name, v in found.items() if name != "gdl")
-        cells = "".join(f"{v:11.2f}" for v in found.values())
-        print(f"{what:>12}{cells}   {best / found['gdl']:.2f}", flush=True)
+        usable = {name: t[what] for name, t in timed.items() if _works(name, t[what])}
+        found = interleave(usable, rounds)
+        best = min((v for k, v in found.items() if not k.startswith("gdl")), default=math.nan)
+        ours = min((v for k, v in found.items() if k.startswith("gdl")), default=math.nan)
+        cells = "".join(f"{found.get(name, math.nan):11.2f}" for name in candidates)
+        print(f"{what:>12}{cells}   {best / ours:.2f}", flush=True)
+
+
+def _works(name: str, call: Call) -> bool:
+    """Return whether a call does; one that is compiled may not."""
+    try:
+        call()
+    except Exception as error:
+        if not name.endswith("*"):
+            raise
+        print(f"{name} cannot be compiled: {type(error).__name__}")
+        return False
+    return True
 
 
 def main() -> None:
@@ -86,7 +106,11 @@ def main() -> None:
     table = rows()
     for name in options.get("rows", ",".join(table)).split(","):
         title, builders, x = table[name]
-        compare(title, builders, x, int(options.get("rounds", 20)))
+        only = options.get("only", ",".join(builders)).split(",")
+        builders = {peer: build for peer, build in builders.items() if peer in only}
+        compare(
+            title, builders, x, int(options.get("rounds", 20)), options.get("compile", "false")
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ scales by other functions.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -34,12 +34,32 @@ class Candidate:
     sample: Callable[[int], Tensor]
     unused: int = 0
     """Elements of parameters that no gradient ever reaches."""
+    network: type[nn.Module] | None = None
+    """What is compiled of a deep flow: its couplings' networks; None: all of it."""
 
     @property
     def num_params(self) -> int:
         """Trained parameters."""
         every = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
         return every - self.unused
+
+    def compiled(self) -> "Candidate":
+        """Return it compiled: gdl as compile=true does, a peer's networks, or all of a small peer.
+
+        One graph of a whole Glow takes longer to compile than all that is measured here.
+        """
+        torch._dynamo.config.recompile_limit = 64
+        if isinstance(self.module, FlowModel):
+            self.module.compile_networks()
+            return self
+        if self.network is None:
+            return replace(
+                self, log_prob=torch.compile(self.log_prob), sample=torch.compile(self.sample)
+            )
+        for module in self.module.modules():
+            if isinstance(module, self.network):
+                module.compile()
+        return self
 
 
 def _ours(model: FlowModel, x: Tensor) -> Candidate:
@@ -99,7 +119,11 @@ def _normflows_glow(x: Tensor, depth: int, width: int) -> Candidate:
         if isinstance(m, nf.flows.Invertible1x1Conv)
     )
     return Candidate(
-        model, lambda v: model.log_prob(v, None), lambda n: model.sample(n)[0], unused
+        model,
+        lambda v: model.log_prob(v, None),
+        lambda n: model.sample(n)[0],
+        unused,
+        nf.nets.ConvNet2d,
     )
 
 
@@ -148,7 +172,7 @@ def _nflows_glow(x: Tensor, depth: int, width: int) -> Candidate:
     model = Flow(scales, StandardNormal([math.prod(x.shape[1:])]))
     with torch.no_grad():
         model.train().log_prob(x)
-    return Candidate(model, model.log_prob, model.sample)
+    return Candidate(model, model.log_prob, model.sample, network=_NflowsNet)
 
 
 # ---- NICE on vectors

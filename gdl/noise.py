@@ -6,6 +6,7 @@ that share a batch draw what one would, image grids and loggers cannot disturb t
 does not depend on the batch size.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -28,12 +29,15 @@ class Part(NamedTuple):
     first: int
     count: int
     total: int
+    weight: float = 1.0
+    """Of its mean in the mean over the processes, for which that is the mean over the images."""
 
     @classmethod
     def of(cls, total: int, rank: int, num_processes: int) -> "Part":
         """Return the part of one of several processes; the parts differ in size by one at most."""
         each, more = divmod(total, num_processes)
-        return cls(rank * each + min(rank, more), each + (rank < more), total)
+        count = each + (rank < more)
+        return cls(rank * each + min(rank, more), count, total, count * num_processes / total)
 
 
 _part: Part | None = None
@@ -84,9 +88,11 @@ def _of_batch(
 
 
 class SampleNoise:
-    """One independent random stream per sample.
+    """Random numbers of samples: a function of (seed, index of the sample, which call it is).
 
     Two objects with the same seed give sample k the same numbers, whatever else is in the batch.
+    Samples of few numbers share a stream, of which sample k has a fixed part: seeding a stream for
+    each would cost more than drawing from it.
 
     Args:
         seed: The seed of the whole set of samples.
@@ -95,6 +101,9 @@ class SampleNoise:
         dtype: Floating point type of the noise.
     """
 
+    NUMBERS = 4096
+    """Of a stream, at least, unless it has one sample only; a change changes all samples."""
+
     def __init__(
         self,
         seed: int,
@@ -102,24 +111,36 @@ class SampleNoise:
         device: torch.device | str = "cpu",
         dtype: torch.dtype | str = torch.float32,
     ) -> None:
-        self._streams = [
-            torch.Generator().manual_seed(mix_seed("sample", seed, k)) for k in indices
-        ]
+        self._seed, self._indices, self._calls = seed, list(indices), 0
         self._to: dict[str, Any] = {"device": device, "dtype": dtype}
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._indices)
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal noise of shape (n, *shape)."""
-        return torch.stack([torch.randn(shape, generator=g) for g in self._streams]).to(**self._to)
+        return self._draw(torch.randn, shape).to(**self._to)
 
     def uniform(self, *shape: int) -> Tensor:
         """Return noise of shape (n, *shape), uniform on the open interval (0, 1)."""
-        u = torch.stack([torch.rand(shape, generator=g) for g in self._streams])
         # rand may return exactly 0, whose logit is -inf
-        return u.clamp(min=2.0**-25).to(**self._to)
+        return self._draw(torch.rand, shape).clamp(min=2.0**-25).to(**self._to)
 
     def gumbel(self, *shape: int) -> Tensor:
         """Return noise of shape (n, *shape) that, added to logits, makes their maximum a draw."""
         return -(-self.uniform(*shape).log()).log()
+
+    def _draw(self, distribution: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        # how many samples share a stream depends on nothing but the shape of a sample
+        size = max(1, self.NUMBERS // max(1, math.prod(shape)))
+        self._calls += 1
+        streams: dict[int, int] = {}
+        rows = [
+            streams.setdefault(k // size, len(streams)) * size + k % size for k in self._indices
+        ]
+        generator = torch.Generator()
+        drawn = []
+        for stream in streams:
+            generator.manual_seed(mix_seed("samples", self._seed, self._calls, stream))
+            drawn.append(distribution((size, *shape), generator=generator))
+        return torch.cat(drawn)[rows]

@@ -1,5 +1,6 @@
 """Flows as models: precision, bounds from more noise, inversion, gradients that reach everything."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -167,6 +168,67 @@ def test_checkpointed_networks_learn_the_same_and_keep_nothing(name: str, deeper
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     if deeper:
         assert gradients(build(name, checkpoint_conditioners=True, **deeper), x)[1] == kept
+
+
+def kept_names(model: FlowModel) -> tuple[list[str], list[str]]:
+    return list(model.state_dict()), [n for n, _ in model.named_parameters()]
+
+
+@pytest.fixture
+def agree_when_compiled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Hold log_prob, gradients and samples of a compiled model against those of the eager one."""
+
+    def check(name: str, options: dict) -> None:
+        eager, compiled = build(name, **options), build(name, **options)
+        names = kept_names(compiled)
+        compiled.compile_networks()
+        assert kept_names(compiled) == names
+        x = images(4)
+        expected = [seeded_nll(eager, x), *gradients(eager, x)[0], eager.sample_continuous(3)]
+        # on a CPU these steps are written by hand, in place of what is compiled elsewhere
+        monkeypatch.setattr("gdl.flows.steps.by_hand", lambda _: False)
+        found = [
+            seeded_nll(compiled, x),
+            *gradients(compiled, x)[0],
+            compiled.sample_continuous(3),
+        ]
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+    torch.compiler.reset()
+    return check
+
+
+ONE_LEVEL = [("nice", {}), ("realnvp", {"num_scales": 1}), ("glow", {"num_levels": 1})]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), ONE_LEVEL)
+def test_compiled_networks_agree(
+    name: str, options: dict, agree_when_compiled: Callable[..., None]
+) -> None:
+    agree_when_compiled(name, options)
+
+
+@pytest.mark.parametrize(("name", "options"), ONE_LEVEL)
+def test_a_kind_of_network_is_traced_once_for_all_couplings(
+    name: str,
+    options: dict,
+    agree_when_compiled: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs = 0
+
+    def count(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        nonlocal graphs
+        graphs += 1
+        return graph
+
+    compile_with = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda m: compile_with(m, backend=count))
+    agree_when_compiled(name, options)
+    # one with gradients for the loss of 4 images, and for images one to draw 3 of them without
+    assert graphs == (1 if name == "nice" else 2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -172,6 +172,20 @@ def test_a_sample_has_its_own_stream() -> None:
         assert len(t.view(4, -1).unique(dim=0)) == 4
 
 
+def test_samples_that_share_a_stream_have_fixed_and_different_parts_of_it() -> None:
+    per_stream = SampleNoise.NUMBERS // 3
+    indices = [per_stream - 1, per_stream, 5 * per_stream + 7, 0]
+    together = SampleNoise(3, indices).normal(3)
+    for k, expected in zip(indices, together, strict=True):
+        assert torch.equal(SampleNoise(3, [k]).normal(3)[0], expected)
+    many = SampleNoise(3, range(4 * per_stream)).normal(3)
+    assert len(many.unique()) > 0.999 * many.numel()
+    assert torch.equal(many[indices[:2]], together[:2])
+    # neither dimensions nor neighbours know of each other
+    both = torch.cat([many[:-1], many[1:]], 1)
+    assert (both.T.corrcoef() - torch.eye(6)).abs().max() < 0.06
+
+
 def test_streams_depend_on_the_seed_and_on_nothing_else() -> None:
     torch.manual_seed(1)
     first = draw(5, [0, 1])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gdl.flows.coupling import LOWEST
-from gdl.flows.fused import hidden_layers, net_backward, unstack
+from gdl.flows.fused import hidden_layers, net_backward, room, transposed, unstack
 
 __all__ = ["FusedSteps", "frame", "invert", "scatter", "windows"]
 
@@ -63,11 +63,18 @@ def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tenso
 
 
 def _conv_net(
-    x: Tensor, net: Sequence[Tensor], padded: Tensor, size: tuple[int, int, int]
+    x: Tensor,
+    net: Sequence[Tensor],
+    padded: Tensor,
+    hidden: Sequence[Tensor],
+    size: tuple[int, int, int],
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C)."""
-    layers = hidden_layers(windows(x.view(*size, -1), padded), net)
-    return scatter(layers[-1] @ net[-2].t(), *size).add_(net[-1]), layers
+    """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C).
+
+    The network is `transposed`, and its hidden layers are written to `hidden`.
+    """
+    layers = hidden_layers(windows(x.view(*size, -1), padded), net, hidden)
+    return scatter(layers[-1] @ net[-2], *size).add_(net[-1]), layers
 
 
 class FusedSteps(torch.autograd.Function):
@@ -88,15 +95,15 @@ class FusedSteps(torch.autograd.Function):
         b, c, h, w = x.shape
         half = c // 2
         x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
-        nets = unstack(stacks)
+        nets = unstack(transposed(stacks))
         affine = stacks[-1].shape[1] == c
         scales = x.new_ones(len(nets), len(x), half) if affine else None
         keep = any(ctx.needs_input_grad)
-        kept = []
+        kept, rooms = [], room(len(x), stacks, len(nets) if keep else 1)
         padded = frame(x, b, h, w, half)
         for k, net in enumerate(nets):
             y = torch.addmm(bias[k], x, weight[k].t())
-            out, layers = _conv_net(y[:, :half], net, padded, (b, h, w))
+            out, layers = _conv_net(y[:, :half], net, padded, rooms[k if keep else 0], (b, h, w))
             moved = y[:, half:].add_(out[:, :half])
             if scales is not None:
                 scales[k] = _to_scale(out[:, half:])
@@ -123,6 +130,7 @@ class FusedSteps(torch.autograd.Function):
         grads = [torch.empty_like(t) for t in (weight, *stacks)]
         g_bias = z.new_empty(weight.shape[:2])
         padded = frame(g, b, h, w, stacks[-1].shape[1])
+        (hidden,) = room(len(g), stacks)
         for k in reversed(range(len(weight))):
             x, layers = ctx.kept[k]
             net, net_grads = [s[k] for s in stacks], [s[k] for s in grads[1:]]
@@ -133,7 +141,7 @@ class FusedSteps(torch.autograd.Function):
                 g[:, half:] = g_out[:, :half]
             torch.sum(g_out, 0, out=net_grads[-1])
             g_out = windows(g_out.view(b, h, w, -1), padded)
-            g_first = net_backward(g_out, layers, net, net_grads)
+            g_first = net_backward(g_out, layers, net, net_grads, hidden)
             g[:, :half].add_(scatter(g_first @ net[0], b, h, w))
             torch.mm(g.t(), x, out=grads[0][k])
             torch.sum(g, 0, out=g_bias[k])
@@ -153,19 +161,27 @@ def invert(
     Some images at a time, so that what is computed stays in the cache.
     """
     h, w = z.shape[2:]
-    nets = unstack(stacks)
+    nets = unstack(transposed(stacks))
     parts = z.split(max(1, pixels // (h * w)))
-    return torch.cat([_invert(part, inverse, bias, nets) for part in parts])
+    (hidden,) = room(len(parts[0]) * h * w, stacks)
+    return torch.cat([_invert(part, inverse, bias, nets, hidden) for part in parts])
 
 
-def _invert(z: Tensor, inverse: Tensor, bias: Tensor, nets: Sequence[Sequence[Tensor]]) -> Tensor:
+def _invert(
+    z: Tensor,
+    inverse: Tensor,
+    bias: Tensor,
+    nets: Sequence[Sequence[Tensor]],
+    hidden: Sequence[Tensor],
+) -> Tensor:
     b, c, h, w = z.shape
     half = c // 2
     x = z.permute(0, 2, 3, 1).reshape(b * h * w, c).clone()
     padded = frame(x, b, h, w, half)
+    hidden = [t[: len(x)] for t in hidden]  # the last part may be smaller
     for k in reversed(range(len(nets))):
         net = nets[k]
-        out, _ = _conv_net(x[:, :half], net, padded, (b, h, w))
+        out, _ = _conv_net(x[:, :half], net, padded, hidden, (b, h, w))
         moved = x[:, half:]
         if out.shape[1] == c:
             moved.div_(_to_scale(out[:, half:]))

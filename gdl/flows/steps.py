@@ -14,7 +14,7 @@ from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_ro
 from gdl.flows.reversible import ReversibleSteps
 from gdl.nn.coupling import recomputed
 
-__all__ = ["GlowSteps"]
+__all__ = ["Conditioner", "GlowSteps"]
 
 
 class Net(NamedTuple):
@@ -78,6 +78,7 @@ class GlowSteps(Bijection, DataInitialized):
         c, n, out = num_channels // 2, width, num_channels if affine else num_channels // 2
         self.num_channels, self.depth = num_channels, depth
         self.checkpoint_conditioners, self.reversible = checkpoint_conditioners, reversible
+        self.conditioner = Conditioner()
         self.norm_bias = nn.Parameter(torch.zeros(depth, num_channels))
         self.norm_log_scale = nn.Parameter(torch.zeros(depth, num_channels))
         packed, permutation, sign = random_rotations(depth, num_channels)
@@ -210,21 +211,25 @@ class GlowSteps(Bijection, DataInitialized):
     def _shift_and_scale(
         self, stays: Tensor, *net: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        recompute = self.checkpoint_conditioners
-        out = recomputed(_network, stays, *net) if recompute else _network(stays, *net)
-        out = out.to(stays.dtype)
+        if self.checkpoint_conditioners:
+            return recomputed(self.conditioner, stays, *net)
+        return self.conditioner(stays, *net)
+
+
+class Conditioner(nn.Module):
+    """The network of a coupling, whose weights are inputs: compiled once, it serves all K steps."""
+
+    def forward(self, stays: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return shift, scale (None: additive) and log-scale (B, C, H, W), given a `Net`."""
+        net = Net(*weights)
+        h = conv3x3(stays, net.w1, net.b1).relu_()
+        h = conv1x1(h, net.w2, net.b2).relu_()
+        last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)
+        out = F.conv2d(h, last.contiguous(), net.b3, padding=1).to(stays.dtype)
         if out.shape[1] == stays.shape[1]:
             return out, None, torch.zeros_like(out[:, :0])
         shift, raw = out.chunk(2, 1)
         return shift, *sigmoid_scale(raw)
-
-
-def _network(x: Tensor, *weights: Tensor) -> Tensor:
-    net = Net(*weights)
-    h = conv3x3(x, net.w1, net.b1).relu_()
-    h = conv1x1(h, net.w2, net.b2).relu_()
-    last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)
-    return F.conv2d(h, last.contiguous(), net.b3, padding=1)
 
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

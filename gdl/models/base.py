@@ -135,9 +135,8 @@ class GenerativeModel(pl.LightningModule, ABC):
         terms = self.loss(batch)
         self._sums["train"].add({k: t[: part.count] for k, t in terms.items()})
         loss = terms["loss"].mean()
-        if part.count != part.total:
-            # the processes' gradients are averaged, so they are weighted by their images
-            loss = loss * (part.count * self.trainer.world_size / part.total)
+        if part.weight != 1:
+            loss = loss * part.weight
         self._guard.watch(loss)
         return loss
 

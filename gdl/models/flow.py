@@ -10,8 +10,10 @@ from gdl.distributions import log_normal
 from gdl.errors import GdlError
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
+from gdl.flows.steps import Conditioner
+from gdl.flows.vectors import VectorCouplings
 from gdl.models.base import GenerativeModel
-from gdl.nn.coupling import ConvConditioner
+from gdl.nn.coupling import ConvConditioner, VectorConditioner
 from gdl.noise import SampleNoise
 
 __all__ = ["FlowModel", "LogisticPrior", "NormalPrior", "Prior"]
@@ -108,6 +110,23 @@ class FlowModel(GenerativeModel):
     def initialize(self, x: Tensor) -> None:
         """Set the data-dependent layers from images (N, C, H, W), once; see `ActNorm`."""
         initialize(self.bijection, self._continuous(x[: self.INIT_IMAGES].to(self.device))[0])
+
+    def compile_networks(self) -> None:
+        """Compile the couplings' networks in place, each kind once for all couplings that have it.
+
+        The loop over them stays outside: its graph would take minutes. Couplings of vectors are one
+        graph all the same, as their networks are so small that eight calls cost more than their
+        arithmetic. Glow's steps on a CPU stay as written by hand, and so does sampling vectors.
+        """
+        import torch.compiler.config as limits  # imports the compiler, so only here
+
+        # of one network each level, mode and kind of batch size needs a graph
+        limits.recompile_limit = max(limits.recompile_limit, 64)
+        for module in self.modules():
+            if isinstance(
+                module, (Conditioner, ConvConditioner, VectorConditioner, VectorCouplings)
+            ):
+                module.compile()
 
     def _continuous(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return real images y and the term (B,) that log p(y) lacks to bound log P(x)."""

@@ -1,6 +1,7 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +13,15 @@ from gdl.nn.mlp import perceptron
 __all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv", "recomputed"]
 
 
-def recomputed(net: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+T = TypeVar("T")
+
+
+def recomputed(net: Callable[..., T], *inputs: Tensor) -> T:
     """Return net(*inputs), of which nothing is kept: it is computed again on the way back.
 
     The network draws no random numbers; training costs one more forward pass of it.
     """
-    out = checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False)
-    assert isinstance(out, Tensor)
-    return out
+    return cast(T, checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False))
 
 
 class ZeroConv(nn.Module):
