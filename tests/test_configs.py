@@ -152,4 +152,5 @@ def test_configuration_keys_are_the_constructors_arguments():
 
 def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
-    assert sum(folder not in ("model", "experiment") for folder in files) < 48
+    # each model has a file in sweep/space as well
+    assert sum(folder not in ("model", "experiment", "space") for folder in files) < 52

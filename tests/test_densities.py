@@ -136,7 +136,8 @@ def test_samples_follow_the_density(coupling: str) -> None:
     q = NormalPrior().log_prob(2 * x) + 2 * math.log(2)
     ratio = (q - model.log_prob(x)).exp()
     assert abs(float(ratio.mean()) - 1) < 5 * float(ratio.std()) / math.sqrt(len(ratio))
-    assert torch.equal(x[:10], model.sample(10)), "sample k depends on the seed and on k only"
+    # sample k depends on the seed and on k only, but for the last bits of matrix products
+    torch.testing.assert_close(x[:10], model.sample(10), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("prior", [NormalPrior(), LogisticPrior()])

@@ -100,7 +100,7 @@ def opened(chromium, page):
     tab.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
     tab.on("pageerror", lambda e: wrong.append(str(e)))
     tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(OWN) else None)
-    tab.goto(f"file://{page}")
+    tab.goto(f"file://{page}", timeout=120_000)
     tab.wait_for_selector("#data-0 .front .main-svg")
     return tab, wrong
 
