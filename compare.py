@@ -31,6 +31,12 @@ def compare(cfg: DictConfig) -> None:
 
         file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
         print(f"report:     {write_page(board, unfinished, file)}")
+    if cfg.results:
+        from gdl.results import add_records, render
+
+        add_records(chosen, Path("results"))
+        Path("RESULTS.md").write_text(render(Path("results")))
+        print("results:    RESULTS.md, from the records in results/")
 
 
 if __name__ == "__main__":

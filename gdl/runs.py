@@ -65,6 +65,10 @@ class Run:
         write_atomically(self.record, json.dumps(record, indent=2) + "\n")
         return record
 
+    def record_facts(self) -> dict[str, Any]:
+        """Return the content of run.json."""
+        return read_json(self.record)
+
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training."""
         return read_json(self.metrics_json)

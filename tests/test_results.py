@@ -1,0 +1,87 @@
+"""RESULTS.md is what the committed records say, and README.md claims nothing else."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gdl.compare import read_runs
+from gdl.errors import GdlError
+from gdl.results import add_records, render
+from gdl.runs import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "results"
+
+
+def test_results_are_generated_from_the_records() -> None:
+    assert (ROOT / "RESULTS.md").read_text() == render(RECORDS), (
+        "python compare.py ... results=true"
+    )
+
+
+@pytest.mark.parametrize("file", sorted(RECORDS.glob("*.json")), ids=lambda f: f.stem)
+def test_a_record_says_where_its_numbers_are_from(file: Path) -> None:
+    record = json.loads(file.read_text())
+    if file.stem == "published":
+        assert all(row["source"] for row in record["rows"])
+        return
+    assert {"command", "commit", "seed", "hardware"} < record.keys()
+    assert re.fullmatch("[0-9a-f]{7,40}", record["commit"])
+    assert record["hardware"].keys() >= {"cpu", "cores", "python", "torch"}
+    assert ("metrics" in record and "minutes" in record) or "rows" in record
+    assert "/" not in record["command"].replace("benchmarks/", ""), "no path of one machine"
+
+
+def test_numbers_in_the_readme_are_recorded() -> None:
+    text = re.sub(r"```.*?```|`[^`]*`", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    records = "".join(f.read_text() for f in RECORDS.glob("*.json"))
+    for number in re.findall(r"\d+\.\d+", text.replace("Python >= 3.11", "")):
+        assert number in records, f"{number} in README.md is in no record"
+
+
+def make_run(folder: Path, commit: str) -> Path:
+    run = Run(folder)
+    folder.mkdir(parents=True)
+    hardware = {"cpu": "C", "cores": 2, "threads": 1, "python": "3.11.7", "torch": "2.14.1"}
+    commands = [
+        "python /a/b/train.py model=nade hydra.run.dir=/a/c logger=csv",
+        "train.py resume=x",
+    ]
+    commands = [*commands[:1], f"python {commands[1]}", "python evaluate.py run=/a/c k=5"]
+    facts = {"git_commit": commit, "hardware": hardware, "commands": commands}
+    run.record.write_text(json.dumps(facts))
+    numbers = {"test/nll": 12.345678, "test/bpd": 0.25, "train_seconds": 90.0, "seed": 3}
+    run.merge_metrics({"model": "nade", "data": "digits", "kind": "exact", "params": 7, **numbers})
+    return folder
+
+
+def test_a_run_becomes_a_record_and_a_row(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "one", "abcdef123456")
+    entries, _ = read_runs([tmp_path / "runs"])
+    (file,) = add_records(entries, tmp_path / "results")
+    record = json.loads(file.read_text())
+    assert record["command"] == "python train.py model=nade && python evaluate.py run=... k=5"
+    assert (record["seed"], record["minutes"]) == (3, 1.5)
+    command = f"`{record['command']}`"
+    row = f"| nade | 0.2500 | 12.35 | exact | 7 | 1.5 | {command} | abcdef123456, A |"
+    assert row in render(tmp_path / "results")
+
+
+def test_numbers_of_uncommitted_code_are_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "one", "abcdef123456+")
+    entries, _ = read_runs([tmp_path / "runs"])
+    with pytest.raises(GdlError, match="commit the code"):
+        add_records(entries, tmp_path / "results")
+    with pytest.raises(GdlError, match="no record"):
+        render(tmp_path)
+
+
+def test_the_command_writes_both(tmp_path: Path) -> None:
+    make_run(tmp_path / "outputs" / "one", "abcdef123456")
+    command = [sys.executable, str(ROOT / "compare.py"), "outputs", "results=true"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert "12.35" in (tmp_path / "RESULTS.md").read_text()
