@@ -3,9 +3,14 @@
 import csv
 import netrc
 import os
+import sys
+import threading
+import time
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from queue import Full, Queue
 from typing import Any
 from urllib.parse import urlparse
 
@@ -75,6 +80,86 @@ class MetricsCSV(Logger):
         write_atomically(self.path, "".join(",".join(line) + "\r\n" for line in lines))
 
 
+class DetachedWandb(WandbLogger):
+    """A W&B logger that can neither stop nor slow training.
+
+    What is logged waits in a queue for a thread. If W&B's own process dies, or does not take what it
+    is given, that is said once and the run goes on; metrics.csv has the numbers.
+
+    Args:
+        experiment: A started run.
+        save_dir: The run directory.
+        project: W&B project.
+        size: Entries that wait at most; further ones are left out.
+    """
+
+    def __init__(self, experiment: Any, save_dir: str, project: str, size: int = 10_000) -> None:
+        super().__init__(experiment=experiment, save_dir=save_dir, project=project)
+        self._queue: Queue[Callable[[], None]] = Queue(size)
+        self._fault: str | None = None
+        threading.Thread(target=self._work, name="wandb", daemon=True).start()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers, later."""
+        self._later(partial(super().log_metrics, dict(metrics), step))
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:  # pyright: ignore
+        """Log the configuration, later."""
+        self._later(partial(super().log_hyperparams, params))
+
+    def log_image(
+        self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Log image files, later."""
+        self._later(partial(super().log_image, key, images, step, **kwargs))
+
+    def finalize(self, status: str) -> None:
+        """Wait for what is in the queue, ten seconds at most."""
+        deadline = time.monotonic() + 10
+        while self._queue.unfinished_tasks and self._fault is None:
+            if time.monotonic() > deadline:
+                self._give_up("does not answer")
+            time.sleep(0.01)
+
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run; the next job of a sweep starts its own."""
+        self.finalize("")
+        import wandb
+
+        # without its process neither works, and W&B would print a traceback at the exit
+        for end in (self.experiment.finish,) if self._fault is None else (wandb.teardown,):
+            try:
+                end(exit_code)
+            except Exception as e:
+                self._give_up(type(e).__name__)
+
+    def _later(self, call: Callable[[], None]) -> None:
+        if self._fault is None and rank_zero_only.rank == 0:
+            try:
+                self._queue.put_nowait(call)
+            except Full:
+                self._give_up("does not keep up")
+
+    def _work(self) -> None:
+        while True:
+            call = self._queue.get()
+            try:
+                if self._fault is None:
+                    call()
+            except Exception as e:
+                self._give_up(type(e).__name__)
+            finally:
+                self._queue.task_done()
+
+    def _give_up(self, fault: str) -> None:
+        if self._fault is None:
+            self._fault = fault
+            print(
+                f"warning: W&B failed ({fault}); the run goes on without it, see metrics.csv.",
+                file=sys.stderr,
+            )
+
+
 def wandb_logged_in() -> bool:
     """Tell whether an API key is at hand, without asking the user or the network."""
     if os.environ.get("WANDB_API_KEY"):
@@ -142,15 +227,15 @@ def wandb_logger(
         run.define_metric(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
         )
-    return WandbLogger(experiment=run, save_dir=save_dir, project=project)
+    return DetachedWandb(run, save_dir, project)
 
 
 def close(loggers: Iterable[Logger], status: str = "success") -> None:
     """Finish all loggers; a W&B run too, so that the next job of a sweep starts its own."""
     for logger in loggers:
         logger.finalize(status)
-        if isinstance(logger, WandbLogger) and rank_zero_only.rank == 0:
-            logger.experiment.finish(exit_code=0 if status == "success" else 1)
+        if isinstance(logger, DetachedWandb):
+            logger.finish(exit_code=0 if status == "success" else 1)
 
 
 def offline_dir(logger: Logger) -> Path | None:

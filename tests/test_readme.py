@@ -37,8 +37,12 @@ def test_every_command_composes(script, args, monkeypatch):
         hydra.compose(config, overrides)
 
 
-@pytest.mark.parametrize("group", ["model", "network", "likelihood", "data", "trainer", "callbacks",
-                                   "logger", "optimizer", "scheduler", "experiment", "sweep"])  # fmt: skip
+GROUPS = (
+    "model network likelihood data trainer callbacks logger optimizer scheduler experiment sweep"
+)
+
+
+@pytest.mark.parametrize("group", GROUPS.split())
 def test_every_choice_is_in_the_table_and_exists(group):
     (row,) = [line for line in TEXT.splitlines() if re.match(rf"\|[^|]*`{group}`", line)]
     for path in (cli.CONF / group).glob("*.yaml"):

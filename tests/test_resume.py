@@ -132,6 +132,14 @@ def test_told_to_stop_within_an_epoch(undisturbed, tmp_path):
     assert_same(last(undisturbed), last(folder))
 
 
+def test_the_last_checkpoint_is_of_the_last_epoch_though_another_was_better(tmp_path):
+    folder = tmp_path / "run"
+    options = ["model=fvsbn", "model.optimizer.lr=0.3", "trainer.max_epochs=5", "logger=none"]
+    finish(*OPTIONS, *options, f"hydra.run.dir={folder}")
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] < last(folder)["epoch"] == 4
+
+
 def test_killed_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):
     folder = tmp_path / "early"
     kill_when((folder / "run.json").exists, *OPTIONS, "logger=csv", f"hydra.run.dir={folder}")

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from gdl.loggers import MetricsCSV, wandb_logged_in
+from gdl.loggers import DetachedWandb, MetricsCSV, wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,3 +126,51 @@ def test_metrics_csv_takes_new_columns_and_a_cut_off_row(tmp_path):
     resumed = MetricsCSV(str(path))
     resumed.log_metrics({"a": 9.0, "b": 9.0}, step=2)
     assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "2,9.0,9.0"]
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from gdl.loggers import close, wandb_logger
+
+log = wandb_logger(sys.argv[1])
+log.log_metrics({"a": 1.0}, step=0)
+log.finalize("success")
+for path in Path("/proc").glob("[0-9]*"):
+    try:
+        command, status = (path / "cmdline").read_bytes(), (path / "status").read_text()
+    except OSError:
+        continue
+    if b"wandb-core" in command and f"PPid:\\t{os.getpid()}\\n" in status:
+        os.kill(int(path.name), signal.SIGKILL)
+        print("killed", flush=True)
+for step in range(100):
+    log.log_metrics({"a": 2.0}, step=step)
+    time.sleep(0.01)
+close([log])
+print("went on")
+"""
+
+
+def test_the_end_of_its_process_does_not_end_the_run(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    env = {**os.environ, "WANDB_MODE": "offline"}
+    options = {"cwd": ROOT, "env": env, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run(command, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["killed", "went", "on"]
+    assert done.stderr.count("the run goes on without it") == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def test_a_full_queue_leaves_entries_out_instead_of_waiting(tmp_path, capsys):
+    run, go_on = Mock(), threading.Event()
+    run.log.side_effect = lambda *_, **__: go_on.wait(60)
+    log = DetachedWandb(run, str(tmp_path), "gdl", size=2)
+    start = time.monotonic()
+    for step in range(10):
+        log.log_metrics({"a": 2.0}, step=step)
+    assert time.monotonic() - start < 5
+    go_on.set()
+    assert capsys.readouterr().err.count("does not keep up") == 1
