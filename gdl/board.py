@@ -17,7 +17,7 @@ def print_board(entries: Sequence[Entry], unfinished: Sequence[Path] = ()) -> No
     A dagger marks numbers that no other run of the table beats at the same or a lower cost.
     """
     entries = ranked(entries)
-    costs = {"parameters": "params", "seconds": "train_seconds"}
+    costs = {"parameters": "params", "seconds": "train_seconds", "ms a sample": "sampling_ms"}
     efficient = {name: pareto(entries, key) for name, key in costs.items()}
     differing = differences(entries)
     console = Console()
@@ -50,4 +50,4 @@ def print_board(entries: Sequence[Entry], unfinished: Sequence[Path] = ()) -> No
 
 
 def _amount(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+    return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -129,6 +129,8 @@ class ImageGrids(Callback):
     def __init__(self, folder: str, every_n_epochs: int = 10, n: int = 64, seed: int = 0) -> None:
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.n, self.seed = n, seed
+        self.sampling_ms: float | None = None
+        """Milliseconds for each of the n samples of the latest grid, drawn together."""
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw with the weights that validation used: the averaged ones where there is an EMA."""
@@ -151,7 +153,9 @@ class ImageGrids(Callback):
         """Return the grids that the model is capable of."""
         grids: dict[str, Tensor] = {}
         if isinstance(model, Samples | HasLatents):
-            grids |= generate.sample(model, x, n=self.n, seed=self.seed)
+            start = time.perf_counter()
+            grids |= {k: t.cpu() for k, t in generate.sample(model, x, self.n, self.seed).items()}
+            self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
             grids["reconstructions"] = generate.reconstruct(model, x)["reconstructions"]
         return grids

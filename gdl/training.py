@@ -18,6 +18,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from gdl.callbacks import ImageGrids
 from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
@@ -174,6 +175,9 @@ def finish(job: Job) -> float | None:
 
 def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
     trainer, model = job.trainer, job.model
+    callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    times = [c.sampling_ms for c in callbacks if isinstance(c, ImageGrids) and c.sampling_ms]
+    sampling = {"sampling_ms": times[0]} if times else {}
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if isinstance(job.data, HasLogProb):
@@ -196,6 +200,7 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
         "skipped_steps": model.skipped_steps,
         "seed": job.cfg.seed,
         "train_seconds": job.train_seconds,
+        **sampling,
     }
 
 
