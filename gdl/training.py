@@ -46,6 +46,10 @@ QUIET = (
 )
 
 
+SUMMARY = ("best_", "params", "train_seconds", "sampling_ms", "skipped_steps")
+"""What the loggers are told at the end, beside the terms of the test."""
+
+
 class NoProfiler(PassThroughProfiler):
     """Lightning's default profiler without its generators, of which each step enters forty."""
 
@@ -167,6 +171,9 @@ def finish(job: Job) -> float | None:
     if trainer.is_global_zero:
         metrics = _final_metrics(job, best)
         run.merge_metrics(metrics)
+        summary = {k: v for k, v in metrics.items() if k.startswith(SUMMARY) and v is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(summary, step=trainer.global_step)
         print_results(run.metrics())
         print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
     close(trainer.loggers)

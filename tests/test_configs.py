@@ -152,5 +152,22 @@ def test_configuration_keys_are_the_constructors_arguments():
 
 def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
-    # each model has a file in sweep/space as well
-    assert sum(folder not in ("model", "experiment", "space") for folder in files) < 52
+    # each model has a file in sweep/space as well; sweep/wandb is not read by Hydra
+    several = ("model", "experiment", "space", "wandb")
+    assert sum(folder not in several for folder in files) < 52
+
+
+def test_searches_for_weights_and_biases_name_existing_keys():
+    from omegaconf import OmegaConf
+
+    for file in Path(CONF, "sweep", "wandb").glob("*.yaml"):
+        search = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        fixed = {
+            k: v.get("value", v.get("min", v.get("values")))
+            for k, v in search["parameters"].items()
+        }
+        first = {k: v[0] if isinstance(v, list) else v for k, v in fixed.items()}
+        cfg = compose(*(f"{k}={v}" for k, v in first.items()))
+        assert OmegaConf.select(cfg, "model.optimizer.lr") == 1e-4
+        assert search["metric"] == {"name": "best_val/nll", "goal": "minimize"}
+        assert search["program"] == "train.py"
