@@ -187,7 +187,8 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
     wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
     if not wanted:
         return args
-    run, checkpoint = find_run(wanted[-1].removeprefix("resume="), outputs)
+    # quoted where Lightning starts this command line again for another process
+    run, checkpoint = find_run(wanted[-1].removeprefix("resume=").strip("'\""), outputs)
     rest = [a for a in args if a not in wanted]
     args = [*run.overrides(), *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not any(run.checkpoints.glob("*.ckpt")):

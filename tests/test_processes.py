@@ -2,8 +2,10 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -103,3 +105,30 @@ def test_train_py_in_two_processes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert_equal(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_go_on(tmp_path: Path) -> None:
+    options = ["model=glow_tiny", "data=digits", "data.batch_size=16", "logger=csv"]
+    options += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    options += ["trainer.max_epochs=3", "trainer.log_every_n_steps=5"]
+    options += ["callbacks.images.every_n_epochs=0"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "train.py", *args], cwd=ROOT, env=env)
+
+    assert start(*options, f"hydra.run.dir={tmp_path}/calm").wait() == 0
+    stopped = start(*options, f"hydra.run.dir={tmp_path}/stopped")
+    csv = tmp_path / "stopped" / "metrics.csv"
+    while not csv.exists() or len(csv.read_text().splitlines()) < 12:
+        assert stopped.poll() is None
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGTERM)  # the first process alone has it
+    assert stopped.wait() == 128 + signal.SIGTERM
+    assert start(f"resume={tmp_path}/stopped").wait() == 0
+    calm, other = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("calm", "stopped")
+    )
+    assert all(torch.equal(calm[k], other[k]) for k in calm)
