@@ -111,33 +111,32 @@ def read_csv(path):
 
 
 def test_told_to_stop_within_an_epoch(undisturbed, tmp_path):
-    folder = tmp_path / "stopped"
+    stop_and_go_on(undisturbed, tmp_path / "stopped", [signal.SIGTERM])
+
+
+@pytest.mark.slow
+def test_told_to_stop_twice_and_killed_within_epochs(undisturbed, tmp_path):
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+    # a save after each step, for the kill that nothing can answer
+    stop_and_go_on(undisturbed, tmp_path / "stopped", signals, "checkpoint_every=1e-9")
+
+
+def stop_and_go_on(undisturbed, folder, signals, *options):
     csv = folder / "metrics.csv"
     started = lambda n: lambda: csv.exists() and rows(folder) > n  # noqa: E731
-    options = [*OPTIONS, "logger=csv", f"hydra.run.dir={folder}"]
-    for n, args, signum in (
-        (3, options, signal.SIGTERM),
-        (6, [f"resume={folder}"], signal.SIGINT),
-    ):
-        output, code = kill_when(started(n), *args, signum=signum)
-        assert code == 128 + signum, output
-        assert f"stopped by {signum.name}; resume=latest" in output
-    stopped = last(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
-    # a save after each step, and a kill that nothing could answer
-    often = "checkpoint_every=1e-9"
-    kill_when(started(9), f"resume={folder}", often)
-    killed = last(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
-    assert stopped % 41 or killed % 41, "within an epoch of 41 batches"
+    args = [*OPTIONS, "logger=csv", f"hydra.run.dir={folder}"]
+    given = []
+    for i, signum in enumerate(signals):
+        output, code = kill_when(started(3 + 2 * i), *args, *options, signum=signum)
+        if signum != signal.SIGKILL:
+            assert code == 128 + signum, output
+            assert f"stopped by {signum.name}; resume=latest" in output
+        loop = last(folder)["loops"]["fit_loop"]
+        given.append(loop["epoch_loop.batch_progress"]["current"]["ready"])
+        args = [f"resume={folder}"]
+    assert any(n % 41 for n in given), "within an epoch of 41 batches"
     finish(f"resume={folder}")
     assert_same(last(undisturbed), last(folder))
-
-
-def test_the_last_checkpoint_is_of_the_last_epoch_though_another_was_better(tmp_path):
-    folder = tmp_path / "run"
-    options = ["model=fvsbn", "model.optimizer.lr=0.3", "trainer.max_epochs=5", "logger=none"]
-    finish(*OPTIONS, *options, f"hydra.run.dir={folder}")
-    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["epoch"] < last(folder)["epoch"] == 4
 
 
 def test_killed_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):

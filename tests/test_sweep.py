@@ -79,6 +79,7 @@ def test_jobs_that_fail_are_told_of_and_the_others_are_done_once(tmp_path: Path)
     assert jobs(tmp_path) == found
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     args = ["model=fvsbn", "seed=0,1", "trainer.max_epochs=4", "data.batch_size=8"]
     process = subprocess.Popen(command(tmp_path, *args), cwd=ROOT, env=ENV)
@@ -98,9 +99,8 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(json.loads((second / "run.json").read_text())["commands"]) == 2
 
 
-@pytest.mark.parametrize(
-    "launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_an_engine_runs_three_jobs_and_survives_one(launcher: str, tmp_path: Path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
     options = ["trainer=debug", f"hydra/launcher={launcher}"]
@@ -129,6 +129,7 @@ def test_slurm_gets_the_job_that_was_configured(tmp_path: Path) -> None:
         assert f"#SBATCH --{option}\n" in text, text
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_within_its_budget(tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
     args = ["model=fvsbn", "sweep=optuna", "trainer=debug"]

@@ -1,0 +1,57 @@
+"""What it costs to start a job of a sweep, against a run of its own.
+
+    python benchmarks/sweep.py [rounds=3] [launchers=basic,joblib]
+
+Each job trains one step of an FVSBN on the digits. The seconds of a job are those by which a sweep of
+four jobs, one at a time, takes longer than one of a single job, divided by three. Rounds take turns;
+printed are medians.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+JOB = ["model=fvsbn", "data=digits", "trainer=debug", "logger=csv"]
+ONE_AT_A_TIME = {"joblib": ["hydra.launcher.n_jobs=1"]}
+
+
+def seconds(*args: str) -> float:
+    """Return the seconds of a command."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    command = [sys.executable, "train.py", *JOB, *args]
+    subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def sweep(launcher: str, seeds: str) -> float:
+    """Return the seconds of a sweep in a fresh folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = [f"hydra/launcher={launcher}", *ONE_AT_A_TIME.get(launcher, [])]
+        return seconds("-m", f"seed={seeds}", *options, f"hydra.sweep.dir={folder}")
+
+
+def main() -> None:
+    """Print the medians."""
+    options = dict(arg.split("=") for arg in sys.argv[1:])
+    launchers = options.get("launchers", "basic,joblib").split(",")
+    single, jobs = [], {name: [] for name in launchers}
+    for _ in range(int(options.get("rounds", 3))):
+        with tempfile.TemporaryDirectory() as folder:
+            single.append(seconds(f"hydra.run.dir={folder}"))
+        for name in launchers:
+            jobs[name].append((sweep(name, "0,1,2,3") - sweep(name, "0")) / 3)
+    alone = statistics.median(single)
+    print(f"a run of its own: {alone:.2f} s")
+    for name, times in jobs.items():
+        job = statistics.median(times)
+        print(f"a job with {name}: {job:.2f} s, {job / alone:.2f} times as long")
+
+
+if __name__ == "__main__":
+    main()
