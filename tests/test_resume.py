@@ -139,6 +139,7 @@ def stop_and_go_on(undisturbed, folder, signals, *options):
     assert_same(last(undisturbed), last(folder))
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):
     folder = tmp_path / "early"
     kill_when((folder / "run.json").exists, *OPTIONS, "logger=csv", f"hydra.run.dir={folder}")

@@ -152,6 +152,7 @@ print("went on")
 """
 
 
+@pytest.mark.slow
 def test_the_end_of_its_process_does_not_end_the_run(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     env = {**os.environ, "WANDB_MODE": "offline"}
