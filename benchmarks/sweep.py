@@ -24,7 +24,7 @@ def seconds(*args: str) -> float:
     """Return the seconds of a command."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
-    command = [sys.executable, "train.py", *JOB, *args]
+    command = [sys.executable, "train.py", *args, *JOB]  # Hydra wants -m first
     subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
     return time.perf_counter() - start
 
