@@ -39,7 +39,7 @@ class Interruption(Callback):
     Args:
         folder: Where last.ckpt goes.
         every_minutes: Time between saves within an epoch; null for none. Each epoch's end is saved
-            by the callback `checkpoint`.
+            by the callback `last`.
     """
 
     def __init__(self, folder: str, every_minutes: float | None) -> None:

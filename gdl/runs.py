@@ -28,6 +28,7 @@ __all__ = [
     "newest_runs",
     "quoted",
     "read_json",
+    "unquoted",
     "write_atomically",
 ]
 
@@ -87,6 +88,11 @@ class Run:
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
         saved = [str(o) for o in OmegaConf.load(path)]
         return [o for o in saved if not o.lstrip("+").startswith("resume=")]
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever written, complete or not."""
+        return any(self.checkpoints.glob("*.ckpt"))
 
     def checkpoint(self, prefer: str = "best") -> Path:
         """Return the best or the last checkpoint, the other one if that is missing or damaged.
@@ -188,10 +194,10 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
     if not wanted:
         return args
     # quoted where Lightning starts this command line again for another process
-    run, checkpoint = find_run(wanted[-1].removeprefix("resume=").strip("'\""), outputs)
+    run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
     rest = [a for a in args if a not in wanted]
     args = [*run.overrides(), *rest, f"hydra.run.dir={quoted(run.path)}"]
-    if checkpoint is None and not any(run.checkpoints.glob("*.ckpt")):
+    if checkpoint is None and not run.has_checkpoint:
         print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
         return args
     target = checkpoint or run.checkpoint("last")
@@ -201,6 +207,13 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
 def quoted(value: str | Path) -> str:
     """Return a text or path as a value of Hydra's override grammar."""
     return "'" + str(value).replace("'", "\\'") + "'"
+
+
+def unquoted(value: str) -> str:
+    """Return the text that an override's value stands for, quoted or not."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -27,13 +27,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from gdl.errors import GdlError
-from gdl.runs import Run, quoted, read_json, write_atomically
+from gdl.runs import Run, quoted, read_json, unquoted, write_atomically
 
 __all__ = ["JobFailed", "job_name", "report", "run_job", "with_folder"]
 
-SCRIPT = (
-    Path(__file__).resolve().parent.parent / "train.py"
-)  # a launcher's worker has another argv
+# not sys.argv[0], which in a launcher's worker is another
+SCRIPT = Path(__file__).resolve().parent.parent / "train.py"
 
 OWN_KEYS = ("sweep", "hydra", "resume")
 """Overrides that say how a sweep is carried out, and not what it computes, begin with these."""
@@ -53,7 +52,7 @@ def with_folder(args: list[str]) -> tuple[list[str], Path | None]:
         return args, None
     given = [a.partition("=")[2] for a in args if a.startswith("hydra.sweep.dir=")]
     if given:
-        return args, Path(given[-1].strip("'\""))
+        return args, Path(unquoted(given[-1]))
     named = [a.partition("=")[2] for a in args if a.startswith("sweep.name=")]
     what = sorted(a for a in args if "=" in a and not a.startswith(OWN_KEYS))
     method = [a for a in args if a.startswith("sweep=")]
@@ -104,8 +103,7 @@ class Job:
         if status.get("state") == "failed" or (status.get("state") == "done" and rerun == "all"):
             self.clear()
         self.write("running", pid=os.getpid(), host=socket.gethostname())
-        found = any(self.run.checkpoints.glob("*.ckpt"))
-        return self.run.checkpoint("last") if found else None
+        return self.run.checkpoint("last") if self.run.has_checkpoint else None
 
     def clear(self) -> None:
         """Remove what a failed job, or one that is asked for again, has written."""

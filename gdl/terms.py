@@ -27,9 +27,9 @@ class TermSums:
         """Batches since the last `pop`."""
         return len(self._steps)
 
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Add the terms of a batch, each of shape (B,)."""
-        values = torch.stack(list(terms.values())).detach()
+    def add(self, terms: dict[str, Tensor], count: int | None = None) -> None:
+        """Add the terms of a batch, each of shape (B,), or of its first `count` examples."""
+        values = torch.stack(list(terms.values())).detach()[:, :count]
         wide = torch.float32 if values.device.type == "mps" else torch.float64
         self._names = list(terms)
         self._steps.append(values.sum(1, dtype=wide))

@@ -133,7 +133,7 @@ class GenerativeModel(pl.LightningModule, ABC):
         part = self._part(batch, "train", batch_idx)
         self._seed(part, "train", self.current_epoch, batch_idx)
         terms = self.loss(batch)
-        self._sums["train"].add({k: t[: part.count] for k, t in terms.items()})
+        self._sums["train"].add(terms, part.count)
         loss = terms["loss"].mean()
         if part.weight != 1:
             loss = loss * part.weight
@@ -151,7 +151,7 @@ class GenerativeModel(pl.LightningModule, ABC):
     def _evaluate(self, batch: Tensor, stage: str, batch_idx: int) -> None:
         part = self._part(batch, stage, batch_idx)
         self._seed(part, stage, batch_idx)
-        self._sums[stage].add({k: t[: part.count] for k, t in self.loss(batch).items()})
+        self._sums[stage].add(self.loss(batch), part.count)
 
     def _part(self, batch: Tensor, stage: str, batch_idx: int) -> Part:
         """Return which images of the batch of all processes this process has."""
