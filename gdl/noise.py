@@ -132,15 +132,26 @@ class SampleNoise:
 
     def _draw(self, distribution: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         # how many samples share a stream depends on nothing but the shape of a sample
-        size = max(1, self.NUMBERS // max(1, math.prod(shape)))
+        length = math.prod(shape)
+        size = max(1, self.NUMBERS // max(1, length))
         self._calls += 1
-        streams: dict[int, int] = {}
-        rows = [
-            streams.setdefault(k // size, len(streams)) * size + k % size for k in self._indices
-        ]
-        generator = torch.Generator()
-        drawn = []
-        for stream in streams:
+        used: dict[int, int] = {}
+        for k in self._indices:
+            used[k // size] = max(used.get(k // size, 0), k % size + 1)
+        generator, drawn, start, count = torch.Generator(), [], {}, 0
+        for stream, n in used.items():
             generator.manual_seed(mix_seed("samples", self._seed, self._calls, stream))
-            drawn.append(distribution((size, *shape), generator=generator))
-        return torch.cat(drawn)[rows]
+            numbers = distribution(_enough(n * length, size * length), generator=generator)
+            drawn.append(numbers[: n * length].view(n, *shape))
+            start[stream], count = count, count + n
+        rows, every = [start[k // size] + k % size for k in self._indices], torch.cat(drawn)
+        return every if rows == [*range(count)] else every[rows]
+
+
+def _enough(used: int, total: int) -> int:
+    """Return how many of a stream's `total` numbers to draw, so that the first ones are the same.
+
+    PyTorch makes 16 normal numbers at a time, and the last 16 of any count once more.
+    """
+    rounded = -(-used // 16) * 16
+    return rounded if rounded <= total - 16 else total

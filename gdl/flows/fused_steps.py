@@ -4,17 +4,18 @@ Images are matrices (pixels, channels); 3x3 convolutions are matrix products wit
 before or scattered after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gdl.flows.coupling import LOWEST
-from gdl.flows.fused import hidden_layers, net_backward, room, transposed, unstack
+from gdl.flows.fused import Net, hidden_layers, net_backward, networks, unstack
 
-__all__ = ["FusedSteps", "frame", "invert", "scatter", "windows"]
+__all__ = ["FusedSteps", "frame", "invert", "kernels", "scatter", "windows"]
 
 
 def frame(x: Tensor, b: int, h: int, w: int, c: int) -> Tensor:
@@ -45,6 +46,11 @@ def scatter(y: Tensor, b: int, h: int, w: int) -> Tensor:
     return out.view(b * h * w, -1)
 
 
+def _room(pixels: int, stacks: Sequence[Tensor], depth: int = 1) -> list[tuple[Tensor, ...]]:
+    """Return memory for the hidden layers (N, P) of `depth` networks, a pixel's channels in a row."""
+    return unstack([b.new_empty(depth, pixels, b.shape[1]).mT for b in stacks[1:-2:2]])
+
+
 def _to_scale(raw: Tensor) -> Tensor:
     """Turn raw scales into scales in place, see `gdl.flows.coupling.sigmoid_scale`."""
     return raw.add_(2).sigmoid_().mul_(1 - LOWEST).add_(LOWEST)
@@ -64,17 +70,17 @@ def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tenso
 
 def _conv_net(
     x: Tensor,
-    net: Sequence[Tensor],
+    net: Net,
     padded: Tensor,
     hidden: Sequence[Tensor],
     size: tuple[int, int, int],
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the output (B H W, O) of a `FusedSteps` network, and its layers, of x (B H W, C).
 
-    The network is `transposed`, and its hidden layers are written to `hidden`.
+    Its hidden layers are written to `hidden`.
     """
-    layers = hidden_layers(windows(x.view(*size, -1), padded), net, hidden)
-    return scatter(layers[-1] @ net[-2], *size).add_(net[-1]), layers
+    layers = hidden_layers(windows(x.view(*size, -1), padded).t(), net, hidden)
+    return scatter(layers[-1].t() @ net[-2].t(), *size).add_(net[-1].t()), layers
 
 
 class FusedSteps(torch.autograd.Function):
@@ -95,11 +101,11 @@ class FusedSteps(torch.autograd.Function):
         b, c, h, w = x.shape
         half = c // 2
         x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
-        nets = unstack(transposed(stacks))
+        nets = networks(stacks)
         affine = stacks[-1].shape[1] == c
         scales = x.new_ones(len(nets), len(x), half) if affine else None
         keep = any(ctx.needs_input_grad)
-        kept, rooms = [], room(len(x), stacks, len(nets) if keep else 1)
+        kept, rooms = [], _room(len(x), stacks, len(nets) if keep else 1)
         padded = frame(x, b, h, w, half)
         for k, net in enumerate(nets):
             y = torch.addmm(bias[k], x, weight[k].t())
@@ -130,10 +136,10 @@ class FusedSteps(torch.autograd.Function):
         grads = [torch.empty_like(t) for t in (weight, *stacks)]
         g_bias = z.new_empty(weight.shape[:2])
         padded = frame(g, b, h, w, stacks[-1].shape[1])
-        (hidden,) = room(len(g), stacks)
+        (hidden,), nets = _room(len(g), stacks), networks(stacks)
         for k in reversed(range(len(weight))):
             x, layers = ctx.kept[k]
-            net, net_grads = [s[k] for s in stacks], [s[k] for s in grads[1:]]
+            net, net_grads = nets[k], [s[k] for s in grads[1:]]
             if scales is None:
                 g_out = g[:, half:].contiguous()
             else:
@@ -141,8 +147,8 @@ class FusedSteps(torch.autograd.Function):
                 g[:, half:] = g_out[:, :half]
             torch.sum(g_out, 0, out=net_grads[-1])
             g_out = windows(g_out.view(b, h, w, -1), padded)
-            g_first = net_backward(g_out, layers, net, net_grads, hidden)
-            g[:, :half].add_(scatter(g_first @ net[0], b, h, w))
+            g_first = net_backward(g_out.t(), layers, net, net_grads, hidden)
+            g[:, :half].add_(scatter(g_first.t() @ net[0], b, h, w))
             torch.mm(g.t(), x, out=grads[0][k])
             torch.sum(g, 0, out=g_bias[k])
             g, z = g @ weight[k], x
@@ -154,37 +160,64 @@ def invert(
     inverse: Tensor,
     bias: Tensor,
     stacks: Sequence[Tensor],
+    convolutions: Sequence[Sequence[Tensor]],
     pixels: int = 2048,
 ) -> Tensor:
-    """Return x (B, C, H, W) with steps of x = z, given W^-1 (K, C, C) and -W^-1 b (K, C).
+    """Return x (B, C, H, W) with steps of x = z.
 
-    Some images at a time, so that what is computed stays in the cache.
+    Args:
+        z: Latents (B, C, H, W).
+        inverse: W^-1, (K, C, C).
+        bias: -W^-1 b, (K, C).
+        stacks: The networks, as in `FusedSteps`.
+        convolutions: The same, as `kernels` returns them.
+        pixels: Of so many together, what is computed stays in the cache.
     """
     h, w = z.shape[2:]
-    nets = unstack(transposed(stacks))
-    parts = z.split(max(1, pixels // (h * w)))
-    (hidden,) = room(len(parts[0]) * h * w, stacks)
-    return torch.cat([_invert(part, inverse, bias, nets, hidden) for part in parts])
+    if h * w <= 64:
+        # of small images windows cost more than the products with them: convolutions are faster
+        size = (len(z), h, w)
+        return _invert(z, inverse, bias, lambda k, x: _convolve(x, convolutions[k], size))
+    nets, parts = networks(stacks), z.split(max(1, pixels // (h * w)))
+    (room,) = _room(len(parts[0]) * h * w, stacks)
+    padded = frame(z, len(parts[0]), h, w, z.shape[1] // 2)
+
+    def run(k: int, x: Tensor) -> Tensor:
+        b = len(x) // (h * w)  # the last part may be smaller
+        return _conv_net(x, nets[k], padded[:b], [t[:, : len(x)] for t in room], (b, h, w))[0]
+
+    return torch.cat([_invert(part, inverse, bias, run) for part in parts])
 
 
 def _invert(
-    z: Tensor,
-    inverse: Tensor,
-    bias: Tensor,
-    nets: Sequence[Sequence[Tensor]],
-    hidden: Sequence[Tensor],
+    z: Tensor, inverse: Tensor, bias: Tensor, run: Callable[[int, Tensor], Tensor]
 ) -> Tensor:
+    """Return x, where `run` gives the output of the k-th network (P, O) of the half that stays."""
     b, c, h, w = z.shape
     half = c // 2
     x = z.permute(0, 2, 3, 1).reshape(b * h * w, c).clone()
-    padded = frame(x, b, h, w, half)
-    hidden = [t[: len(x)] for t in hidden]  # the last part may be smaller
-    for k in reversed(range(len(nets))):
-        net = nets[k]
-        out, _ = _conv_net(x[:, :half], net, padded, hidden, (b, h, w))
+    for k in reversed(range(len(inverse))):
+        out = run(k, x[:, :half])
         moved = x[:, half:]
         if out.shape[1] == c:
             moved.div_(_to_scale(out[:, half:]))
         moved.sub_(out[:, :half])
         x = torch.addmm(bias[k], x, inverse[k].t())
     return x.view(b, h, w, c).permute(0, 3, 1, 2)
+
+
+def kernels(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Return the networks as convolutions, channels last within."""
+    w1, b1, w2, b2, w3, b3 = stacks
+    first = w1.unflatten(2, (3, 3, -1)).permute(0, 1, 4, 2, 3)
+    last = w3.unflatten(1, (3, 3, -1)).flip(1, 2).permute(0, 3, 1, 2, 4)
+    last = last.contiguous().permute(0, 1, 4, 2, 3)
+    return unstack((first, b1, w2[..., None, None], b2, last, b3))
+
+
+def _convolve(x: Tensor, net: Sequence[Tensor], size: tuple[int, int, int]) -> Tensor:
+    """Return the output (P, O) of a network of x (P, C)."""
+    h = x.contiguous().view(*size, -1).permute(0, 3, 1, 2)
+    h = F.conv2d(h, net[0], net[1], padding=1).relu_()
+    h = F.conv2d(h, net[2], net[3]).relu_()
+    return F.conv2d(h, net[4], net[5], padding=1).permute(0, 2, 3, 1).reshape(len(x), -1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gdl.flows.base import Bijection, DataInitialized
 from gdl.flows.coupling import move, move_back, sigmoid_scale
 from gdl.flows.fused import by_hand
-from gdl.flows.fused_steps import FusedSteps, invert
+from gdl.flows.fused_steps import FusedSteps, invert, kernels
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
 from gdl.flows.reversible import ReversibleSteps
 from gdl.nn.coupling import recomputed
@@ -38,6 +38,18 @@ class Maps(NamedTuple):
     log_det: Tensor
     """Of all linear maps together, per pixel."""
     net: Net
+
+
+class Inverse(NamedTuple):
+    """What undoes K steps: x = weight y + bias behind the networks' couplings."""
+
+    weight: Tensor
+    """diag(1 / s) W^-1, (K, C, C)."""
+    bias: Tensor
+    """-b, (K, C)."""
+    net: Net
+    convolutions: list[tuple[Tensor, ...]]
+    """The networks once more, see `gdl.flows.fused_steps.kernels`; on a CPU only."""
 
 
 class GlowSteps(Bijection, DataInitialized):
@@ -95,7 +107,7 @@ class GlowSteps(Bijection, DataInitialized):
             nn.Parameter(torch.zeros(depth, n)) if net_norm else None for _ in range(2)
         )
         self.log_gain3 = nn.Parameter(torch.zeros(depth, out))
-        self._kept: tuple[object, tuple[Tensor, Tensor, Net]] | None = None
+        self._kept: tuple[object, Inverse] | None = None
 
     def set_from(self, h: Tensor) -> None:
         """Give each ActNorm, one after the other, mean 0 and standard deviation 1."""
@@ -137,9 +149,9 @@ class GlowSteps(Bijection, DataInitialized):
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         self._see()
-        weight, bias, net = self._inverse_maps()
+        weight, bias, net, convolutions = self._inverse_maps()
         if self._by_hand(z) and not torch.is_grad_enabled():
-            return invert(z, weight, bias, net)
+            return invert(z, weight, bias, net, convolutions)
         z = z.contiguous(memory_format=torch.channels_last)
         for k in reversed(range(self.depth)):
             stays, moved = z.chunk(2, 1)
@@ -175,8 +187,8 @@ class GlowSteps(Bijection, DataInitialized):
         w3 = (self.w3.unflatten(1, (9, -1)) * gain[:, None, :, None]).flatten(1, 2)
         return Net(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
 
-    def _inverse_maps(self) -> tuple[Tensor, Tensor, Net]:
-        """Return the matrices (K, C, C) and vectors (K, C) of x = weight y + bias, and the nets.
+    def _inverse_maps(self) -> Inverse:
+        """Return what `Inverse` is.
 
         In eval mode they are kept for the next samples, until a parameter changes.
         """
@@ -187,10 +199,12 @@ class GlowSteps(Bijection, DataInitialized):
             self._kept = (key, self._invert_maps())
         return self._kept[1]
 
-    def _invert_maps(self) -> tuple[Tensor, Tensor, Net]:
+    def _invert_maps(self) -> Inverse:
         inverse = inverse_matrices(self.packed, self.permutation, self.sign)
         weight = (-self.norm_log_scale.double()).exp()[..., None] * inverse
-        return weight.to(self.packed.dtype), -self.norm_bias, self._net()
+        weight, net = weight.to(self.packed.dtype), self._net()
+        convolutions = kernels(net) if weight.device.type == "cpu" else []
+        return Inverse(weight, -self.norm_bias, net, convolutions)
 
     def _steps(self, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
         """Return all steps of x and the sum of the log-determinants of their couplings."""

@@ -1,15 +1,15 @@
 """K coupling layers of vectors as one layer."""
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdl.flows.base import Bijection, Chain
-from gdl.flows.coupling import AdditiveCoupling, AffineCoupling
-from gdl.flows.fused import FusedCouplings, by_hand, invert_couplings
+from gdl.flows.base import Bijection
+from gdl.flows.coupling import move, move_back, tanh_scale
+from gdl.flows.fused import FusedCouplings, Net, by_hand, invert_couplings, networks
 from gdl.nn.coupling import recomputed
 
 __all__ = ["VectorCouplings"]
@@ -18,9 +18,8 @@ __all__ = ["VectorCouplings"]
 class VectorCouplings(Bijection):
     """The halves a, b of vectors move in turn: b becomes (b + shift(a)) * scale(a), or b + shift(a).
 
-    It equals a `Chain` of `AffineCoupling` or `AdditiveCoupling` whose networks are perceptrons with
-    ReLU, but the parameters of a kind are one tensor for all K networks, and on a CPU the whole is
-    one node of the graph (see `gdl.flows.fused`).
+    The networks are perceptrons with ReLU. Their parameters of a kind are one tensor for all K, and on
+    a CPU the whole is one node of the graph (see `gdl.flows.fused`).
 
     Args:
         num_dims: D of vectors (B, D), even.
@@ -53,44 +52,101 @@ class VectorCouplings(Bijection):
             for shape in ((depth, fan_out, fan_in), (depth, fan_out)):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
-        coupling = AffineCoupling if affine else AdditiveCoupling
-        # not registered as modules: the parameters are those above
-        self._layers: list[Bijection] = [
-            coupling(_Network(self.stacks, k, checkpoint_conditioners), swap=bool(k % 2))
-            for k in range(depth)
-        ]
+        self._views: tuple[list[int], list[Net]] | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
         if by_hand(x) and not self.checkpoint_conditioners:
-            return FusedCouplings.apply(x, *self.stacks)
-        return Chain(self._layers)(x)
+            return FusedCouplings.apply(x, self._networks(), *self.stacks)
+        return _couple(x, networks(tuple(self.stacks)), False, self.checkpoint_conditioners)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         if by_hand(z) and not torch.is_grad_enabled():
-            return invert_couplings(z, tuple(self.stacks))
-        return Chain(self._layers).inverse(z)
+            return invert_couplings(z, self._networks(), tuple(self.stacks))
+        return _decouple(z, networks(tuple(self.stacks)), False)
+
+    def _networks(self) -> list[Net]:
+        """Return the networks as views of the stacks, which are kept: to make them takes time."""
+        key = [s.data_ptr() for s in self.stacks]
+        if self._views is None or self._views[0] != key:
+            with torch.no_grad():
+                self._views = (key, networks(tuple(self.stacks)))
+        return self._views[1]
 
     def layers(self) -> list[Bijection]:
         """See `Bijection.layers`."""
-        return self._layers
+        return [_Coupling(self.stacks, k) for k in range(len(self.stacks[0]))]
 
 
-class _Network(nn.Module):
-    """The k-th of the networks in the stacks."""
+class _Coupling(Bijection):
+    """The k-th of the couplings in the stacks."""
 
-    def __init__(self, stacks: nn.ParameterList, k: int, recompute: bool) -> None:
+    def __init__(self, stacks: nn.ParameterList, k: int) -> None:
         super().__init__()
-        self.stacks, self.k, self.recompute = stacks, k, recompute
+        self.stacks, self.k = stacks, k
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out) of x (B, in)."""
-        return recomputed(self._layers, x) if self.recompute else self._layers(x)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        return _couple(x, self._network(), self.k % 2 > 0, False)
 
-    def _layers(self, x: Tensor) -> Tensor:
-        for i in range(0, len(self.stacks), 2):
-            x = F.linear(
-                x if i == 0 else x.relu(), self.stacks[i][self.k], self.stacks[i + 1][self.k]
-            )
-        return x
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        return _decouple(z, self._network(), self.k % 2 > 0)
+
+    def _network(self) -> list[Net]:
+        return networks([s[self.k : self.k + 1] for s in self.stacks])
+
+
+def _couple(
+    x: Tensor, nets: Sequence[Net], swapped: bool, recompute: bool
+) -> tuple[Tensor, Tensor]:
+    """Return z (B, D) and the log-determinant (B,); swapped: the second half stays first."""
+    stays, moves = _halves(x, swapped)
+    log_det = x.new_zeros(len(x))
+    run = functools.partial(recomputed, _shift_and_scale) if recompute else _shift_and_scale
+    for net in nets:
+        shift, scale, log_scale = run(stays, *net)
+        if log_scale is not None:
+            log_det = log_det + log_scale.sum(0)
+        stays, moves = move(moves, shift, scale), stays
+    return _join(stays, moves, swapped ^ (len(nets) % 2 > 0)), log_det
+
+
+def _decouple(z: Tensor, nets: Sequence[Net], swapped: bool) -> Tensor:
+    moved, stays = _halves(z, swapped ^ (len(nets) % 2 > 0))
+    for net in reversed(nets):
+        shift, scale, _ = _shift_and_scale(stays, *net)
+        moved, stays = stays, move_back(moved, shift, scale)
+    return _join(moved, stays, swapped)
+
+
+def _halves(x: Tensor, swapped: bool) -> tuple[Tensor, Tensor]:
+    """Return the halves of the columns of x (B, D), each (D / 2, B)."""
+    a, b = x.t().chunk(2)
+    return (b, a) if swapped else (a, b)
+
+
+def _join(a: Tensor, b: Tensor, swapped: bool) -> Tensor:
+    return torch.cat((b, a) if swapped else (a, b)).t()
+
+
+def _shift_and_scale(stays: Tensor, *net: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return shift, scale and log-scale (D / 2, B); of additive couplings there are no scales."""
+    h = stays
+    for w, b in zip(net[::2], net[1::2], strict=True):
+        h = _linear(h if h is stays else h.relu(), w, b)
+    h = h.to(stays.dtype)
+    if len(h) == len(stays):
+        return h, None, None
+    shift, raw = h.chunk(2)
+    return shift, *tanh_scale(raw)
+
+
+def _linear(h: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """Return w h + b; from a small w a compiler makes a loop faster than a product of matrices."""
+    if w.shape[1] == 1:
+        return w * h + b
+    if len(w) <= 2 and torch.compiler.is_compiling():
+        return (w[..., None] * h).sum(1) + b
+    return torch.addmm(b, w, h)
