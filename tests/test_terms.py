@@ -213,9 +213,7 @@ def test_uniform_noise_lies_in_the_open_interval(
     assert u.mean().item() == pytest.approx(0.5, abs=0.005)
     assert u.var().item() == pytest.approx(1 / 12, abs=0.002)
     for extreme in (0.0, 1 - 2.0**-24):  # the smallest and the largest number that rand gives
-        monkeypatch.setattr(
-            torch, "rand", lambda shape, generator, e=extreme: torch.full(shape, e)
-        )
+        monkeypatch.setattr(torch, "rand", lambda n, generator, e=extreme: torch.full((n,), e))
         u = SampleNoise(0, [0], dtype=dtype).uniform(3)
         assert ((u > 0) & (u < 1)).all()
         assert torch.logit(u).isfinite().all()
