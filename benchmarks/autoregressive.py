@@ -6,31 +6,28 @@
 Binary images of 28x28. Printed are, for each model,
 
 - the training step (loss, gradients, Adam), and the matrix products that its passes contain, replayed
-  on matrices of the same sizes with nothing in between: achieved and attainable GFLOP/s. The two take
-  turns, and medians are printed. Attention counts the half of its products that causality leaves, and
-  a convolution counts as the product of the same size.
+  on matrices of the same sizes with nothing in between (see `products.py`): achieved and attainable
+  GFLOP/s. The two take turns, and medians are printed.
 - sampling of n images, against a whole pass per pixel. Of those passes only a few are measured, and
   their median multiplied by 784.
 - for FVSBN and MADE both once more with one linear layer per pixel, the implementation that comes to
   mind first.
 """
 
-import math
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from products import Products, gflop, replay
 from timing import Call, interleave
 
 from gdl.models.autoregressive import AutoregressiveModel
@@ -51,46 +48,6 @@ MODELS: dict[str, tuple[type[AutoregressiveModel], int]] = {  # and how many tim
 }
 SLICE = 5
 """Passes that are measured of the 784 that sampling without a fast path takes."""
-
-Product = tuple[int, int, int, int]
-"""Batch, M, K, N of a product (batch, M, K) @ (batch, K, N)."""
-
-
-class Products(TorchDispatchMode):
-    """Counts the matrix products of what runs inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: Counter[Product] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in ("mm", "addmm", "addmm_"):
-            a, b = args[-2:]
-            self.found[1, a.shape[0], a.shape[1], b.shape[1]] += 1
-        elif name in ("bmm", "baddbmm"):
-            a, b = args[-2:]
-            self.found[(*a.shape, b.shape[2])] += 1
-        elif name == "convolution":
-            w = args[1]
-            self.found[1, out.numel() // out.shape[1], w[0].numel(), w.shape[0]] += 1
-        elif name == "convolution_backward":
-            y, _, w = args[:3]
-            m, k, n = y.numel() // y.shape[1], w[0].numel(), w.shape[0]
-            to_input, to_weight, _ = args[-1]
-            self.found[1, m, n, k] += to_input
-            self.found[1, k, m, n] += to_weight
-        elif "attention" in name and "flash" in name:
-            # the first two of queries, keys and values, behind the gradient on the way back
-            q, k = (args[1], args[2]) if "backward" in name else (args[0], args[1])
-            b, t, d, half = q.shape[0] * q.shape[1], q.shape[2], q.shape[3], k.shape[2] // 2
-            times = 2 if "backward" in name else 1
-            self.found[b, t, d, half] += times
-            self.found[b, t, half, d] += times
-        return out
 
 
 class PerPixel(nn.Module):
@@ -127,22 +84,6 @@ def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[],
     return step
 
 
-def replay(products: Counter[Product]) -> Callable[[], None]:
-    """Return a function that computes nothing but these products."""
-    operands = [
-        (torch.randn(b, m, k), torch.randn(b, k, n), torch.empty(b, m, n), count)
-        for (b, m, k, n), count in products.items()
-        if count
-    ]
-
-    def run() -> None:
-        for a, b, out, count in operands:
-            for _ in range(count):
-                torch.bmm(a, b, out=out)
-
-    return run
-
-
 def compare(name: str, rounds: int, batch: int, n: int) -> None:
     """Print the lines of one model."""
     build, goal = MODELS[name]
@@ -164,10 +105,10 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
         loss = lambda: F.binary_cross_entropy_with_logits(other(y), y, reduction="sum")  # noqa: E731
         calls["other"] = training_step(other, loss)
     ms, bare, *rest = interleave(calls, rounds).values()
-    gflop = 2e-9 * sum(math.prod(p) * count for p, count in products.found.items())
+    total = gflop(products.found)
     print(
         f"  training step {ms:9.1f} ms, products {bare:9.1f} ms, ratio {ms / bare:5.2f} (goal 1.3); "
-        f"{1e3 * gflop / ms:.1f} of {1e3 * gflop / bare:.1f} GFLOP/s"
+        f"{1e3 * total / ms:.1f} of {1e3 * total / bare:.1f} GFLOP/s"
     )
     if rest:
         print(

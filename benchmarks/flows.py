@@ -6,9 +6,10 @@
 
 All candidates of a row have the same data, batch, dtype and optimizer, and trained parameters
 within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are medians
-in milliseconds, and how many times as long the fastest peer takes as gdl. See `peers.py` for the
-constructions. With compile=both each candidate is there twice, its compiled form marked with *; a
-call that torch.compile cannot handle is left out and reported.
+in milliseconds, how many times as long the fastest peer takes as gdl, and what the matrix products in
+gdl's call take alone (`products.py`), which bounds what any implementation could reach. See
+`peers.py` for the constructions. With compile=both each candidate is there twice, its compiled form
+marked with *; a call that torch.compile cannot handle is left out and reported.
 """
 
 import math
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import peers
+from products import Products, replay
 from timing import Call, interleave
 
 
@@ -74,16 +76,22 @@ def compare(
     for name, size in sizes.items():
         assert abs(size / next(iter(sizes.values())) - 1) < 0.01, f"{name} has {size} parameters"
     timed = {name: calls(c, x) for name, c in candidates.items()}
-    print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in candidates) + "   fastest peer / gdl")
+    names = [*candidates, "products"]
+    print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in names) + "   fastest peer / gdl")
     for what in ("train", "log_prob", "sample(64)", "sample(1)"):
         # sampling comes last, so that training's updates are over
         for c in candidates.values():
             c.module.train(what == "train")
         usable = {name: t[what] for name, t in timed.items() if _works(name, t[what])}
+        if "gdl" in usable:
+            with Products() as products:
+                usable["gdl"]()
+            usable["products"] = replay(products.found)
         found = interleave(usable, rounds)
-        best = min((v for k, v in found.items() if not k.startswith("gdl")), default=math.nan)
+        theirs = [v for k, v in found.items() if not k.startswith(("gdl", "products"))]
+        best = min(theirs, default=math.nan)
         ours = min((v for k, v in found.items() if k.startswith("gdl")), default=math.nan)
-        cells = "".join(f"{found.get(name, math.nan):11.2f}" for name in candidates)
+        cells = "".join(f"{found.get(name, math.nan):11.2f}" for name in names)
         print(f"{what:>12}{cells}   {best / ours:.2f}", flush=True)
 
 
