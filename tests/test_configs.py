@@ -5,6 +5,7 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
@@ -171,3 +172,16 @@ def test_searches_for_weights_and_biases_name_existing_keys():
         assert OmegaConf.select(cfg, "model.optimizer.lr") == 1e-4
         assert search["metric"] == {"name": "best_val/nll", "goal": "minimize"}
         assert search["program"] == "train.py"
+
+
+def test_searches_for_weights_and_biases_pass_its_own_validation():
+    config = pytest.importorskip(
+        "sweeps.config", reason="needs jsonschema, jsonref and, with --no-deps, sweeps"
+    )
+    files = list(Path(CONF, "sweep", "wandb").glob("*.yaml"))
+    assert files
+    for file in files:
+        search = yaml.safe_load(file.read_text())
+        assert config.schema_violations_from_proposed_config(search) == []
+        search["metric"]["goal"] = "lowest"
+        assert config.schema_violations_from_proposed_config(search)
