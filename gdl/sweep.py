@@ -87,7 +87,7 @@ class Job:
     def status(self) -> dict[str, Any]:
         """Content of status.json; the state of a job whose process is gone is "interrupted"."""
         status = read_json(self._path)
-        if status.get("state") == "running" and not _alive(status["pid"], status["host"]):
+        if status.get("state") == "running" and status.get("process") != _process(status["pid"]):
             status["state"] = "interrupted"
         return status
 
@@ -98,11 +98,15 @@ class Job:
 
     def start(self, rerun: str) -> Path | None:
         """Say that the job is running; return the checkpoint that an interrupted one goes on from."""
+        waits = False
         while (status := self.status).get("state") == "running":
-            time.sleep(1)  # in another process, which was started before
+            if not waits:
+                print(f"{self.folder.name}: waits for process {status['pid']}, which runs it")
+            waits = True
+            time.sleep(1)
         if status.get("state") == "failed" or (status.get("state") == "done" and rerun == "all"):
             self.clear()
-        self.write("running", pid=os.getpid(), host=socket.gethostname())
+        self.write("running", pid=os.getpid(), process=_process(os.getpid()))
         return self.run.checkpoint("last") if self.run.has_checkpoint else None
 
     def clear(self) -> None:
@@ -112,16 +116,20 @@ class Job:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _alive(pid: int, host: str) -> bool:
-    if host != socket.gethostname():
-        return False
+def _process(pid: int) -> str | None:
+    """Return what a process is and no later one will be, if there is one with that number here."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return None
     except PermissionError:
-        return True
-    return True
+        pass
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:  # not Linux, or gone since
+        return f"{socket.gethostname()} {pid}"
+    # with when it was started, in ticks since the machine was: numbers of processes come again
+    return f"{socket.gethostname()} {pid} {stat.rpartition(')')[2].split()[19]}"
 
 
 def run_job(

@@ -61,6 +61,18 @@ def test_names_of_jobs_are_readable_and_differ() -> None:
     assert all(len(n) < 120 and "/" not in n and " " not in n for n in names)
 
 
+def test_a_job_counts_as_running_only_while_the_process_that_started_it_lives(
+    tmp_path: Path,
+) -> None:
+    job = Job(tmp_path)
+    assert job.start("failed") is None
+    assert job.status["state"] == "running"
+    status = json.loads((tmp_path / "status.json").read_text())
+    for key, other in (("process", status["process"] + "0"), ("pid", 2**22 + 1)):
+        (tmp_path / "status.json").write_text(json.dumps(status | {key: other}))
+        assert job.status["state"] == "interrupted"
+
+
 def test_jobs_that_fail_are_told_of_and_the_others_are_done_once(tmp_path: Path) -> None:
     args = ["model=fvsbn", "data.batch_size=64,0,128"]
     output = sweep(tmp_path, *args, code=1)
