@@ -1,0 +1,248 @@
+"""What a training step, an evaluation and a checkpoint do, whatever the model."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from torch.optim import Optimizer
+
+from gdl.data.base import ImageData
+from gdl.errors import GdlError
+from gdl.guard import StepGuard
+from gdl.noise import Part, seed_noise
+from gdl.terms import TermSums
+
+__all__ = ["SharedStep"]
+
+
+class SharedStep(pl.LightningModule, ABC):
+    """The same at all stages: `loss` gives terms per image, whose means are logged as {stage}/{term}.
+
+    Args:
+        optimizer: Called with the parameters, returns the optimizer.
+        scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
+    """
+
+    def __init__(
+        self, optimizer: Callable[..., Optimizer], scheduler: Callable[..., Any] | None
+    ) -> None:
+        super().__init__()
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self.config: dict[str, Any] = {}
+        self.noise_seed = 0
+        self.max_skipped_steps = 10
+        self._guard = StepGuard()
+        self._grad_norm: Tensor | None = None
+        self.train_metrics: dict[str, float] = {}
+        self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
+        self._train_clock = (time.perf_counter(), 0)
+        self._fit_start, self._fit_seconds = time.perf_counter(), 0.0
+
+    @abstractmethod
+    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the terms (B,) of a batch; "loss" is minimised."""
+
+    @abstractmethod
+    def derived(self, means: dict[str, float]) -> dict[str, float]:
+        """Return the means of terms, and what follows from them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook, 40 times a step, which a module's own __setattr__
+        # takes for a possible parameter: a quarter of a millisecond
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def fit_seconds(self) -> float:
+        """Seconds of training until now, those before an interruption included."""
+        return self._fit_seconds + time.perf_counter() - self._fit_start
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps left out because loss or gradients were not finite, see `StepGuard`."""
+        return self._guard.count
+
+    @property
+    def _log_every(self) -> int:
+        return self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def _scaler(self) -> Any:
+        """The gradient scaler of trainer.precision=16-mixed, else None."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def _apply_batch_transfer_handler(
+        self, batch: Tensor, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Tensor:
+        # in place of three of Lightning's hooks a step, which nothing here overrides
+        return batch.to(device or self.device, non_blocking=True)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Return the mean loss; the terms are kept on the device until they are logged."""
+        part = self._part(batch, "train", batch_idx)
+        self._seed(part, "train", self.current_epoch, batch_idx)
+        terms = self.loss(batch)
+        self._sums["train"].add(terms, part.count)
+        loss = terms["loss"].mean()
+        if part.weight != 1:
+            loss = loss * part.weight
+        self._guard.watch(loss)
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Add up the terms of a validation batch."""
+        self._evaluate(batch, "val", batch_idx)
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Add up the terms of a test batch."""
+        self._evaluate(batch, "test", batch_idx)
+
+    def _evaluate(self, batch: Tensor, stage: str, batch_idx: int) -> None:
+        part = self._part(batch, stage, batch_idx)
+        self._seed(part, stage, batch_idx)
+        self._sums[stage].add(self.loss(batch), part.count)
+
+    def _part(self, batch: Tensor, stage: str, batch_idx: int) -> Part:
+        """Return which images of the batch of all processes this process has."""
+        if self._trainer is None or self._trainer.world_size == 1:
+            return Part(0, len(batch), len(batch))
+        n, rank, world = len(batch), self.global_rank, self._trainer.world_size
+        data = getattr(self._trainer, "datamodule", None)
+        if isinstance(data, ImageData):
+            return Part.of(data.batch_total(stage, batch_idx, world), rank, world)
+        return Part(rank * n, n, world * n)
+
+    def _seed(self, part: Part, *key: int | str) -> None:
+        """Make the noise of a batch a function of (seed, stage, epoch, batch, image).
+
+        A resumed run then repeats the interrupted one bit for bit, whatever else drew random
+        numbers, and validation uses the same noise at each epoch.
+        """
+        seed_noise(self.device, self.noise_seed, *key, part=part)
+
+    def on_train_start(self) -> None:
+        """Start the clock of the training time."""
+        self._fit_start = time.perf_counter()
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock that images/s is measured with."""
+        self._train_clock = (time.perf_counter(), self._sums["train"].total)
+
+    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+        """Log means over the last `log_every_n_steps` steps.
+
+        Logging at each step costs more than half of a small model's step.
+        """
+        if self.global_step % self._log_every == 0:
+            self._log_train_interval()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave out a step that is not finite; measure the norm, before clipping, where logged."""
+        if (self.global_step + 1) % self._log_every == 0:
+            grads = [p.grad for p in self.parameters() if p.grad is not None]
+            self._grad_norm = get_total_norm(grads)
+        reduce = lambda t: self.trainer.strategy.reduce(t, reduce_op="max")  # noqa: E731
+        self._guard.check(optimizer, reduce, self._scaler)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer is configured, also with a fused optimizer in bfloat16."""
+        if gradient_clip_val:
+            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
+            clip(self.parameters(), gradient_clip_val)
+
+    def on_validation_start(self) -> None:
+        """Look at the last training steps before anything is saved."""
+        if not self.trainer.sanity_checking:
+            self._log_train_interval()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the rest of the epoch, before a checkpoint is written."""
+        self._log_train_interval()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation means, and when in the training they were reached."""
+        self._log_means("val")
+        self.log("seconds", self.fit_seconds)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test means."""
+        self._log_means("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the resolved configuration as plain containers, so that a checkpoint is complete.
+
+        Raises:
+            GdlError: A parameter is NaN or infinite; the checkpoint before stays the last good one.
+        """
+        for name, p in self.named_parameters():
+            if not bool(p.isfinite().all()):
+                raise GdlError(
+                    f"Parameter {name} is not finite at step {self.global_step}, so no checkpoint "
+                    "was written: lower model.optimizer.lr or set trainer.gradient_clip_val=1."
+                )
+        checkpoint["gdl_config"] = self.config
+        checkpoint["gdl_fit_seconds"] = self.fit_seconds
+        checkpoint["gdl_skipped_steps"] = self.skipped_steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the training time, and the steps left out, before the interruption."""
+        self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
+        self._guard.count = checkpoint.get("gdl_skipped_steps", 0)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, if there is one, the per-step scheduler."""
+        options = {}
+        trainer = self._trainer
+        if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
+            # a fused optimizer unscales the gradients itself, too late for clipping
+            options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
+        optimizer = self._optimizer(self.parameters(), **options)
+        if self._scheduler is None:
+            return optimizer
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = self._scheduler(optimizer, total_steps=total)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _means(self, stage: str) -> dict[str, float]:
+        """Return {stage}/{term} over the examples since the last call, and empty the sums."""
+        reduce = self.trainer.strategy.reduce
+        means = self._sums[stage].pop(lambda t: reduce(t, reduce_op="sum"))
+        return {f"{stage}/{term}": value for term, value in self.derived(means).items()}
+
+    def _log_means(self, stage: str) -> None:
+        self.log_dict(self._means(stage))
+
+    def _log_train_interval(self) -> None:
+        sums = self._sums["train"]
+        if not sums.num_steps:
+            return
+        skipped = self._guard.enforce(self.max_skipped_steps, sums, self.global_step)
+        metrics = self._means("train")
+        metrics["train/skipped_steps"] = skipped
+        metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        now, (before, seen) = time.perf_counter(), self._train_clock
+        images = (sums.total - seen) * self.trainer.world_size
+        metrics["images_per_second"] = images / (now - before)
+        metrics["seconds"] = self.fit_seconds
+        self._train_clock = (now, sums.total)
+        if self._grad_norm is not None:
+            metrics["grad_norm"] = float(self._grad_norm)
+            self._grad_norm = None
+        self.train_metrics = metrics
+        for logger in self.loggers:
+            logger.log_metrics({**metrics, "epoch": self.current_epoch}, step=self.global_step - 1)
