@@ -1,8 +1,7 @@
 """Where metrics go: a CSV file that survives resuming, and Weights & Biases without a prompt."""
 
+import atexit
 import csv
-import netrc
-import os
 import sys
 import threading
 import time
@@ -12,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
-from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from gdl.runs import write_atomically
+from gdl.wandb_service import start_run, stop_service, sync_dir
 
-__all__ = ["MetricsCSV", "close", "offline_dir", "wandb_logged_in", "wandb_logger"]
+__all__ = ["MetricsCSV", "close", "offline_dir", "wandb_logger"]
 
 
 class MetricsCSV(Logger):
@@ -81,20 +80,29 @@ class MetricsCSV(Logger):
 
 
 class DetachedWandb(WandbLogger):
-    """A W&B logger that can neither stop nor slow training.
+    """A W&B logger that can neither stop nor slow training, nor keep a run from ending.
 
-    What is logged waits in a queue for a thread. If W&B's own process dies, or does not take what it
-    is given, that is said once and the run goes on; metrics.csv has the numbers.
+    What is logged waits in a queue for a thread. If W&B's own process dies, is frozen, or does not
+    take what it is given, that is said once and the run goes on; metrics.csv has the numbers.
 
     Args:
         experiment: A started run.
         save_dir: The run directory.
         project: W&B project.
         size: Entries that wait at most; further ones are left out.
+        finish_seconds: How long the end of the run waits for W&B at most.
     """
 
-    def __init__(self, experiment: Any, save_dir: str, project: str, size: int = 10_000) -> None:
+    def __init__(
+        self,
+        experiment: Any,
+        save_dir: str,
+        project: str,
+        size: int = 10_000,
+        finish_seconds: float = 120,
+    ) -> None:
         super().__init__(experiment=experiment, save_dir=save_dir, project=project)
+        self.finish_seconds = finish_seconds
         self._queue: Queue[Callable[[], None]] = Queue(size)
         self._fault: str | None = None
         threading.Thread(target=self._work, name="wandb", daemon=True).start()
@@ -115,23 +123,25 @@ class DetachedWandb(WandbLogger):
 
     def finalize(self, status: str) -> None:
         """Wait for what is in the queue, ten seconds at most."""
-        deadline = time.monotonic() + 10
-        while self._queue.unfinished_tasks and self._fault is None:
-            if time.monotonic() > deadline:
-                self._give_up("does not answer")
-            time.sleep(0.01)
+        self._wait(10)
 
     def finish(self, exit_code: int) -> None:
         """End the W&B run; the next job of a sweep starts its own."""
+        if self in UNFINISHED:
+            UNFINISHED.remove(self)
         self.finalize("")
-        import wandb
+        # by the thread too: no other can be waited for with a limit while the interpreter ends
+        self._later(partial(self.experiment.finish, exit_code))
+        self._wait(self.finish_seconds)
+        if self._fault is not None:
+            stop_service()
 
-        # without its process neither works, and W&B would print a traceback at the exit
-        for end in (self.experiment.finish,) if self._fault is None else (wandb.teardown,):
-            try:
-                end(exit_code)
-            except Exception as e:
-                self._give_up(type(e).__name__)
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._queue.unfinished_tasks and self._fault is None:
+            if time.monotonic() > deadline:
+                self._give_up(f"no answer in {seconds:g} s")
+            time.sleep(0.01)
 
     def _later(self, call: Callable[[], None]) -> None:
         if self._fault is None and rank_zero_only.rank == 0:
@@ -160,18 +170,14 @@ class DetachedWandb(WandbLogger):
             )
 
 
-def wandb_logged_in() -> bool:
-    """Tell whether an API key is at hand, without asking the user or the network."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    for name in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
-        try:
-            if name and netrc.netrc(Path(name).expanduser()).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
+UNFINISHED: list[DetachedWandb] = []
+"""What this process has started and not finished: one at most, as W&B has one run at a time."""
+
+
+def _finish_left() -> None:
+    """Finish the W&B run of a job of a sweep that failed, or of a process that was interrupted."""
+    for logger in list(UNFINISHED):
+        logger.finish(exit_code=1)
 
 
 def wandb_logger(
@@ -182,6 +188,7 @@ def wandb_logger(
     job_type: str | None = None,
     name: str | None = None,
     mode: str = "auto",
+    finish_seconds: float = 120,
     **kwargs: Any,
 ) -> WandbLogger:
     """Return a started W&B logger: online where the user is logged in and the server answers.
@@ -194,40 +201,35 @@ def wandb_logger(
         job_type: W&B job type.
         name: Display name.
         mode: "online", "offline", or "auto" for online if logged in. WANDB_MODE wins over "auto".
+        finish_seconds: How long the end of the run waits for W&B at most, uploads included; what is
+            missing then is for `wandb sync`.
         **kwargs: Passed on to `wandb.init`.
     """
-    import wandb
-    from wandb.errors import CommError
-
     if rank_zero_only.rank != 0:
         return WandbLogger(save_dir=save_dir, project=project)  # the first process writes for all
-    if wandb.run is not None:
-        wandb.finish(exit_code=1)  # left by a job of the sweep that failed
-    if mode == "auto":
-        mode = os.environ.get("WANDB_MODE", "online" if wandb_logged_in() else "offline")
-    os.environ.setdefault("WANDB_SILENT", "true")  # gdl prints the one line that matters
-    options: dict[str, Any] = {
-        "dir": save_dir,
-        "project": project,
-        "id": id,
-        "group": group,
-        "job_type": job_type,
-        "name": name,
-        "resume": "allow",
-        "settings": wandb.Settings(silent=True, init_timeout=10, console="off"),
+    _finish_left()
+    run = start_run(
+        mode,
+        dir=save_dir,
+        project=project,
+        id=id,
+        group=group,
+        job_type=job_type,
+        name=name,
+        resume="allow",
         **kwargs,
-    }
-    try:
-        run = wandb.init(mode="online" if mode == "online" else "offline", **options)
-    except CommError:  # no answer within the timeout: keep the numbers, sync later
-        run = wandb.init(mode="offline", **options)
+    )
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
         run.define_metric(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
         )
-    return DetachedWandb(run, save_dir, project)
+    logger = DetachedWandb(run, save_dir, project, finish_seconds=finish_seconds)
+    UNFINISHED.append(logger)
+    atexit.unregister(_finish_left)
+    atexit.register(_finish_left)  # after W&B's own hook, and so before it, which waits forever
+    return logger
 
 
 def close(loggers: Iterable[Logger], status: str = "success") -> None:
@@ -240,6 +242,4 @@ def close(loggers: Iterable[Logger], status: str = "success") -> None:
 
 def offline_dir(logger: Logger) -> Path | None:
     """Return the directory to pass to `wandb sync`, None for a logger that needs none."""
-    if isinstance(logger, WandbLogger) and logger.experiment.settings._offline:
-        return Path(logger.experiment.dir).parent
-    return None
+    return sync_dir(logger.experiment) if isinstance(logger, WandbLogger) else None

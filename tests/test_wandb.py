@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from gdl.loggers import DetachedWandb, MetricsCSV, wandb_logged_in
+from gdl.loggers import DetachedWandb, MetricsCSV
+from gdl.runs import is_complete
+from gdl.wandb_service import wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -163,6 +166,53 @@ def test_the_end_of_its_process_does_not_end_the_run(tmp_path):
     assert done.stderr.count("the run goes on without it") == 1
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def service_of(pid: int) -> int | None:
+    """Return the id of W&B's own process, which a process has started."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (path / "cmdline").read_bytes(), (path / "status").read_text()
+        except OSError:
+            continue
+        if b"wandb-core" in command and f"PPid:\t{pid}\n" in status:
+            return int(path.name)
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc")
+@pytest.mark.parametrize("stop", [False, True], ids=["to the end", "interrupted"])
+def test_a_run_ends_though_the_process_of_wandb_is_frozen(stop, tmp_path):
+    options = ["model=fvsbn", "trainer.max_epochs=20", "trainer.log_every_n_steps=5"]
+    options += ["logger.wandb.finish_seconds=3", f"hydra.run.dir={tmp_path}"]
+    command = [sys.executable, str(ROOT / "train.py"), *options]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    run = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+    frozen = None
+    try:
+        while not (tmp_path / "metrics.csv").is_file():
+            assert run.poll() is None, "it ended before its first numbers"
+            time.sleep(0.05)
+        frozen = service_of(run.pid)
+        assert frozen is not None
+        os.kill(frozen, signal.SIGSTOP)
+        if stop:
+            run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=240)
+    finally:
+        run.kill()
+        if frozen is not None and Path(f"/proc/{frozen}").exists():
+            os.kill(frozen, signal.SIGCONT)
+            os.kill(frozen, signal.SIGKILL)
+    saved = tmp_path / "checkpoints" / "last.ckpt"
+    assert is_complete(saved)
+    assert run.returncode == (128 + signal.SIGTERM if stop else 0), errors
+    assert errors.count("the run goes on without it") == 1, errors
+    assert "Traceback" not in errors
+    if not stop:
+        assert "test/nll" in json.loads((tmp_path / "metrics.json").read_text())
+        assert time.time() - (tmp_path / "metrics.json").stat().st_mtime < 60
 
 
 def test_a_full_queue_leaves_entries_out_instead_of_waiting(tmp_path, capsys):
