@@ -8,10 +8,13 @@ from gdl import cli
 
 
 def compare(cfg: DictConfig) -> None:
-    """Print the finished runs of the folders, those on the same data in one table; write a page."""
+    """Print the finished runs of the folders, those on the same data in one table; write a page.
+
+    The tables may go to W&B, too.
+    """
     from pathlib import Path
 
-    from gdl.board import print_board
+    from gdl.board import boards, print_boards
     from gdl.compare import group_seeds, read_runs, select
     from gdl.errors import GdlError
 
@@ -25,7 +28,8 @@ def compare(cfg: DictConfig) -> None:
             "name another folder or leave a filter out."
         )
     board = group_seeds(chosen) if cfg.group_seeds else chosen
-    print_board(board, unfinished)
+    tables = boards(board)
+    print_boards(tables, unfinished)
     if cfg.report:
         from gdl.report_page.page import write_page
 
@@ -37,6 +41,10 @@ def compare(cfg: DictConfig) -> None:
         add_records(chosen, Path("results"))
         Path("RESULTS.md").write_text(render(Path("results")))
         print("results:    RESULTS.md, from the records in results/")
+    if cfg.wandb:
+        from gdl.wandb_board import log_boards
+
+        print(f"W&B:        {log_boards(tables, board, Path(cfg.folders[0]))}")
 
 
 if __name__ == "__main__":

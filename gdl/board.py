@@ -1,6 +1,8 @@
-"""Many runs as tables in the terminal."""
+"""Many runs as tables: in the terminal, or wherever else their text is to stand."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -8,45 +10,69 @@ from rich.table import Table
 
 from gdl.compare import Entry, differences, pareto, ranked
 
-__all__ = ["print_board"]
+__all__ = ["Board", "boards", "print_boards"]
+
+COSTS = {"parameters": "params", "seconds": "train_seconds", "ms a sample": "sampling_ms"}
 
 
-def print_board(entries: Sequence[Entry], unfinished: Sequence[Path] = ()) -> None:
-    """Print one table for each data set, the best run first.
+@dataclass
+class Board:
+    """The runs on one data set, the best first, as text."""
+
+    data: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def boards(entries: Sequence[Entry]) -> list[Board]:
+    """Return one table for each data set.
 
     A dagger marks numbers that no other run of the table beats at the same or a lower cost.
     """
     entries = ranked(entries)
-    costs = {"parameters": "params", "seconds": "train_seconds", "ms a sample": "sampling_ms"}
-    efficient = {name: pareto(entries, key) for name, key in costs.items()}
+    efficient = {name: pareto(entries, key) for name, key in COSTS.items()}
     differing = differences(entries)
+    out = []
+    for data, group in groupby(range(len(entries)), key=lambda i: entries[i].data):
+        rows = list(group)
+        unit = "bits/dim" if "test/bpd" in entries[rows[0]].metrics else "nats"
+        columns = ["model", f"test {unit}", "kind", *COSTS, "seeds", "differs in", "run"]
+        board = Board(data, columns, [])
+        for i in rows:
+            paid = [
+                _amount(entries[i].metrics.get(key)) + ("†" if i in efficient[name] else "")
+                for name, key in COSTS.items()
+            ]
+            board.rows.append(_row(entries[i], paid, differing[i]))
+        out.append(board)
+    return out
+
+
+def print_boards(found: Sequence[Board], unfinished: Sequence[Path] = ()) -> None:
+    """Print the tables, and which runs have no results."""
     console = Console()
-    table = None
-    for i, e in enumerate(entries):
-        if table is None or e.data != entries[i - 1].data:
-            if table is not None:
-                console.print(table)
-            table = Table(title=e.data, title_justify="left")
-            unit = "bits/dim" if "test/bpd" in e.metrics else "nats"
-            for column in ("model", f"test {unit}", "kind", *costs, "seeds", "differs in", "run"):
-                justify = "right" if column in costs or unit in column else "left"
-                table.add_column(column, justify=justify, overflow="fold")
-        value, kind = e.best
-        spread = "" if e.spread is None else f" ± {e.spread:.4f}"
-        shown = "-" if value is None else f"{value:.4f}{spread}"
-        paid = [
-            _amount(e.metrics.get(key)) + ("†" if i in efficient[name] else "")
-            for name, key in costs.items()
-        ]
-        seeds = ",".join(map(str, e.seeds)) or "-"
-        table.add_row(e.metrics["model"], shown, kind, *paid, seeds, differing[i], e.name)
-    if table is not None:
+    for board in found:
+        table = Table(title=board.data, title_justify="left")
+        for column in board.columns:
+            number = column in COSTS or column.startswith("test ")
+            table.add_column(column, justify="right" if number else "left", overflow="fold")
+        for row in board.rows:
+            table.add_row(*row)
         console.print(table)
+    if found:
         console.print("† no run on these data is better and costs less")
     if unfinished:
         print(f"{len(unfinished)} without results (running, interrupted or failed):")
         for path in unfinished:
             print(f"  {path}")
+
+
+def _row(entry: Entry, paid: Sequence[str], differing: str) -> list[str]:
+    value, kind = entry.best
+    spread = "" if entry.spread is None else f" ± {entry.spread:.4f}"
+    shown = "-" if value is None else f"{value:.4f}{spread}"
+    seeds = ",".join(map(str, entry.seeds)) or "-"
+    return [entry.metrics["model"], shown, kind, *paid, seeds, differing, entry.name]
 
 
 def _amount(value: float | None) -> str:

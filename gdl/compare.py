@@ -23,6 +23,7 @@ __all__ = [
     "group_seeds",
     "pareto",
     "ranked",
+    "read_config",
     "read_runs",
     "select",
 ]
@@ -93,7 +94,7 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[Path]]:
             if "model" not in metrics:
                 unfinished.append(path)
                 continue
-            config = _config(path)
+            config = read_config(path)
             kept = {
                 k: v for k, v in config.items() if k != "seed" and not f"{k}.".startswith(PLUMBING)
             }
@@ -208,8 +209,8 @@ def _text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _config(path: Path) -> dict[str, Any]:
-    """Return a run's configuration, flat."""
+def read_config(path: Path) -> dict[str, Any]:
+    """Return a run's configuration, flat: {"model.optimizer.lr": 0.001, ...}."""
     file = path / ".hydra" / "config.yaml"
     text = file.read_text() if file.is_file() else ""
     # the keys of the outermost level one by one: most are the same in many runs, and read once

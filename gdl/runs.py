@@ -1,6 +1,6 @@
 """Run directories and checkpoints: the only file that knows the layout of outputs/.
 
-outputs/<data>/<model>/<time>/
+outputs/<data>/<model>/<time>/   or a sweep's job, outputs/sweeps/<name>/<job>/, see sweep.py
     .hydra/          the composed configuration and the overrides it came from
     run.json         what the run is: commands, commit, W&B id, hardware
     checkpoints/     best.ckpt, last.ckpt
@@ -88,6 +88,11 @@ class Run:
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
         saved = [str(o) for o in OmegaConf.load(path)]
         return [o for o in saved if not o.lstrip("+").startswith("resume=")]
+
+    @property
+    def sweep(self) -> str | None:
+        """Name of the sweep that the run is a job of, None for a run of its own."""
+        return self.path.parent.name if (self.path / "status.json").is_file() else None
 
     @property
     def has_checkpoint(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 from gdl.cli import with_filters
 from gdl.compare import differences, group_seeds, pareto, read_runs, select
 from gdl.errors import GdlError
+from gdl.wandb_board import place
+
+ROOT = Path(__file__).resolve().parent.parent
 
 CONFIG = """
 seed: {seed}
@@ -97,15 +101,75 @@ def test_folders_and_filters_become_overrides():
     ]
 
 
+def test_a_group_of_wandb_is_what_all_runs_are_in(tmp_path):
+    one, two = (add_run(tmp_path / "sweeps" / "lr", f"lr={lr}") for lr in (1, 2))
+    alone = add_run(tmp_path / "digits", "glow")
+    for job in (one, two):
+        (job / "status.json").write_text('{"state": "done"}')
+    assert place([one, two])["group"] == "lr"
+    assert place([one, alone]) == {"group": None, "project": None, "entity": None}
+    config = alone / ".hydra" / "config.yaml"
+    config.write_text(config.read_text() + "logger: {wandb: {project: p, group: lr}}\n")
+    assert place([one, alone])["group"] == "lr"
+    assert place([alone])["project"] == "p"
+
+
+def log_board(folder: Path, **env: str) -> tuple[str, list[dict]]:
+    """Log a board of three jobs of a sweep; return what is printed and the records of W&B."""
+    pytest.importorskip("wandb")
+    sweep = folder / "runs" / "mine"
+    for depth, data in ((4, "digits"), (8, "digits"), (4, "toy2d")):
+        nll = {"test/nll" if data == "toy2d" else "test/bpd": 1 + depth / 8}
+        run = add_run(sweep, f"{data},depth={depth}", depth=depth, data=data, **nll)
+        (run / "status.json").write_text('{"state": "done"}')
+    command = [sys.executable, "compare.py", str(folder / "runs"), "wandb=true"]
+    env = {**os.environ, "COLUMNS": "200", "WANDB_DATA_DIR": str(folder), **env}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (log,) = (folder / "runs" / "wandb").glob("offline-run-*/run-*.wandb")
+    assert done.stdout.endswith(f"W&B:        offline; wandb sync {log.parent}\n")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout + done.stderr, [json.loads(line) for line in lines.stdout.splitlines()]
+
+
+def test_the_board_in_wandb_is_what_is_printed(tmp_path):
+    printed, records = log_board(tmp_path, WANDB_MODE="offline")
+    (run,) = (r["run"] for r in records if r["type"] == "run")
+    assert (run["run_group"], run["job_type"], run["project"]) == ("mine", "compare", "gdl")
+    assert len(run["config"]["update"]["runs"]) == 3
+    files = (tmp_path / "runs" / "wandb").glob("*/files/media/table/board/*.json")
+    tables = {f.name.partition("_")[0]: json.loads(f.read_text()) for f in files}
+    assert {name: len(t["data"]) for name, t in tables.items()} == {"digits": 2, "toy2d": 1}
+    lines = [[c.strip() for c in re.split("[│┃]", line)[1:-1]] for line in printed.splitlines()]
+    for table in tables.values():
+        assert all(row in lines for row in [table["columns"], *table["data"]])
+    artifacts = [r["artifact"] for r in records if r["type"] == "artifact"]
+    (kept,) = (a for a in artifacts if a["type"] == "comparison")
+    assert kept["name"] == "comparison-mine"
+    contents = {c["path"] for c in kept["manifest"]["contents"]}
+    assert contents == {"digits.table.json", "toy2d.table.json"}
+    (logged,) = (r["history"]["item"] for r in records if r["type"] == "history")
+    assert logged["board/digits.nrows"] == 2
+
+
+@pytest.mark.slow
+def test_a_board_for_a_server_that_does_not_answer_is_kept(tmp_path):
+    env = {"WANDB_API_KEY": 40 * "a", "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    printed, records = log_board(tmp_path, WANDB_MODE="online", **env)
+    assert printed.count("warning: W&B cannot be reached") == 1
+    assert "Traceback" not in printed
+    assert any(r["type"] == "exit" and r["exit"].get("exit_code", 0) == 0 for r in records)
+
+
 def test_the_command_prints_a_board_and_names_what_is_unfinished(tmp_path):
     add_run(tmp_path, "done", **{"test/bpd": 2.125, "params": 1234})
     add_run(tmp_path, "not done")
-    root = Path(__file__).resolve().parent.parent
 
     def compare(*args: str) -> subprocess.CompletedProcess[str]:
         command, wide = [sys.executable, "compare.py", str(tmp_path), *args], {"COLUMNS": "200"}
         return subprocess.run(
-            command, cwd=root, env=os.environ | wide, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env=os.environ | wide, capture_output=True, text=True, timeout=60
         )
 
     found = compare("model=glow")
