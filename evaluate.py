@@ -12,7 +12,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gdl.capabilities import HasLogProb
     from gdl.checkpoints import open_run
     from gdl.evaluation.distances import autoencoder_distances
-    from gdl.evaluation.divergence import divergence
     from gdl.evaluation.evaluate import evaluate
     from gdl.report import print_results
 
@@ -20,9 +19,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     test = data.images("test")[: cfg.limit]
     options = (cfg.k, cfg.batch_size, cfg.seed, cfg.dequantization_samples, cfg.known)
-    metrics = evaluate(model, test, *options)
-    if isinstance(data, HasLogProb):
-        metrics |= divergence(model, data, test)
+    truth = data if isinstance(data, HasLogProb) else None
+    metrics = evaluate(model, test, *options, truth)
     if cfg.distances:
         name = f"cnn-{model.config['choices']['data']}"
         metrics |= autoencoder_distances(model, data, name, cfg.seed)

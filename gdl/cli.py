@@ -27,7 +27,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gdl import study, sweep
 from gdl.errors import GdlError
-from gdl.runs import quoted, with_resume
+from gdl.runs import quoted, unquoted, with_resume
 
 __all__ = ["main", "register_resolvers", "with_filters"]
 
@@ -81,7 +81,7 @@ def main(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     folder = None
     try:
-        args = with_resume([_mount(arg) for arg in sys.argv[1:]])
+        args = with_resume([_mount(_with_value(arg)) for arg in sys.argv[1:]])
         if config_name == "train":
             args, folder = sweep.with_folder(args)
         if folder is not None:
@@ -124,6 +124,14 @@ def _exit_if_explained(error: Exception, config_name: str) -> None:
         traceback.print_exc()
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
+
+
+def _with_value(arg: str) -> str:
+    """Refuse key= without a value: an empty path is the root of the disk, or this folder."""
+    key, equals, value = arg.partition("=")
+    if equals and not unquoted(value).strip():
+        raise GdlError(f"{key}= has no value: give it one, or leave it out.")
+    return arg
 
 
 def _mount(arg: str) -> str:

@@ -34,13 +34,16 @@ DROPPED = ("hydra.", "logger=", "resume=", "run_dir=")
 
 
 def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
-    """Write a record of each run; return the files.
+    """Write a record of each run, named after its folder; return the files.
 
     Raises:
-        GdlError: A run was of files that differ from their commit, or does not know its hardware.
+        GdlError: A run was of files that differ from their commit, or does not know its hardware;
+            or two runs would have the same record.
     """
+    runs = [p for e in entries for p in e.paths]
+    _check_names(runs, folder)
     paths = []
-    for path in (p for e in entries for p in e.paths):
+    for path in runs:
         facts, metrics = Run(path).record_facts(), Run(path).metrics()
         commit = facts.get("git_commit")
         if commit is None or commit.endswith("+") or "hardware" not in facts:
@@ -63,6 +66,26 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
         write_atomically(file, json.dumps(record, indent=1) + "\n")
         paths.append(file)
     return paths
+
+
+def _check_names(runs: Sequence[Path], folder: Path) -> None:
+    """Refuse runs of the same folder name, and one whose record is of another model or data."""
+    named: dict[str, Path] = {}
+    for path in runs:
+        if (other := named.setdefault(path.name, path)) != path:
+            raise GdlError(
+                f"{other} and {path} would have the same record, {path.name}.json: rename one of the "
+                "folders, or leave one out by a filter."
+            )
+        record, metrics = read_json(folder / f"{path.name}.json"), Run(path).metrics()
+        before = record.get("metrics", {})
+        what = [(m.get("model"), data_name(m)) for m in (before, metrics)]
+        if record and what[0] != what[1]:
+            kept = " on ".join(map(str, what[0])) if before else "a benchmark"
+            raise GdlError(
+                f"{folder / path.name}.json is the record of {kept}, not of {path}: rename the "
+                "folder of the run."
+            )
 
 
 def _plain(command: str) -> str:

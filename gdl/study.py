@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 __all__ = ["go_on"]
+
+CONF = Path(__file__).resolve().parent.parent / "conf" / "sweep" / "optuna.yaml"
 
 
 def go_on(args: list[str], folder: Path) -> list[str]:
@@ -38,10 +42,11 @@ def go_on(args: list[str], folder: Path) -> list[str]:
         if trial.state in again and trial.params not in known:
             study.enqueue_trial(trial.params)
             known.append(trial.params)
-    total = [a.partition("=")[2] for a in args if a.startswith("sweep.trials=")] or ["20"]
+    default = OmegaConf.load(CONF).sweep.trials
+    total = [default, *(a.partition("=")[2] for a in args if a.startswith("sweep.trials="))][-1]
     # another seed than before, which would suggest the same again
     return [
         *args,
-        f"hydra.sweeper.n_trials={max(0, int(total[-1]) - ended)}",
+        f"hydra.sweeper.n_trials={max(0, int(total) - ended)}",
         f"hydra.sweeper.sampler.seed={len(trials)}",
     ]

@@ -1,11 +1,12 @@
-"""Sums of per-example terms that never make a step wait for the device."""
+"""Sums of per-example terms that never make a step wait for the device; means with their errors."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-__all__ = ["TermSums"]
+__all__ = ["TermSums", "mean_and_error"]
 
 
 class TermSums:
@@ -62,3 +63,8 @@ class TermSums:
         *totals, count = reduce(sums).tolist()
         self._steps, self._count = [], 0
         return {name: t / count for name, t in zip(self._names, totals, strict=True)}
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Return the mean over images and its standard error; a NaN makes both NaN, none is dropped."""
+    return float(values.mean()), float(values.std() / math.sqrt(len(values)))

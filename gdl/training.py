@@ -23,7 +23,7 @@ from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.evaluation.divergence import divergence
+from gdl.evaluation.divergence import divergence, exact_nll
 from gdl.loggers import close, offline_dir
 from gdl.machine import hardware
 from gdl.models.base import GenerativeModel
@@ -189,7 +189,8 @@ def _final_metrics(job: Job, best: ModelCheckpoint) -> dict[str, Any]:
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if isinstance(job.data, HasLogProb):
-        tested |= divergence(model, job.data, job.data.images("test"))
+        points = job.data.images("test")
+        tested |= divergence(exact_nll(model, points), job.data, points)
     return {
         "model": names["model"],
         "data": names["data"],

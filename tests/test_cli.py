@@ -74,6 +74,7 @@ def trained(tmp_path_factory):
         (["optimizer.lr=1"], "did you mean model.optimizer.lr?"),
         (["optimizer=adma"], "did you mean adam?"),
         (["resume=nothing"], "nothing matches"),
+        (["run_dir="], "run_dir= has no value"),
         (["trainer.max_epochs=[1"], "'trainer.max_epochs=[1' is not an override"),
     ],
 )

@@ -83,7 +83,7 @@ def test_pixels_that_are_not_looked_at_are_announced(model, x, capsys) -> None:
 def test_a_model_without_conditionals_is_refused() -> None:
     flow = RealNVP((1, 4, 4), 2, torch.optim.Adam, width=4, blocks=1)
     x = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
-    with pytest.raises(GdlError, match="use a run of model=fvsbn"):
+    with pytest.raises(GdlError, match=r"model=fvsbn, made, nade, .* or transformer\."):
         complete(flow, x)
 
 

@@ -80,6 +80,24 @@ def test_numbers_of_uncommitted_code_are_refused(tmp_path: Path) -> None:
         render(tmp_path)
 
 
+def test_a_record_is_not_overwritten_by_another_run(tmp_path: Path) -> None:
+    one, two = (make_run(tmp_path / "runs" / of / "seed=0", "abcdef123456") for of in "ab")
+    results = tmp_path / "results"
+    with pytest.raises(GdlError, match="would have the same record") as e:
+        add_records(read_runs([tmp_path / "runs"])[0], results)
+    assert str(one) in str(e.value)
+    assert str(two) in str(e.value)
+    assert not results.exists()
+    for _ in range(2):  # the same run again is no other
+        add_records(read_runs([one.parent])[0], results)
+    Run(two).merge_metrics({"model": "vae"})
+    with pytest.raises(GdlError, match="is the record of nade on digits, not of"):
+        add_records(read_runs([two.parent])[0], results)
+    (results / "seed=0.json").write_text('{"title": "speed", "rows": []}')
+    with pytest.raises(GdlError, match="is the record of a benchmark"):
+        add_records(read_runs([two.parent])[0], results)
+
+
 def test_the_command_writes_both(tmp_path: Path) -> None:
     make_run(tmp_path / "outputs" / "one", "abcdef123456")
     command = [sys.executable, str(ROOT / "compare.py"), "outputs", "results=true"]

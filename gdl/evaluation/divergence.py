@@ -4,16 +4,24 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import HasLogProb
-from gdl.evaluation.evaluate import mean_and_error
 from gdl.models.base import GenerativeModel
+from gdl.terms import mean_and_error
 
-__all__ = ["divergence"]
+__all__ = ["divergence", "exact_nll"]
+
+POINTS = 5000
+"""At a time."""
 
 
 @torch.inference_mode()
-def divergence(
-    model: GenerativeModel, truth: HasLogProb, x: Tensor, batch_size: int = 5000
-) -> dict[str, float]:
+def exact_nll(model: GenerativeModel, x: Tensor) -> Tensor:
+    """Return -log q(x) (N,) in nats of points (N, D), of a model whose nll is exact."""
+    parts = [model.loss(part.to(model.device))["nll"] for part in x.split(POINTS)]
+    return torch.cat([part.double().cpu() for part in parts])
+
+
+@torch.inference_mode()
+def divergence(nll: Tensor, truth: HasLogProb, x: Tensor) -> dict[str, float]:
     """Return KL(data, model) = E[log p(x) - log q(x)] in nats, "test/kl", with "test/kl_se".
 
     The expectation is a mean over points that the model has not been trained on. As both densities
@@ -22,16 +30,12 @@ def divergence(
     points, what the nll of the best model would be.
 
     Args:
-        model: One whose nll is exact.
+        nll: The model's exact -log q(x) (N,).
         truth: The data's p.
         x: Draws (N, D) from p, "test/points" many.
-        batch_size: Points at a time.
     """
-    log_q = [
-        -model.loss(part.to(model.device))["nll"].double().cpu() for part in x.split(batch_size)
-    ]
-    log_p = torch.cat([truth.log_prob(part) for part in x.split(batch_size)]).cpu()
+    log_p = torch.cat([truth.log_prob(part) for part in x.split(POINTS)]).cpu()
     metrics: dict[str, float] = {"test/points": len(x)}
-    for name, values in (("kl", log_p - torch.cat(log_q)), ("entropy", -log_p)):
+    for name, values in (("kl", log_p + nll), ("entropy", -log_p)):
         metrics[f"test/{name}"], metrics[f"test/{name}_se"] = mean_and_error(values)
     return metrics

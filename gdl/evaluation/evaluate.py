@@ -1,6 +1,5 @@
 """Test numbers with their standard errors, for evaluate.py."""
 
-import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from gdl.capabilities import HasLogProb
 from gdl.errors import GdlError
+from gdl.evaluation.divergence import divergence
 from gdl.evaluation.flow import dequantization_bound, inversion
 from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
 from gdl.models.autoregressive import AutoregressiveModel
@@ -18,14 +19,10 @@ from gdl.models.base import GenerativeModel
 from gdl.models.flow import FlowModel
 from gdl.models.vae import VAE
 from gdl.noise import seed_noise
-from gdl.tasks.complete import known_pixels
+from gdl.tasks.complete import completing_models, known_pixels
+from gdl.terms import mean_and_error
 
-__all__ = ["evaluate", "mean_and_error"]
-
-
-def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the mean over images and its standard error; a NaN makes both NaN, none is dropped."""
-    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
+__all__ = ["evaluate"]
 
 
 @torch.inference_mode()
@@ -37,6 +34,7 @@ def evaluate(
     seed: int,
     dequantization_samples: int = 1,
     known: str | None = None,
+    truth: HasLogProb | None = None,
 ) -> dict[str, Any]:
     """Return numbers for metrics.json, in nats and in bits/dim.
 
@@ -48,6 +46,7 @@ def evaluate(
         seed: Seeds all draws.
         dequantization_samples: Noise samples per image of a flow's bound.
         known: Also score the pixels that are not known given those that are; see `known_pixels`.
+        truth: The data's density, where it is known; see `divergence`.
     """
     terms = _terms(model, x.split(batch_size), seed)
     if isinstance(model, VAE):
@@ -59,6 +58,8 @@ def evaluate(
         metrics[f"test/{term}"], metrics[f"test/{term}_se"] = mean_and_error(values)
     if "nll" in terms:
         metrics |= _bits(model, "test", terms["nll"])
+    if truth is not None:
+        metrics |= divergence(terms["nll"], truth, x)
     if isinstance(model, VAE):
         batches = track(x.split(50), f"iwae-{k}", transient=True, disable=not sys.stdout.isatty())
         bound, effective = importance_weighted_bound(model, batches, k, seed=seed)
@@ -86,7 +87,7 @@ def _completion(model: GenerativeModel, batches: Iterable[Tensor], name: str) ->
     if not isinstance(model, AutoregressiveModel):
         raise GdlError(
             f"known={name} asks for a conditional probability, which {type(model).__name__} lacks: "
-            "use a run of model=fvsbn, made or nade, or leave known=null."
+            f"use a run of {completing_models()}, or leave known=null."
         )
     mask = known_pixels(name, model.shape).to(model.device)
     nll = [-model.log_prob_given(x.to(model.device), mask).double().cpu() for x in batches]

@@ -3,17 +3,21 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from gdl.capabilities import SamplesGiven
+from gdl.cli import CONF
 from gdl.data.folder import read_image
 from gdl.errors import GdlError
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.base import GenerativeModel
 
-__all__ = ["complete", "known_pixels"]
+__all__ = ["complete", "completing_models", "known_pixels"]
 
 
 @torch.inference_mode()
@@ -42,7 +46,7 @@ def complete(
     if not isinstance(model, SamplesGiven):
         raise GdlError(
             f"task=complete needs a model that draws some pixels given others, and "
-            f"{type(model).__name__} cannot: use a run of model=fvsbn, made or nade."
+            f"{type(model).__name__} cannot: use a run of {completing_models()}."
         )
     assert model.levels is not None
     mask = known_pixels(known, model.shape).to(model.device)
@@ -57,6 +61,16 @@ def complete(
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
     return {"completions": torch.cat(rows, 1)}
+
+
+def completing_models() -> str:
+    """Return the choices of `model` that can complete images, as text for an error."""
+    files: dict[str, Any] = {
+        f.stem: OmegaConf.load(f) for f in sorted((CONF / "model").glob("*.yaml"))
+    }
+    targets = {name: f["_target_"] for name, f in files.items() if "_target_" in f}
+    names = [name for name, t in targets.items() if issubclass(get_class(t), SamplesGiven)]
+    return f"model={', '.join(names[:-1])} or {names[-1]}"
 
 
 def known_pixels(name: str, shape: Sequence[int]) -> Tensor:
