@@ -15,6 +15,7 @@ from gdl.distributions import (
     default_conditional,
 )
 from gdl.errors import GdlError
+from gdl.models import nade
 from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
 from gdl.models.made import MADE
@@ -228,6 +229,22 @@ def test_the_fast_sampler_is_the_naive_one(name: str, levels: int, shape: tuple[
     known = (torch.rand(50, 1, *shape[1:], generator=g) < 0.5).expand(-1, shape[0], -1, -1)
     fast, naive = (model.sample_given(50, fast, known, naive=o) for o in (False, True))
     assert torch.equal(fast, naive)
+
+
+@each_levels
+@torch.no_grad()
+def test_hidden_layers_after_a_zero_need_no_work(
+    levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("nade", (1, 5, 4), levels, size=0.5)
+    found, white = model.sample(50), levels - 1
+    for value in (0, white):  # no row changes, all rows do
+        given = torch.full((1, 5, 4), value, dtype=torch.uint8)
+        known = torch.arange(20).view(1, 5, 4) < 10
+        fast, naive = (model.sample_given(9, given, known, naive=o) for o in (False, True))
+        assert torch.equal(fast, naive)
+    monkeypatch.setattr(nade, "by_hand", lambda x: False)
+    assert torch.equal(found, model.sample(50))
 
 
 @pytest.mark.parametrize("order", ["columns", "hilbert", "random", "random-5"])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
+from gdl.flows.fused import by_hand
 from gdl.models.autoregressive import AutoregressiveModel, Steps
 from gdl.nn.tied import prefix_outputs
 
@@ -60,9 +61,20 @@ class NADE(AutoregressiveModel):
             return out.transpose(0, 1) + self.bias
 
     def steps(self, n: int) -> Steps:
-        """See `AutoregressiveModel.steps`; one column of W at a time."""
+        """See `AutoregressiveModel.steps`; one column of W at a time.
+
+        On a CPU only the hidden layers that change, those after a value that is not zero, are
+        computed anew; elsewhere the host would have to wait for their number.
+        """
         total = self.hidden_bias.repeat(n, 1)
-        h = torch.empty_like(total)
+        h, count = total.sigmoid(), by_hand(total)
         for weight, output, bias in zip(self.weight, self.output.mT, self.bias, strict=True):
-            value = yield torch.addmm(bias, torch.sigmoid(total, out=h), output)
-            total.addr_(self.unit(value).squeeze(-1), weight)
+            value = (yield torch.addmm(bias, h, output)).view(-1)
+            if not count:
+                torch.sigmoid(total.addr_(self.unit(value), weight), out=h)
+            elif len(rows := value.nonzero().view(-1)):
+                new = total.index_select(0, rows)
+                # what is not zero is one in binary images: an operation instead of three
+                new += weight if self.levels == 2 else self.unit(value[rows])[:, None] * weight
+                total.index_copy_(0, rows, new)
+                h.index_copy_(0, rows, new.sigmoid_())

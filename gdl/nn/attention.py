@@ -66,8 +66,9 @@ class CausalBlock(nn.Module):
             past: What the tokens before the next one left.
         """
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, kv = qkv[0], qkv[1:] if past is None else past.append(qkv[1:])
-        y = F.scaled_dot_product_attention(q, kv[0], kv[1], is_causal=past is None)
+        # unbind, whose gradient is one stack; that of an index is a tensor of zeros for each
+        q, k, v = qkv.unbind() if past is None else (qkv[0], *past.append(qkv[1:]))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=past is None)
         h = h + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
 
