@@ -229,10 +229,12 @@ class AutoregressiveModel(GenerativeModel):
         steps = AutoregressiveModel.steps(self, n) if naive else self.steps(n)
         values, params = [], next(steps)
         for i in counted(self.num_positions, "sampling"):
-            value = given[:, i]
-            if not every[i]:
-                drawn = self.likelihood.draw(_pixel(params), noise[i]).view(n, -1)
-                value = torch.where(keep[:, i, None], value, drawn) if some[i] else drawn
+            if every[i]:
+                value = given[:, i]
+            else:
+                value = self.likelihood.draw(_pixel(params), noise[i]).view(n, -1)
+                if some[i]:
+                    value = torch.where(keep[:, i, None], given[:, i], value)
             values.append(value)
             if i + 1 < self.num_positions:
                 params = steps.send(value)

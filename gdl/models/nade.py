@@ -67,7 +67,7 @@ class NADE(AutoregressiveModel):
         computed anew; elsewhere the host would have to wait for their number.
         """
         total = self.hidden_bias.repeat(n, 1)
-        h, count = total.sigmoid(), by_hand(total)
+        h, count, binary = total.sigmoid(), by_hand(total), self.levels == 2
         for weight, output, bias in zip(self.weight, self.output.mT, self.bias, strict=True):
             value = (yield torch.addmm(bias, h, output)).view(-1)
             if not count:
@@ -75,6 +75,6 @@ class NADE(AutoregressiveModel):
             elif len(rows := value.nonzero().view(-1)):
                 new = total.index_select(0, rows)
                 # what is not zero is one in binary images: an operation instead of three
-                new += weight if self.levels == 2 else self.unit(value[rows])[:, None] * weight
+                new += weight if binary else self.unit(value[rows])[:, None] * weight
                 total.index_copy_(0, rows, new)
                 h.index_copy_(0, rows, new.sigmoid_())
