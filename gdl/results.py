@@ -63,7 +63,7 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
         if note := read_json(file).get("note"):
             record["note"] = note
         folder.mkdir(exist_ok=True)
-        write_atomically(file, json.dumps(record, indent=1) + "\n")
+        write_atomically(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         paths.append(file)
     return paths
 
