@@ -30,13 +30,14 @@ class Products(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if name in ("mm", "addmm", "addmm_"):
+        # in inference mode the composite operations arrive as they are
+        if name in ("mm", "addmm", "addmm_") or (name == "matmul" and args[0].dim() == 2):
             a, b = args[-2:]
             self.found[1, a.shape[0], a.shape[1], b.shape[1]] += 1
         elif name in ("bmm", "baddbmm"):
             a, b = args[-2:]
             self.found[(*a.shape, b.shape[2])] += 1
-        elif name == "convolution":
+        elif name in ("convolution", "conv2d"):
             w = args[1]
             self.found[1, out.numel() // out.shape[1], w[0].numel(), w.shape[0]] += 1
         elif name == "convolution_backward":
