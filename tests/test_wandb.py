@@ -1,5 +1,6 @@
 """What arrives in Weights & Biases, read back with its own reader."""
 
+import inspect
 import json
 import os
 import signal
@@ -131,24 +132,32 @@ def test_metrics_csv_takes_new_columns_and_a_cut_off_row(tmp_path):
     assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "2,9.0,9.0"]
 
 
-KILLED = """
+def service_of(pid: int) -> int | None:
+    """Return the id of W&B's own process, which a process has started."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (path / "cmdline").read_bytes(), (path / "status").read_text()
+        except OSError:
+            continue
+        if b"wandb-core" in command and f"PPid:\t{pid}\n" in status:
+            return int(path.name)
+    return None
+
+
+KILLED = f"""
 import os, signal, sys, time
 from pathlib import Path
 from gdl.loggers import close, wandb_logger
 
+{inspect.getsource(service_of)}
+
 log = wandb_logger(sys.argv[1])
-log.log_metrics({"a": 1.0}, step=0)
+log.log_metrics(dict(a=1.0), step=0)
 log.finalize("success")
-for path in Path("/proc").glob("[0-9]*"):
-    try:
-        command, status = (path / "cmdline").read_bytes(), (path / "status").read_text()
-    except OSError:
-        continue
-    if b"wandb-core" in command and f"PPid:\\t{os.getpid()}\\n" in status:
-        os.kill(int(path.name), signal.SIGKILL)
-        print("killed", flush=True)
+os.kill(service_of(os.getpid()), signal.SIGKILL)
+print("killed", flush=True)
 for step in range(100):
-    log.log_metrics({"a": 2.0}, step=step)
+    log.log_metrics(dict(a=2.0), step=step)
     time.sleep(0.01)
 close([log])
 print("went on")
@@ -166,18 +175,6 @@ def test_the_end_of_its_process_does_not_end_the_run(tmp_path):
     assert done.stderr.count("the run goes on without it") == 1
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
-
-
-def service_of(pid: int) -> int | None:
-    """Return the id of W&B's own process, which a process has started."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command, status = (path / "cmdline").read_bytes(), (path / "status").read_text()
-        except OSError:
-            continue
-        if b"wandb-core" in command and f"PPid:\t{pid}\n" in status:
-            return int(path.name)
-    return None
 
 
 @pytest.mark.slow

@@ -82,12 +82,12 @@ def net_backward(
     return g
 
 
-def _room(num: int, stacks: Sequence[Tensor], depth: int = 1) -> list[tuple[Tensor, ...]]:
-    """Return memory for the hidden layers (N, num) of `depth` networks.
+def _room(num: int, net: Net, depth: int = 1) -> list[tuple[Tensor, ...]]:
+    """Return memory for the hidden layers (N, num) of `depth` networks like this one.
 
     To allocate it for one layer after the other costs as much as to fill it.
     """
-    return unstack([b.new_empty(depth, b.shape[1], num) for b in stacks[1:-2:2]])
+    return unstack([b.new_empty(depth, len(b), num) for b in net[1:-2:2]])
 
 
 class FusedCouplings(torch.autograd.Function):
@@ -105,9 +105,9 @@ class FusedCouplings(torch.autograd.Function):
         """See the class."""
         depth, half = len(nets), x.shape[1] // 2
         keep = any(ctx.needs_input_grad)
-        rooms = _room(len(x), stacks, depth if keep else 1)
+        rooms = _room(len(x), nets[0], depth if keep else 1)
         # of additive couplings the sigmoids are empty
-        outs = x.new_empty(depth, stacks[-1].shape[1], len(x))
+        outs = x.new_empty(depth, len(nets[0][-1]), len(x))
         sigmoids = outs[:, half:]
         scales, minus_2 = torch.empty_like(sigmoids), x.new_tensor(-2.0)
         views = unstack([outs, outs[:, :half], sigmoids, scales])
@@ -140,7 +140,7 @@ class FusedCouplings(torch.autograd.Function):
             g_a, g_b = g_b, g_a
         grads = [torch.empty_like(t) for t in stacks]
         nets_grads = unstack(grads)
-        (hidden,) = _room(moved.shape[1], stacks)
+        (hidden,) = _room(moved.shape[1], ctx.nets[0])
         # d log_scale / d raw = 4 s (1 - s)
         slopes = (4 * ctx.sigmoids).mul_(1 - ctx.sigmoids)
         g_outs = moved.new_empty(depth, stacks[-1].shape[1], moved.shape[1])
@@ -163,14 +163,14 @@ class FusedCouplings(torch.autograd.Function):
         return torch.cat([g_a, g_b]).t(), None, *grads
 
 
-def invert_couplings(z: Tensor, nets: Sequence[Net], stacks: Sequence[Tensor]) -> Tensor:
+def invert_couplings(z: Tensor, nets: Sequence[Net]) -> Tensor:
     """Return x (B, D) that `FusedCouplings` maps to z."""
     half, two = z.shape[1] // 2, z.new_tensor(2.0)
     a, b = z.t().contiguous().split(half)
     if len(nets) % 2:
         a, b = b, a
-    (hidden,) = _room(len(z), stacks)
-    out = z.new_empty(stacks[-1].shape[1], len(z))
+    (hidden,) = _room(len(z), nets[0])
+    out = z.new_empty(len(nets[0][-1]), len(z))
     shift, raw = out[:half], out[half:]
     for net in reversed(nets):
         # a was moved last, given b

@@ -63,7 +63,7 @@ class VectorCouplings(Bijection):
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
         if by_hand(z) and not torch.is_grad_enabled():
-            return invert_couplings(z, self._networks(), tuple(self.stacks))
+            return invert_couplings(z, self._networks())
         return _decouple(z, networks(tuple(self.stacks)), False)
 
     def _networks(self) -> list[Net]:
