@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gdl.capabilities import HasLatents, Samples
 from gdl.models.base import GenerativeModel
@@ -102,15 +102,49 @@ class AveragedWeights(WeightAveraging):
     """An exponential moving average of the parameters, for validation, checkpoints and test.
 
     Lightning's own averages one tensor after another in several passes, which costs as much as the
-    whole step of a linear model, and buffers too: those of integers, such as an order of pixels,
-    are cut off to other integers.
+    whole step of a linear model, and twice a step waits for a GPU. It also keeps the average where
+    the model is when training is set up, which is the CPU, and averages buffers: those of integers,
+    such as an order of pixels, are cut off to other integers.
 
     Args:
         decay: The part of the average that a step keeps.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
-        super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        super().__init__(use_buffers=False)
+        self.decay = decay
+        self._has_begun = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the average, on the device where training will run."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look whether the average is one of an interrupted run; no buffer changes in training."""
+        assert self._average_model is not None
+        self._has_begun = bool(self._average_model.n_averaged > 0)
+        self._latest_update_step = trainer.global_step
+        for ours, theirs in zip(
+            self._average_model.module.buffers(), pl_module.buffers(), strict=True
+        ):
+            ours.copy_(theirs)
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        """Move the average towards the parameters after each optimizer step."""
+        if trainer.global_step == self._latest_update_step:
+            return
+        average = self._average_model
+        assert average is not None
+        weight = 1 - self.decay if self._has_begun else 1.0
+        torch._foreach_lerp_(
+            list(average.module.parameters()), list(pl_module.parameters()), weight
+        )
+        average.n_averaged += 1
+        self._has_begun, self._latest_update_step = True, trainer.global_step
 
 
 class ImageGrids(Callback):

@@ -188,11 +188,9 @@ def agree_when_compiled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         expected = [seeded_nll(eager, x), *gradients(eager, x)[0], eager.sample_continuous(3)]
         # on a CPU these steps are written by hand, in place of what is compiled elsewhere
         monkeypatch.setattr("gdl.flows.steps.by_hand", lambda _: False)
-        found = [
-            seeded_nll(compiled, x),
-            *gradients(compiled, x)[0],
-            compiled.sample_continuous(3),
-        ]
+        found = [seeded_nll(compiled, x)]
+        gradients(compiled, x)  # of Glow only a size that comes again is compiled
+        found += [*gradients(compiled, x)[0], compiled.sample_continuous(3)]
         for ours, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
@@ -227,8 +225,8 @@ def test_a_kind_of_network_is_traced_once_for_all_couplings(
 
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=count))
     agree_when_compiled(name, options)
-    # one with gradients for the loss of 4 images, and one to draw 3 of them without
-    assert graphs == 2
+    # one with gradients for the loss of 4 images, and one to draw 3 of them without, but of Glow
+    assert graphs == (1 if name == "glow" else 2)
 
 
 @pytest.mark.parametrize("seed", range(3))

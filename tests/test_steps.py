@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from gdl.flows.base import Bijection, Chain, initialize
 from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, sigmoid_scale
 from gdl.flows.fused_steps import frame, scatter, windows
+from gdl.flows.gpu_steps import run_steps, step
 from gdl.flows.linear import ActNorm, Conv1x1, matrices, mix_channels
 from gdl.flows.steps import GlowSteps
 from gdl.flows.vectors import VectorCouplings
@@ -78,6 +79,13 @@ def test_steps_are_the_chain_of_their_bijections(shape: tuple[int, ...], affine:
     torch.testing.assert_close(steps.inverse(x), chain.inverse(x), rtol=1e-10, atol=1e-10)
 
 
+def in_matrix_form(steps: GlowSteps, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the steps do, in the form that is compiled for a GPU."""
+    maps = steps._maps()
+    z, log_det = run_steps(step, x.dtype, x, maps.weight, maps.bias, *maps.net)
+    return z, log_det + maps.log_det * x[0, 0].numel()
+
+
 @pytest.mark.parametrize("net_norm", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -88,17 +96,17 @@ def test_gradients_by_hand_and_by_inversion_are_those_of_autograd(
     cotangent = torch.randn_like(x)
 
     def gradients(way: str) -> dict[str, Tensor]:
-        steps.checkpoint_conditioners = way == "autograd"
+        steps.checkpoint_conditioners = way in ("autograd", "matrices")
         steps.reversible = way == "by inversion"
         assert steps._by_hand(x) == (way == "by hand")
         v = x.clone().requires_grad_()
-        z, log_det = steps(v)
+        z, log_det = steps(v) if way != "matrices" else in_matrix_form(steps, v)
         loss = (z * cotangent).sum() + (log_det * torch.arange(1.0, 6.0)).sum()
         names = dict(steps.named_parameters()) | {"x": v}
         return dict(zip(names, torch.autograd.grad(loss, list(names.values())), strict=True))
 
     expected = gradients("autograd")
-    for way in ("by hand", "by inversion"):
+    for way in ("by hand", "by inversion", "matrices"):
         for name, grad in gradients(way).items():
             torch.testing.assert_close(
                 grad, expected[name], rtol=1e-9, atol=1e-9, msg=f"{name} {way}"

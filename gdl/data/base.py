@@ -59,7 +59,9 @@ class ImageSet(Dataset[Tensor]):
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
         """Return the batch (B, C, H, W) uint8; a DataLoader calls this once per batch."""
         # by way of NumPy, which reads a list of integers several times as fast as torch
-        index = torch.from_numpy(np.asarray(indices)).to(self.images.device)
+        index = torch.from_numpy(np.asarray(indices))
+        # a copy to a GPU that blocks would wait for all steps under way
+        index = index.to(self.images.device, non_blocking=True)
         x = self.images.index_select(0, index)
         if self._transform is None:
             return x

@@ -1,6 +1,6 @@
 """K steps of a Glow as one layer: ActNorm, invertible 1x1 convolution, coupling, K times."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from gdl.flows.base import Bijection, DataInitialized
 from gdl.flows.coupling import move, move_back, sigmoid_scale
 from gdl.flows.fused import by_hand
 from gdl.flows.fused_steps import FusedSteps, invert, kernels
+from gdl.flows.gpu_steps import CompiledSteps
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
 from gdl.flows.reversible import ReversibleSteps
 from gdl.nn.coupling import recomputed
@@ -108,6 +109,7 @@ class GlowSteps(Bijection, DataInitialized):
         )
         self.log_gain3 = nn.Parameter(torch.zeros(depth, out))
         self._kept: tuple[object, Inverse] | None = None
+        self._compiled: CompiledSteps | None = None
 
     def set_from(self, h: Tensor) -> None:
         """Give each ActNorm, one after the other, mean 0 and standard deviation 1."""
@@ -142,6 +144,8 @@ class GlowSteps(Bijection, DataInitialized):
         stacks = (maps.weight, maps.bias, *maps.net)
         if self.reversible:
             z, log_det = ReversibleSteps.apply(self._steps, self._shift_and_scale, x, *stacks)
+        elif self._compiled is not None:
+            z, log_det = self._compiled(self._steps, x, *stacks)
         else:
             z, log_det = self._steps(x, *stacks)
         return z, log_det + constant
@@ -160,6 +164,13 @@ class GlowSteps(Bijection, DataInitialized):
                 torch.cat([stays, move_back(moved, shift, scale)], 1), weight[k], bias[k]
             )
         return z
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the steps in training, see `CompiledSteps`; the networks, if they are recomputed."""
+        if self.checkpoint_conditioners or self.reversible:
+            self.conditioner.compile(*args, **kwargs)
+        else:
+            self._compiled = CompiledSteps()
 
     def train(self, mode: bool = True) -> "GlowSteps":
         """Switch the mode, and forget the matrices that were kept."""

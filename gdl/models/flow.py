@@ -10,7 +10,7 @@ from gdl.distributions import log_normal
 from gdl.errors import GdlError
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
-from gdl.flows.steps import Conditioner
+from gdl.flows.steps import GlowSteps
 from gdl.flows.vectors import VectorCouplings
 from gdl.models.base import GenerativeModel
 from gdl.nn.coupling import ConvConditioner, VectorConditioner
@@ -126,16 +126,17 @@ class FlowModel(GenerativeModel):
 
         The loop over them stays outside: its graph would take minutes. A flow of vectors is one
         graph all the same, in both directions, as its networks are so small that to call them one by
-        one costs more than their arithmetic. Glow's steps on a CPU stay as written by hand.
+        one costs more than their arithmetic. Of Glow a step is compiled, see
+        `gdl.flows.gpu_steps`; on a CPU its steps stay as written by hand.
         """
         import torch.compiler.config as limits  # imports the compiler, so only here
 
-        # of one network each level, mode and kind of batch size needs a graph
+        # of one network or step each level, mode and kind of batch size needs a graph
         limits.recompile_limit = max(limits.recompile_limit, 64)
         if any(isinstance(m, VectorCouplings) for m in self.modules()):
             self._log_density, self._invert = torch.compile(_log_density), torch.compile(_invert)
         for module in self.modules():
-            if isinstance(module, (Conditioner, ConvConditioner, VectorConditioner)):
+            if isinstance(module, (GlowSteps, ConvConditioner, VectorConditioner)):
                 module.compile()
 
     def _continuous(self, x: Tensor) -> tuple[Tensor, Tensor]:
