@@ -127,6 +127,7 @@ def prepare(cfg: DictConfig) -> Job:
         _convert_="all",
     )
     data.move_to(trainer.strategy.root_device)
+    model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
         # on resuming too: the cost is measured on a few steps before the checkpoint is loaded
         model.initialize(data.images("train")[:10_000])
