@@ -170,9 +170,10 @@ class ImageGrids(Callback):
         """Draw with the weights that validation used: the averaged ones where there is an EMA."""
         if trainer.sanity_checking or trainer.testing or not trainer.is_global_zero:
             return
-        epoch = trainer.current_epoch + 1
-        due = self.every_n_epochs and epoch % self.every_n_epochs == 0
-        if not (due or (epoch == trainer.max_epochs and self.every_n_epochs)):
+        # validating: once more after training, when the epoch has been counted
+        epoch = trainer.current_epoch + (not trainer.validating)
+        is_last = trainer.validating or epoch == trainer.max_epochs
+        if not self.every_n_epochs or not (is_last or epoch % self.every_n_epochs == 0):
             return
         assert isinstance(pl_module, GenerativeModel)
         if pl_module.levels is None:

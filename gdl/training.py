@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -154,6 +155,24 @@ def fit(job: Job) -> None:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
     job.train_seconds = job.model.fit_seconds
+    if job.trainer.num_val_batches and job.model.validated_step < job.trainer.global_step:
+        _look_at_last_weights(job)
+
+
+def _look_at_last_weights(job: Job) -> None:
+    """Validate where training ended between two validations, so that its last weights can be best."""
+    trainer, best = job.trainer, _best_checkpoint(job.trainer)
+    trainer.validate(job.model, datamodule=job.data, verbose=False)
+    value = trainer.callback_metrics[best.monitor or ""]
+    if best.best_model_score is None or value < best.best_model_score:
+        path = Path(best.dirpath or "") / f"{best.filename}{best.FILE_EXTENSION}"
+        trainer.save_checkpoint(path)
+        best.best_model_path, best.best_model_score = str(path), value
+
+
+def _best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint:
+    checkpoints = trainer.checkpoint_callbacks
+    return next(c for c in checkpoints if isinstance(c, ModelCheckpoint) and c.monitor)
 
 
 def finish(job: Job) -> float | None:
@@ -163,9 +182,7 @@ def finish(job: Job) -> float | None:
         The best validation value, for sweeps.
     """
     trainer, model, run = job.trainer, job.model, job.run
-    best = next(
-        c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor
-    )
+    best = _best_checkpoint(trainer)
     if best.best_model_path:
         model.load_state_dict(load_checkpoint(best.best_model_path)["state_dict"])
     trainer.test(model, datamodule=job.data, verbose=False)

@@ -234,3 +234,15 @@ def test_an_autoencoder_reports_no_likelihood_but_samples_garbage_on_request(tmp
     done = run("sample.py", f"run={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "images" / "samples.png").is_file()
+
+
+def test_the_last_weights_are_looked_at_where_training_ends_between_validations(tmp_path):
+    options = ["data=digits", "data.batch_size=300", "logger=none", "callbacks=ema"]
+    options += ["trainer.max_steps=7", "callbacks.images.every_n_epochs=5"]
+    done = run("train.py", *options, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == metrics["steps"] == 7  # of 5 in an epoch
+    assert metrics["best_val/nll"] > 0
+    assert (tmp_path / "images" / "samples_epoch0002.png").is_file()

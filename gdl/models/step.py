@@ -39,6 +39,8 @@ class SharedStep(pl.LightningModule, ABC):
         self._guard = StepGuard()
         self._grad_norm: Tensor | None = None
         self.train_metrics: dict[str, float] = {}
+        self.validated_step = -1
+        """The step of the last validation."""
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
         self._train_clock = (time.perf_counter(), 0)
         self._fit_start, self._fit_seconds = time.perf_counter(), 0.0
@@ -175,6 +177,7 @@ class SharedStep(pl.LightningModule, ABC):
         """Log the validation means, and when in the training they were reached."""
         self._log_means("val")
         self.log("seconds", self.fit_seconds)
+        self.validated_step = self.global_step
 
     def on_test_epoch_end(self) -> None:
         """Log the test means."""
