@@ -57,6 +57,7 @@ _EXTRA = {
     "reconstruction/max_error": "largest reconstruction error (levels of a pixel)",
     "reconstruction/mean_error": "mean",
     "samples/nonfinite": "non-finite samples",
+    "samples/unlikely": "exploded samples",
     "skipped_steps": "training steps skipped as not finite",
 }
 

@@ -127,7 +127,21 @@ def test_reconstructions_are_exact_and_interpolations_end_at_the_files(
 def test_samples_that_are_not_finite_are_counted() -> None:
     model = build("nice")
     model.bijection.steps[-1].log_scale.fill_(-1000.0)
-    assert inversion(model, images(4).split(4), n=20)["samples/nonfinite"] == 1
+    found = inversion(model, images(4).split(4), n=20)
+    assert found["samples/nonfinite"] == found["samples/unlikely"] == 1
+
+
+@torch.no_grad()
+def test_samples_that_leave_the_range_of_the_pixels_are_counted() -> None:
+    x = images(64).split(64)
+    model = build("glow")
+    assert inversion(model, x, n=20)["samples/unlikely"] == 0
+    # the top prior says that one latent is a thousand times as large as it ever is in an image,
+    # at a cost of 7 of some 170 nats
+    model.bijection.steps[-1].levels[-1].steps[-1].log_scale[0] -= 7
+    found = inversion(model, x, n=20)
+    assert found["samples/unlikely"] > 0.8
+    assert found["samples/nonfinite"] == 0
 
 
 @each_flow

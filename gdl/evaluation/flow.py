@@ -1,5 +1,6 @@
-"""Numbers of a flow that its likelihood does not show: tighter bounds, inversion, finite samples."""
+"""Numbers of a flow that its likelihood does not show: tighter bounds, inversion, sane samples."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -42,23 +43,33 @@ def dequantization_bound(
 def inversion(
     model: FlowModel, batches: Iterable[Tensor], n: int = 500, seed: int = 0
 ) -> dict[str, float]:
-    """Return "inversion/max_error", "inversion/mean_error" and "samples/nonfinite".
+    """Return "inversion/max_error", "inversion/mean_error", "samples/nonfinite", "samples/unlikely".
 
     Errors are |decode(encode(x)) - x| in levels of a pixel (in units of the data where they are
-    continuous), in the precision of the model; the last is the fraction of n samples with a value
-    that is NaN or infinite before it is rounded to a pixel.
+    continuous), in the precision of the model. The others are fractions of n samples: those with a
+    value that is NaN or infinite before it is rounded to a pixel; and, of integer data, those that
+    the model, when they are rounded, finds less likely than each image of the first batch and than
+    uniform noise is at best: its inverse has exploded and left the range of the pixels (Behrmann et
+    al., 2021, arXiv 2006.09347), which the likelihood of images does not show.
     """
-    worst, total, count = 0.0, 0.0, 0
+    worst, total, count, first = 0.0, 0.0, 0, None
     for x in batches:
         x = x.to(model.device)
+        first = x if first is None else first
         error = (model.decode(model.encode(x)) - x).abs()
         worst = max(worst, float(error.max()))
         total += float(error.double().sum())
         count += error.numel()
     y = model.sample_continuous(n, seed=seed)
-    bad = 1 - float(y.flatten(1).isfinite().all(1).double().mean())
-    return {
+    finite = y.flatten(1).isfinite().all(1).cpu()
+    found = {
         "inversion/max_error": worst,
         "inversion/mean_error": total / count,
-        "samples/nonfinite": bad,
+        "samples/nonfinite": 1 - float(finite.double().mean()),
     }
+    if model.dequantize is not None and model.levels is not None and first is not None:
+        drawn = model.dequantize.inverse(y).split(100)
+        real, ours = (dequantization_bound(model, x, 1, seed) for x in ([first], drawn))
+        limit = max(float(real.max()), model.num_dims * math.log(model.levels))
+        found["samples/unlikely"] = 1 - float(((ours <= limit) & finite).double().mean())
+    return found
