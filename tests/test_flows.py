@@ -236,7 +236,7 @@ def test_log_scales_are_bounded_and_smooth(f: Callable[[Tensor], tuple[Tensor, T
     scale, value = f(raw)
     assert scale.isfinite().all()
     torch.testing.assert_close(scale.log(), value, rtol=1e-4, atol=1e-5)
-    lowest = math.log(0.05) if f is sigmoid_scale else -2
+    lowest = math.log(0.5) if f is sigmoid_scale else -2
     assert value.min() >= lowest - 1e-5
     value.sum().backward()
     assert raw.grad is not None
@@ -245,7 +245,7 @@ def test_log_scales_are_bounded_and_smooth(f: Callable[[Tensor], tuple[Tensor, T
 
 def test_sigmoid_scale_is_the_sigmoid_with_a_floor() -> None:
     raw = torch.linspace(-20, 20, 401, dtype=torch.float64)
-    expected = 0.05 + 0.95 * (raw + 2).sigmoid()
+    expected = 0.5 + 0.5 * (raw + 2).sigmoid()
     torch.testing.assert_close(sigmoid_scale(raw)[0], expected)
 
 

@@ -7,17 +7,20 @@ arXiv 1605.08803. The Jacobian is triangular, so the log-determinant is a sum of
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
 
 __all__ = [
     "LOWEST",
+    "WIDEST",
     "AdditiveCoupling",
     "AffineCoupling",
     "HalvesCoupling",
     "MaskedCoupling",
     "checkerboard",
+    "clipped",
     "move",
     "move_back",
     "sigmoid_scale",
@@ -40,8 +43,11 @@ def tanh_log_scale(raw: Tensor, bound: float = 2.0) -> Tensor:
     return bound * torch.tanh(raw / bound)
 
 
-LOWEST = 0.05
+LOWEST = 0.5
 """Lower bound of `sigmoid_scale`."""
+
+WIDEST = 4.0
+"""Bound of what `clipped` leaves of a number."""
 
 
 def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,6 +58,16 @@ def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
     """
     scale = torch.sigmoid(raw + 2) * (1 - LOWEST) + LOWEST
     return scale, scale.log()
+
+
+def clipped(stays: Tensor) -> Tensor:
+    """Return what a coupling's network sees of the half that stays: at most +-WIDEST.
+
+    Data hardly exceed it, as each step begins with an ActNorm. But a network of ReLUs continues
+    linearly where it has seen no data, so that in samples one step's outlier is the next one's
+    larger outlier; what it sees clipped ends that, and the coupling is a bijection with any network.
+    """
+    return F.hardtanh(stays, -WIDEST, WIDEST)
 
 
 def move(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:

@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gdl.flows.coupling import LOWEST
+from gdl.flows.coupling import LOWEST, WIDEST, clipped
 from gdl.flows.fused import Net, hidden_layers, net_backward, networks, unstack
 
 __all__ = ["FusedSteps", "frame", "invert", "kernels", "scatter", "windows"]
+
+hardtanh_backward = torch.ops.aten.hardtanh_backward
 
 
 def frame(x: Tensor, b: int, h: int, w: int, c: int) -> Tensor:
@@ -79,7 +81,7 @@ def _conv_net(
 
     Its hidden layers are written to `hidden`.
     """
-    layers = hidden_layers(windows(x.view(*size, -1), padded).t(), net, hidden)
+    layers = hidden_layers(windows(clipped(x).view(*size, -1), padded).t(), net, hidden)
     return scatter(layers[-1].t() @ net[-2].t(), *size).add_(net[-1].t()), layers
 
 
@@ -90,7 +92,7 @@ class FusedSteps(torch.autograd.Function):
     the other becomes (half + shift) * scale, or half + shift where the networks have C / 2 outputs.
     Of the networks' three layers the first is a 3x3 convolution, w (N, 9 C) with a window's
     channels last, and so is the last, w (9 O, N), whose row (i, j, o) is what a pixel gives to
-    channel o of the pixel at (i - 1, j - 1) from it; its b has O elements.
+    channel o of the pixel at (i - 1, j - 1) from it; its b has O elements. They see the `clipped` half.
     """
 
     @staticmethod
@@ -148,7 +150,8 @@ class FusedSteps(torch.autograd.Function):
             torch.sum(g_out, 0, out=net_grads[-1])
             g_out = windows(g_out.view(b, h, w, -1), padded)
             g_first = net_backward(g_out.t(), layers, net, net_grads, hidden)
-            g[:, :half].add_(scatter(g_first.t() @ net[0], b, h, w))
+            g_stays = scatter(g_first.t() @ net[0], b, h, w)
+            g[:, :half].add_(hardtanh_backward(g_stays, z[:, :half], -WIDEST, WIDEST))
             torch.mm(g.t(), x, out=grads[0][k])
             torch.sum(g, 0, out=g_bias[k])
             g, z = g @ weight[k], x
@@ -217,7 +220,7 @@ def kernels(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
 
 def _convolve(x: Tensor, net: Sequence[Tensor], size: tuple[int, int, int]) -> Tensor:
     """Return the output (P, O) of a network of x (P, C)."""
-    h = x.contiguous().view(*size, -1).permute(0, 3, 1, 2)
+    h = clipped(x).contiguous().view(*size, -1).permute(0, 3, 1, 2)
     h = F.conv2d(h, net[0], net[1], padding=1).relu_()
     h = F.conv2d(h, net[2], net[3]).relu_()
     return F.conv2d(h, net[4], net[5], padding=1).permute(0, 2, 3, 1).reshape(len(x), -1)

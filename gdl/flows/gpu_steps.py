@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdl.flows.coupling import move, sigmoid_scale
+from gdl.flows.coupling import clipped, move, sigmoid_scale
 
 __all__ = ["CompiledSteps", "run_steps", "step"]
 
@@ -62,7 +62,7 @@ def step(x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor) -> tuple[Tensor,
     """
     w1, b1, w2, b2, w3, b3 = net
     stays, moved = F.linear(x, weight, bias).chunk(2, -1)
-    inside = stays.to(w1.dtype)
+    inside = clipped(stays).to(w1.dtype)
     windows = [_shifted(inside, 1 - i, 1 - j) for i in range(3) for j in range(3)]
     room = w1.shape[1] - 9 * stays.shape[-1]
     h = torch.cat([*windows, inside.new_zeros(*inside.shape[:-1], room)], -1).flatten(0, 2)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
-from gdl.flows.coupling import move, move_back, sigmoid_scale
+from gdl.flows.coupling import clipped, move, move_back, sigmoid_scale
 from gdl.flows.fused import by_hand
 from gdl.flows.fused_steps import FusedSteps, invert, kernels
 from gdl.flows.gpu_steps import CompiledSteps
@@ -61,8 +61,9 @@ class GlowSteps(Bijection, DataInitialized):
     take a few operations for all, ActNorm and 1x1 convolution are one linear map W diag(s) (x + b),
     and on a CPU the whole is one node of the graph (see `gdl.flows.fused_steps`).
 
-    The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution; as in Glow's code the last
-    starts at zero and has a gain exp(3 g) per channel, and the others are followed by an ActNorm.
+    The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution of the `clipped` half that stays;
+    as in Glow's code the last starts at zero and has a gain exp(3 g) per channel, and the others are
+    followed by an ActNorm.
 
     Args:
         num_channels: C of images (B, C, H, W), even.
@@ -119,7 +120,8 @@ class GlowSteps(Bijection, DataInitialized):
             maps = self._maps()
             a = mix_channels(h, maps.weight[k], maps.bias[k]).chunk(2, 1)[0]
             if self.log_gain1 is not None and self.log_gain2 is not None:
-                a = self._set_norm(conv3x3(a, maps.net.w1[k]), self.log_gain1[k], self.b1[k])
+                a = conv3x3(clipped(a), maps.net.w1[k])
+                a = self._set_norm(a, self.log_gain1[k], self.b1[k])
                 self._set_norm(conv1x1(a, maps.net.w2[k]), self.log_gain2[k], self.b2[k])
             maps = self._maps()
             h, _ = self._step(h, maps.weight[k], maps.bias[k], *(w[k] for w in maps.net))
@@ -247,7 +249,7 @@ class Conditioner(nn.Module):
     def forward(self, stays: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return shift, scale (None: additive) and log-scale (B, C, H, W), given a `Net`."""
         net = Net(*weights)
-        h = conv3x3(stays, net.w1, net.b1).relu_()
+        h = conv3x3(clipped(stays), net.w1, net.b1).relu_()
         h = conv1x1(h, net.w2, net.b2).relu_()
         last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)
         out = F.conv2d(h, last.contiguous(), net.b3, padding=1).to(stays.dtype)
