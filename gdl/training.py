@@ -44,6 +44,7 @@ QUIET = (
     ".*logging interval.*",
     ".*your dataloader is not resumable.*",  # Batches is, by the trainer's own count
     ".*sync_dist=True.*",  # the means are reduced over processes before they are logged
+    ".*AccumulateGrad node's stream.*",  # of recording a GPU's work, where nothing is accumulated
 )
 
 
