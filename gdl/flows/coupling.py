@@ -54,7 +54,7 @@ def sigmoid_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
     """Return LOWEST + (1 - LOWEST) sigmoid(raw + 2), Glow's scale with a lower bound, and its log.
 
     Glow's own sigmoid(raw + 2) comes arbitrarily close to 0, and sampling, which divides by it,
-    then explodes while the likelihood looks fine.
+    then explodes while the likelihood looks fine (Behrmann et al., 2021, arXiv 2006.09347).
     """
     scale = torch.sigmoid(raw + 2) * (1 - LOWEST) + LOWEST
     return scale, scale.log()
