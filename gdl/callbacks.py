@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
@@ -170,9 +171,10 @@ class ImageGrids(Callback):
         """Draw with the weights that validation used: the averaged ones where there is an EMA."""
         if trainer.sanity_checking or trainer.testing or not trainer.is_global_zero:
             return
-        # validating: once more after training, when the epoch has been counted
-        epoch = trainer.current_epoch + (not trainer.validating)
-        is_last = trainer.validating or epoch == trainer.max_epochs
+        # once more after training, when the epoch has been counted
+        is_after = trainer.state.fn == TrainerFn.VALIDATING
+        epoch = trainer.current_epoch + (not is_after)
+        is_last = is_after or epoch == trainer.max_epochs
         if not self.every_n_epochs or not (is_last or epoch % self.every_n_epochs == 0):
             return
         assert isinstance(pl_module, GenerativeModel)

@@ -245,4 +245,5 @@ def test_the_last_weights_are_looked_at_where_training_ends_between_validations(
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["global_step"] == metrics["steps"] == 7  # of 5 in an epoch
     assert metrics["best_val/nll"] > 0
-    assert (tmp_path / "images" / "samples_epoch0002.png").is_file()
+    pictures = {p.name for p in (tmp_path / "images").iterdir()}
+    assert pictures == {"samples_epoch0002.png", "reconstructions_epoch0002.png"}
