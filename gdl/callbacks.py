@@ -122,14 +122,10 @@ class AveragedWeights(WeightAveraging):
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look whether the average is one of an interrupted run; no buffer changes in training."""
+        """Look whether the average is one of an interrupted run."""
         assert self._average_model is not None
         self._has_begun = bool(self._average_model.n_averaged > 0)
         self._latest_update_step = trainer.global_step
-        for ours, theirs in zip(
-            self._average_model.module.buffers(), pl_module.buffers(), strict=True
-        ):
-            ours.copy_(theirs)
 
     @torch.no_grad()
     def on_train_batch_end(

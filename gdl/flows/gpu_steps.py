@@ -2,7 +2,7 @@
 
 A convolution from or to six channels leaves the tensor cores idle, and a step is some hundred small
 kernels, whose launches cost several times their arithmetic. On an H100 a training step of the paper's
-model took 165 ms with compiled convolutions, 86 ms in this form, and 41 ms replayed.
+model with 256 images took 165 ms with compiled convolutions, 86 ms in this form, and 44 ms replayed.
 """
 
 import functools
