@@ -136,7 +136,8 @@ def main() -> None:
     torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
     table = rows()
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as train.py has it
-    for name in options.get("rows", "glow32,glow4,wide,nice,plane").split(","):
+    for_cpus = [name for name in table if name != "paper"]
+    for name in options.get("rows", ",".join(for_cpus)).split(","):
         title, builders, x = table[name]
         only = options.get("only", ",".join(builders)).split(",")
         builders = {peer: build for peer, build in builders.items() if peer in only}

@@ -165,7 +165,7 @@ def _look_at_last_weights(job: Job) -> None:
     trainer, best = job.trainer, _best_checkpoint(job.trainer)
     trainer.validate(job.model, datamodule=job.data, verbose=False)
     value = trainer.callback_metrics[best.monitor or ""]
-    if best.best_model_score is None or value < best.best_model_score:
+    if best.check_monitor_top_k(trainer, value):
         path = Path(best.dirpath or "") / f"{best.filename}{best.FILE_EXTENSION}"
         trainer.save_checkpoint(path)
         best.best_model_path, best.best_model_score = str(path), value

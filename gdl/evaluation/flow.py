@@ -1,6 +1,5 @@
 """Numbers of a flow that its likelihood does not show: tighter bounds, inversion, sane samples."""
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -67,9 +66,9 @@ def inversion(
         "inversion/mean_error": total / count,
         "samples/nonfinite": 1 - float(finite.double().mean()),
     }
-    if model.dequantize is not None and model.levels is not None and first is not None:
+    if model.dequantize is not None and first is not None:
         drawn = model.dequantize.inverse(y).split(100)
         real, ours = (dequantization_bound(model, x, 1, seed) for x in ([first], drawn))
-        limit = max(float(real.max()), model.num_dims * math.log(model.levels))
+        limit = max(float(real.max()), model.dequantize.log_volume)
         found["samples/unlikely"] = 1 - float(((ours <= limit) & finite).double().mean())
     return found

@@ -50,11 +50,6 @@ def _shifted(x: Tensor, rows: int, columns: int) -> Tensor:
     return F.pad(x, (0, 0, columns, -columns, rows, -rows))
 
 
-def _aligned(n: int) -> int:
-    """Return n rounded up to a multiple of 8, the sizes that tensor cores read in one piece."""
-    return n + -n % 8
-
-
 def step(x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor) -> tuple[Tensor, Tensor]:
     """Return one step of x (B, H, W, C), and the log-determinant (B,) of its coupling.
 
@@ -92,8 +87,9 @@ def run_steps(
         *net: The networks, as in `gdl.flows.fused_steps.FusedSteps`.
     """
     w1, b1, w2, b2, w3, b3 = net
-    w1 = F.pad(w1, (0, _aligned(w1.shape[2]) - w1.shape[2]))
-    w3 = F.pad(w3, (0, 0, 0, _aligned(w3.shape[1]) - w3.shape[1]))
+    # to multiples of 8, the sizes that tensor cores read in one piece
+    w1 = F.pad(w1, (0, -w1.shape[2] % 8))
+    w3 = F.pad(w3, (0, 0, 0, -w3.shape[1] % 8))
     stacks = (weight, bias, *(t.to(dtype) for t in (w1, b1, w2, b2, w3)), b3)
     x = x.permute(0, 2, 3, 1).contiguous()
     if not x.requires_grad:

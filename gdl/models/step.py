@@ -198,11 +198,13 @@ class SharedStep(pl.LightningModule, ABC):
         checkpoint["gdl_config"] = self.config
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
         checkpoint["gdl_skipped_steps"] = self.skipped_steps
+        checkpoint["gdl_validated_step"] = self.validated_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the training time, and the steps left out, before the interruption."""
+        """Remember time, steps left out and last validation of before the interruption."""
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._guard.count = checkpoint.get("gdl_skipped_steps", 0)
+        self.validated_step = checkpoint.get("gdl_validated_step", -1)
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
