@@ -17,20 +17,17 @@ from gdl.flows.coupling import (
     sigmoid_scale,
     tanh_scale,
 )
-from gdl.flows.dequantize import (
-    Affine,
-    Logit,
-)
+from gdl.flows.dequantize import Affine, Logit
 from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
+from gdl.flows.priors import NormalPrior
 from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
-from gdl.flows.steps import GlowSteps
-from gdl.flows.vectors import VectorCouplings
-from gdl.models.flow import NormalPrior
+from gdl.flows.stacked.glow_steps import GlowSteps
+from gdl.flows.stacked.vector_couplings import VectorCouplings
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.nn.coupling import ConvConditioner, VectorConditioner, ZeroConv
+from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 IMAGE, VECTOR, LINE = (4, 4, 4), (6,), (1,)
 adam = torch.optim.Adam

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, Chain, initialize
 from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, sigmoid_scale
-from gdl.flows.fused_steps import frame, scatter, windows
-from gdl.flows.gpu_steps import run_steps, step
 from gdl.flows.linear import ActNorm, Conv1x1, matrices, mix_channels
-from gdl.flows.steps import GlowSteps
-from gdl.flows.vectors import VectorCouplings
+from gdl.flows.stacked.glow_steps import GlowSteps
+from gdl.flows.stacked.glow_steps_cpu import frame, scatter, windows
+from gdl.flows.stacked.glow_steps_gpu import run_steps, step
+from gdl.flows.stacked.vector_couplings import VectorCouplings
 
 SHAPES = [(4, 4, 4), (6, 5, 3), (2, 1, 1), (2, 2, 7)]
 

@@ -11,7 +11,8 @@ from gdl.data.toy import TARGETS, Dots, Line, Toy
 from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence, exact_nll
 from gdl.flows.dequantize import Affine
-from gdl.models.flow import FlowModel, NormalPrior
+from gdl.flows.priors import NormalPrior
+from gdl.models.flow import FlowModel
 
 NAMES = [(d, name) for d in TARGETS for name in TARGETS[d]]
 each = pytest.mark.parametrize(("d", "name"), NAMES)

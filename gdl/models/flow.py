@@ -1,59 +1,22 @@
 """What all normalizing flows share: exact density, exact inverse, sampling, latents."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gdl.distributions import log_normal
 from gdl.errors import GdlError
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
-from gdl.flows.steps import GlowSteps
-from gdl.flows.vectors import VectorCouplings
+from gdl.flows.priors import Prior
+from gdl.flows.stacked.glow_steps import GlowSteps
+from gdl.flows.stacked.vector_couplings import VectorCouplings
 from gdl.models.base import GenerativeModel
-from gdl.nn.coupling import ConvConditioner, VectorConditioner
+from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner
 from gdl.noise import SampleNoise
 
-__all__ = ["FlowModel", "LogisticPrior", "NormalPrior", "Prior"]
-
-
-class Prior(Protocol):
-    """A distribution of latents: log-probability and sampling in one object."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Return log p(z) in nats, shape (B,), of z (B, D)."""
-        ...
-
-    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
-        """Return latents (n, D), the k-th from the k-th stream of `noise`."""
-        ...
-
-
-class NormalPrior:
-    """N(0, I)."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """See `Prior.log_prob`."""
-        return log_normal(z)
-
-    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
-        """See `Prior.sample`."""
-        return noise.normal(num_dims)
-
-
-class LogisticPrior:
-    """Independent standard logistic latents, as NICE has them: tails heavier than a Gaussian's."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """See `Prior.log_prob`."""
-        # softplus does not overflow where log(1 + exp(z)) does
-        return -(nn.functional.softplus(z) + nn.functional.softplus(-z)).sum(1)
-
-    def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
-        """See `Prior.sample`."""
-        return torch.logit(noise.uniform(num_dims))
+__all__ = ["FlowModel"]
 
 
 def _log_density(bijection: Bijection, prior: Prior, y: Tensor) -> Tensor:
@@ -127,7 +90,7 @@ class FlowModel(GenerativeModel):
         The loop over them stays outside: its graph would take minutes. A flow of vectors is one
         graph all the same, in both directions, as its networks are so small that to call them one by
         one costs more than their arithmetic. Of Glow a step is compiled, see
-        `gdl.flows.gpu_steps`; on a CPU its steps stay as written by hand.
+        `gdl.flows.stacked.glow_steps_gpu`; on a CPU its steps stay as written by hand.
         """
         import torch.compiler.config as limits  # imports the compiler, so only here
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
-from gdl.flows.fused import by_hand
+from gdl.kernels.cpu import by_hand
 from gdl.models.autoregressive import AutoregressiveModel, Steps
 from gdl.nn.tied import prefix_outputs
 

@@ -16,10 +16,11 @@ from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
 from gdl.flows.dequantize import Logit
 from gdl.flows.linear import ActNorm
 from gdl.flows.mixture import MixtureCoupling, MixtureLogit
+from gdl.flows.priors import NormalPrior
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
-from gdl.flows.vectors import VectorCouplings
-from gdl.models.flow import FlowModel, NormalPrior
-from gdl.nn.coupling import ConvConditioner, VectorConditioner, ZeroConv
+from gdl.flows.stacked.vector_couplings import VectorCouplings
+from gdl.models.flow import FlowModel
+from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
 

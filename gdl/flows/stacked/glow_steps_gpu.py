@@ -62,7 +62,7 @@ def step(x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor) -> tuple[Tensor,
     room = w1.shape[1] - 9 * stays.shape[-1]
     h = torch.cat([*windows, inside.new_zeros(*inside.shape[:-1], room)], -1).flatten(0, 2)
     h = linear_relu(linear_relu(h, w1, b1), w2, b2) @ w3.t()
-    # what each pixel gives to its neighbours, see `gdl.flows.fused_steps.FusedSteps`
+    # what each pixel gives to its neighbours, see `gdl.flows.stacked.glow_steps_cpu.FusedSteps`
     given = h[:, : 9 * len(b3)].view(*x.shape[:-1], 3, 3, len(b3)).to(x.dtype)
     parts = [_shifted(given[..., i, j, :], i - 1, j - 1) for i in range(3) for j in range(3)]
     out = torch.stack(parts).sum(0) + b3
@@ -84,7 +84,7 @@ def run_steps(
         x: Images.
         weight: (K, C, C), of the linear maps.
         bias: (K, C).
-        *net: The networks, as in `gdl.flows.fused_steps.FusedSteps`.
+        *net: The networks, as in `gdl.flows.stacked.glow_steps_cpu.FusedSteps`.
     """
     w1, b1, w2, b2, w3, b3 = net
     # to multiples of 8, the sizes that tensor cores read in one piece

@@ -1,27 +1,15 @@
 """Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from gdl.kernels.recompute import recomputed
 from gdl.nn.mlp import perceptron
 
-__all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv", "recomputed"]
-
-
-T = TypeVar("T")
-
-
-def recomputed(net: Callable[..., T], *inputs: Tensor) -> T:
-    """Return net(*inputs), of which nothing is kept: it is computed again on the way back.
-
-    The network draws no random numbers; training costs one more forward pass of it.
-    """
-    return cast(T, checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False))
+__all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv"]
 
 
 class ZeroConv(nn.Module):

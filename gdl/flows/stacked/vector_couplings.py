@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
 from gdl.flows.coupling import move, move_back, tanh_scale
-from gdl.flows.fused import FusedCouplings, Net, by_hand, invert_couplings, networks
-from gdl.nn.coupling import recomputed
+from gdl.flows.stacked.vector_couplings_cpu import FusedCouplings, invert_couplings
+from gdl.kernels.cpu import Layers, by_hand, networks
+from gdl.kernels.recompute import recomputed
 
 __all__ = ["VectorCouplings"]
 
@@ -19,7 +20,7 @@ class VectorCouplings(Bijection):
     """The halves a, b of vectors move in turn: b becomes (b + shift(a)) * scale(a), or b + shift(a).
 
     The networks are perceptrons with ReLU. Their parameters of a kind are one tensor for all K, and on
-    a CPU the whole is one node of the graph (see `gdl.flows.fused`).
+    a CPU the whole is one node of the graph (see `gdl.flows.stacked.vector_couplings_cpu`).
 
     Args:
         num_dims: D of vectors (B, D), even.
@@ -52,7 +53,7 @@ class VectorCouplings(Bijection):
             for shape in ((depth, fan_out, fan_in), (depth, fan_out)):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
-        self._views: tuple[list[int], list[Net]] | None = None
+        self._views: tuple[list[int], list[Layers]] | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
@@ -66,7 +67,7 @@ class VectorCouplings(Bijection):
             return invert_couplings(z, self._networks())
         return _decouple(z, networks(tuple(self.stacks)), False)
 
-    def _networks(self) -> list[Net]:
+    def _networks(self) -> list[Layers]:
         """Return the networks as views of the stacks, which are kept: to make them takes time."""
         key = [s.data_ptr() for s in self.stacks]
         if self._views is None or self._views[0] != key:
@@ -94,12 +95,12 @@ class _Coupling(Bijection):
         """See `Bijection.inverse`."""
         return _decouple(z, self._network(), self.k % 2 > 0)
 
-    def _network(self) -> list[Net]:
+    def _network(self) -> list[Layers]:
         return networks([s[self.k : self.k + 1] for s in self.stacks])
 
 
 def _couple(
-    x: Tensor, nets: Sequence[Net], swapped: bool, recompute: bool
+    x: Tensor, nets: Sequence[Layers], swapped: bool, recompute: bool
 ) -> tuple[Tensor, Tensor]:
     """Return z (B, D) and the log-determinant (B,); swapped: the second half stays first."""
     stays, moves = _halves(x, swapped)
@@ -113,7 +114,7 @@ def _couple(
     return _join(stays, moves, swapped ^ (len(nets) % 2 > 0)), log_det
 
 
-def _decouple(z: Tensor, nets: Sequence[Net], swapped: bool) -> Tensor:
+def _decouple(z: Tensor, nets: Sequence[Layers], swapped: bool) -> Tensor:
     moved, stays = _halves(z, swapped ^ (len(nets) % 2 > 0))
     for net in reversed(nets):
         shift, scale, _ = _shift_and_scale(stays, *net)

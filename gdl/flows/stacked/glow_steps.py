@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
-from gdl.flows.conditioner import Conditioner, Net, conv1x1, conv3x3
 from gdl.flows.coupling import clipped, move, move_back
-from gdl.flows.fused import by_hand
-from gdl.flows.fused_steps import FusedSteps, invert, kernels
-from gdl.flows.gpu_steps import CompiledSteps
 from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
-from gdl.flows.reversible import ReversibleSteps
-from gdl.nn.coupling import recomputed
+from gdl.flows.stacked.glow_conditioner import GlowConditioner, GlowNet, conv1x1, conv3x3
+from gdl.flows.stacked.glow_steps_cpu import FusedSteps, invert, kernels
+from gdl.flows.stacked.glow_steps_gpu import CompiledSteps
+from gdl.flows.stacked.reversible import ReversibleSteps
+from gdl.kernels.cpu import by_hand
+from gdl.kernels.recompute import recomputed
 
 __all__ = ["GlowSteps"]
 
@@ -27,7 +27,7 @@ class Maps(NamedTuple):
     """W diag(s) b, (K, C)."""
     log_det: Tensor
     """Of all linear maps together, per pixel."""
-    net: Net
+    net: GlowNet
 
 
 class Inverse(NamedTuple):
@@ -37,9 +37,9 @@ class Inverse(NamedTuple):
     """diag(1 / s) W^-1, (K, C, C)."""
     bias: Tensor
     """-b, (K, C)."""
-    net: Net
+    net: GlowNet
     convolutions: list[tuple[Tensor, ...]]
-    """The networks once more, see `gdl.flows.fused_steps.kernels`; on a CPU only."""
+    """The networks once more, see `gdl.flows.stacked.glow_steps_cpu.kernels`; on a CPU only."""
 
 
 class GlowSteps(Bijection, DataInitialized):
@@ -48,7 +48,7 @@ class GlowSteps(Bijection, DataInitialized):
     It equals a `Chain` of `ActNorm`, `Conv1x1` and `AffineCoupling` or `AdditiveCoupling`, but all
     K steps' parameters of a kind are one tensor, so that matrices, gains and the optimizer's update
     take a few operations for all, ActNorm and 1x1 convolution are one linear map W diag(s) (x + b),
-    and on a CPU the whole is one node of the graph (see `gdl.flows.fused_steps`).
+    and on a CPU the whole is one node of the graph (see `gdl.flows.stacked.glow_steps_cpu`).
 
     The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution of the `clipped` half that stays;
     as in Glow's code the last starts at zero and has a gain exp(3 g) per channel, and the others are
@@ -81,7 +81,7 @@ class GlowSteps(Bijection, DataInitialized):
         c, n, out = num_channels // 2, width, num_channels if affine else num_channels // 2
         self.num_channels, self.depth = num_channels, depth
         self.checkpoint_conditioners, self.reversible = checkpoint_conditioners, reversible
-        self.conditioner = Conditioner()
+        self.conditioner = GlowConditioner()
         self.norm_bias = nn.Parameter(torch.zeros(depth, num_channels))
         self.norm_log_scale = nn.Parameter(torch.zeros(depth, num_channels))
         packed, permutation, sign = random_rotations(depth, num_channels)
@@ -179,7 +179,7 @@ class GlowSteps(Bijection, DataInitialized):
             bias = (weight @ self.norm_bias[..., None]).squeeze(-1)
         return Maps(weight, bias, log_det, self._net())
 
-    def _net(self) -> Net:
+    def _net(self) -> GlowNet:
         """Return the networks' weights with their gains."""
         w1, w2 = self.w1, self.w2
         if self.log_gain1 is not None and self.log_gain2 is not None:
@@ -187,7 +187,7 @@ class GlowSteps(Bijection, DataInitialized):
             w2 = w2 * (3 * self.log_gain2).exp()[..., None]
         gain = (3 * self.log_gain3).exp()
         w3 = (self.w3.unflatten(1, (9, -1)) * gain[:, None, :, None]).flatten(1, 2)
-        return Net(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
+        return GlowNet(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
 
     def _inverse_maps(self) -> Inverse:
         """Return what `Inverse` is.

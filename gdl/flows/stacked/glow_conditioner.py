@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from gdl.flows.coupling import clipped, sigmoid_scale
 
-__all__ = ["Conditioner", "Net", "conv1x1", "conv3x3"]
+__all__ = ["GlowConditioner", "GlowNet", "conv1x1", "conv3x3"]
 
 
-class Net(NamedTuple):
-    """Weights and biases of K networks, in the layout of `gdl.flows.fused_steps.FusedSteps`."""
+class GlowNet(NamedTuple):
+    """Weights and biases of K networks, laid out as `glow_steps_cpu.FusedSteps` takes them."""
 
     w1: Tensor
     b1: Tensor
@@ -22,12 +22,12 @@ class Net(NamedTuple):
     b3: Tensor
 
 
-class Conditioner(nn.Module):
+class GlowConditioner(nn.Module):
     """The network of a coupling, whose weights are inputs: compiled once, it serves all K steps."""
 
     def forward(self, stays: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return shift, scale (None: additive) and log-scale (B, C, H, W), given a `Net`."""
-        net = Net(*weights)
+        """Return shift, scale (None: additive) and log-scale (B, C, H, W), given a `GlowNet`."""
+        net = GlowNet(*weights)
         h = conv3x3(clipped(stays), net.w1, net.b1).relu_()
         h = conv1x1(h, net.w2, net.b2).relu_()
         last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)

@@ -17,10 +17,10 @@ from gdl.flows.linear import mix_channels
 
 __all__ = ["ReversibleSteps"]
 
-Steps = Callable[..., tuple[Tensor, Tensor]]
+RunSteps = Callable[..., tuple[Tensor, Tensor]]
 """(x, *stacks) -> z and the log-determinant of the couplings."""
 
-Conditioner = Callable[..., tuple[Tensor, Tensor | None, Tensor]]
+Network = Callable[..., tuple[Tensor, Tensor | None, Tensor]]
 """(stays, *weights) -> shift, scale (None: additive), log-scale."""
 
 
@@ -38,7 +38,7 @@ class ReversibleSteps(Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, steps: Steps, conditioner: Conditioner, x: Tensor, *stacked: Tensor
+        ctx: Any, steps: RunSteps, conditioner: Network, x: Tensor, *stacked: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.conditioner, device = conditioner, x.device.type
         ctx.autocast = (
@@ -72,7 +72,7 @@ class ReversibleSteps(Function):
 
 
 def _undo_coupling(
-    conditioner: Conditioner, z: Tensor, net: list[Tensor], grad_z: Tensor, grad_log_det: Tensor
+    conditioner: Network, z: Tensor, net: list[Tensor], grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return a coupling's input y (B, C, H, W), the gradient there, and those of its network."""
     stays, moved = (h.detach().requires_grad_() for h in z.chunk(2, 1))

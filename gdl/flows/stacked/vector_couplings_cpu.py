@@ -2,13 +2,12 @@
 
 A coupling is some 30 small operations, which autograd doubles, and on a CPU their overhead costs
 more than their arithmetic. Here K couplings are one node of the graph, elementwise work is done in
-place, and the gradients are written out; `gdl.flows.fused_steps` does the same for images.
+place, and the gradients are written out; `gdl.flows.stacked.glow_steps_cpu` does the same for images.
 
 The networks are lists of layers [w_1, b_1, w_2, b_2, ...], w (N, M) and b (N,), with ReLU in
 between; K networks of one kind have K in front. Vectors are the columns of matrices: the two halves
-are then rows, in one piece, and products with small matrices are faster. `gdl.flows.vectors` and
-`gdl.flows.steps` hold the parameters and the same layers in plain operations; the tests hold one
-against the other.
+are then rows, in one piece, and products with small matrices are faster. `vector_couplings` and
+`glow_steps` hold the parameters and the same layers in plain operations; tests compare the two forms.
 """
 
 from collections.abc import Sequence
@@ -18,71 +17,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = [
-    "FusedCouplings",
-    "by_hand",
-    "hidden_layers",
-    "invert_couplings",
-    "net_backward",
-    "networks",
-    "unstack",
-]
+from gdl.kernels.cpu import Layers, hidden_layers, net_backward, unstack
 
-threshold_backward = torch.ops.aten.threshold_backward
+__all__ = ["FusedCouplings", "invert_couplings"]
 
 
-def by_hand(x: Tensor) -> bool:
-    """Return whether these functions apply: x is on the CPU, in full precision, not in a compiler."""
-    return (
-        x.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
-
-
-Net = tuple[Tensor, ...]
-"""A network's w_1, b_1, w_2, b_2, ..., with b as a column (N, 1)."""
-
-
-def networks(stacks: Sequence[Tensor]) -> list[Net]:
-    """Return the K networks of which the stacks consist: views of them."""
-    return unstack([s[..., None] if i % 2 else s for i, s in enumerate(stacks)])
-
-
-def unstack(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """Return, for each k, the k-th element of all stacks."""
-    return list(zip(*(s.unbind() for s in stacks), strict=True))
-
-
-def hidden_layers(x: Tensor, net: Net, out: Sequence[Tensor]) -> list[Tensor]:
-    """Return x (M, B) and the hidden layers (N, B), which are written to `out`."""
-    layers = [x]
-    for w, b, to in zip(net[:-2:2], net[1:-2:2], out, strict=True):
-        layers.append(torch.addmm(b, w, layers[-1], out=to).relu_())
-    return layers
-
-
-def net_backward(
-    g: Tensor,
-    layers: list[Tensor],
-    net: Net,
-    grads: Sequence[Tensor],
-    out: Sequence[Tensor],
-) -> Tensor:
-    """Write all gradients but that of the last bias; return that of the first layer's output.
-
-    The gradients of the hidden layers are written to `out`.
-    """
-    for i in reversed(range(1, len(layers))):
-        torch.mm(g, layers[i].t(), out=grads[2 * i])
-        g = torch.mm(net[2 * i].t(), g, out=out[i - 1])
-        threshold_backward.grad_input(g, layers[i], 0, grad_input=g)
-        torch.sum(g, 1, out=grads[2 * i - 1])
-    torch.mm(g, layers[0].t(), out=grads[0])
-    return g
-
-
-def _room(num: int, net: Net, depth: int = 1) -> list[tuple[Tensor, ...]]:
+def _room(num: int, net: Layers, depth: int = 1) -> list[tuple[Tensor, ...]]:
     """Return memory for the hidden layers (N, num) of `depth` networks like this one.
 
     To allocate it for one layer after the other costs as much as to fill it.
@@ -100,7 +40,7 @@ class FusedCouplings(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, nets: Sequence[Net], *stacks: Tensor
+        ctx: Any, x: Tensor, nets: Sequence[Layers], *stacks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See the class."""
         depth, half = len(nets), x.shape[1] // 2
@@ -163,7 +103,7 @@ class FusedCouplings(torch.autograd.Function):
         return torch.cat([g_a, g_b]).t(), None, *grads
 
 
-def invert_couplings(z: Tensor, nets: Sequence[Net]) -> Tensor:
+def invert_couplings(z: Tensor, nets: Sequence[Layers]) -> Tensor:
     """Return x (B, D) that `FusedCouplings` maps to z."""
     half, two = z.shape[1] // 2, z.new_tensor(2.0)
     a, b = z.t().contiguous().split(half)

@@ -1,4 +1,4 @@
-"""Glow's steps on a CPU, forwards and backwards by hand, see `gdl.flows.fused`.
+"""Glow's steps on a CPU, forwards and backwards by hand, see `gdl.flows.stacked.vector_couplings_cpu`.
 
 Images are matrices (pixels, channels); 3x3 convolutions are matrix products with windows gathered
 before or scattered after.
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gdl.flows.coupling import LOWEST, WIDEST, clipped
-from gdl.flows.fused import Net, hidden_layers, net_backward, networks, unstack
+from gdl.kernels.cpu import Layers, hidden_layers, net_backward, networks, unstack
 
 __all__ = ["FusedSteps", "frame", "invert", "kernels", "scatter", "windows"]
 
@@ -72,7 +72,7 @@ def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tenso
 
 def _conv_net(
     x: Tensor,
-    net: Net,
+    net: Layers,
     padded: Tensor,
     hidden: Sequence[Tensor],
     size: tuple[int, int, int],

@@ -1,0 +1,20 @@
+"""Activations that are computed again on the way back, instead of being kept."""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["T", "recomputed"]
+
+
+T = TypeVar("T")
+
+
+def recomputed(net: Callable[..., T], *inputs: Tensor) -> T:
+    """Return net(*inputs), of which nothing is kept: it is computed again on the way back.
+
+    The network draws no random numbers; training costs one more forward pass of it.
+    """
+    return cast(T, checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False))
