@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from products import Products, gflop, replay
 from timing import Call, interleave
 
-from gdl.models.autoregressive import AutoregressiveModel
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
 from gdl.models.made import MADE
 from gdl.models.nade import NADE

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gdl import training
 from gdl.cli import CONF, register_resolvers
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 
 
 class Interleave(Callback):

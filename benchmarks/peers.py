@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gdl.models.flow import FlowModel
+from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP

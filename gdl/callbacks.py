@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.plots import save_grid
 from gdl.tasks import generate
 

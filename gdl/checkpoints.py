@@ -13,7 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.runs import Run, find_run, write_atomically
 
 __all__ = ["AtomicCheckpointIO", "load_checkpoint", "load_model", "open_run"]

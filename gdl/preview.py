@@ -9,7 +9,7 @@ import torch
 
 from gdl.callbacks import duration
 from gdl.data.base import ImageData
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 
 __all__ = ["Preview", "preview"]
 

@@ -25,9 +25,9 @@ from gdl.checkpoints import AtomicCheckpointIO, load_checkpoint
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence, exact_nll
+from gdl.families.base import GenerativeModel
 from gdl.loggers import close, offline_dir
 from gdl.machine import hardware
-from gdl.models.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.preview import preview
 from gdl.report import print_paths, print_results

@@ -15,12 +15,12 @@ from gdl.distributions import (
     default_conditional,
 )
 from gdl.errors import GdlError
+from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.order import pixel_order
 from gdl.models import nade
-from gdl.models.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
 from gdl.models.made import MADE
 from gdl.models.nade import NADE
-from gdl.models.order import pixel_order
 from gdl.models.pixelcnn import PixelCNN
 from gdl.models.pixelcnn_pp import PixelCNNpp
 from gdl.models.transformer import Transformer

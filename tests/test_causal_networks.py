@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdl.models.order import pixel_order
+from gdl.families.order import pixel_order
 from gdl.nn.attention import ImageTransformer, neighbours
 from gdl.nn.gated import GatedPixelNet
 from gdl.nn.masked import CausalConv, TwoStreams

@@ -4,12 +4,13 @@ import pytest
 import torch
 from PIL import Image
 
+from gdl.corruptions.masks import known_pixels
 from gdl.errors import GdlError
 from gdl.evaluation.evaluate import evaluate
 from gdl.models.fvsbn import FVSBN
 from gdl.models.realnvp import RealNVP
 from gdl.report import print_results
-from gdl.tasks.complete import complete, known_pixels
+from gdl.tasks.complete import complete
 
 SHAPE = (1, 2, 3)
 

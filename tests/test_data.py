@@ -9,7 +9,8 @@ import scipy.io
 import sklearn.datasets
 import torch
 
-from gdl.data.base import ImageData, ImageSet, hold_out
+from gdl.data.base import ImageData, hold_out
+from gdl.data.batches import ImageSet
 from gdl.data.cifar import CIFAR10
 from gdl.data.digits import Digits
 from gdl.data.folder import Folder

@@ -10,10 +10,11 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from gdl.data.base import Batches, ImageData, ImageSet, Split
+from gdl.data.base import ImageData, Split
+from gdl.data.batches import Batches, ImageSet
 from gdl.distributions import default_likelihood
+from gdl.families.base import GenerativeModel
 from gdl.loggers import MetricsCSV
-from gdl.models.base import GenerativeModel
 from gdl.models.glow import Glow
 from gdl.models.made import MADE
 from gdl.models.vae import VAE

@@ -19,8 +19,8 @@ from gdl.evaluation.distances import (
     frechet_distance,
     kernel_distance,
 )
+from gdl.families.base import GenerativeModel
 from gdl.models.autoencoder import Autoencoder
-from gdl.models.base import GenerativeModel
 from gdl.models.vae import VAE
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from gdl.errors import GdlError
 from gdl.evaluation.flow import dequantization_bound, inversion
-from gdl.models.flow import FlowModel
+from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP

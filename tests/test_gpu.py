@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gdl.callbacks import AveragedWeights
 from gdl.data.digits import Digits
-from gdl.models.flow import FlowModel
+from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP

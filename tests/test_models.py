@@ -15,8 +15,8 @@ from torch import Tensor
 from gdl.cli import CONF, register_resolvers
 from gdl.distributions import DiscretizedGaussian, DiscretizedLogisticMixture, Likelihood
 from gdl.errors import GdlError
-from gdl.models.base import GenerativeModel
-from gdl.models.flow import FlowModel
+from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
 from gdl.models.vae import VAE
 
 MODELS = {

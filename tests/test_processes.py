@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.models.glow import Glow
 
 ROOT = Path(__file__).resolve().parent.parent

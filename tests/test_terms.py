@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gdl.families.terms import TermSums
 from gdl.noise import SampleNoise, mix_seed, seed_noise
 from gdl.schedules import cosine, warmup
-from gdl.terms import TermSums
 
 # ---- TermSums
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from gdl.capabilities import HasLogProb
-from gdl.data.toy import TARGETS, Dots, Line, Toy
+from gdl.data.densities import TARGETS, Dots, LineMixture
+from gdl.data.toy import Toy
 from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence, exact_nll
+from gdl.families.flow import FlowModel
 from gdl.flows.dequantize import Affine
 from gdl.flows.priors import NormalPrior
-from gdl.models.flow import FlowModel
 
 NAMES = [(d, name) for d in TARGETS for name in TARGETS[d]]
 each = pytest.mark.parametrize(("d", "name"), NAMES)
@@ -88,7 +89,7 @@ def test_splits_differ_and_repeat() -> None:
 def test_the_divergence_is_that_of_two_normal_densities() -> None:
     # q(x) = N(-0.6, 2^2)
     model = FlowModel((1,), None, Affine(0.5, 0.3), NormalPrior(), torch.optim.Adam)
-    truth = Line("normal", [(1.0, 0.0, 1.0)])
+    truth = LineMixture("normal", [(1.0, 0.0, 1.0)])
     x = truth.draw(50_000, torch.Generator().manual_seed(0))
     found = divergence(exact_nll(model, x), truth, x)
     expected = math.log(2) + (1 + 0.36) / 8 - 0.5

@@ -1,126 +1,24 @@
 """The contract of every data set: integer images in memory, a batch as one index operation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    RandomSampler,
-    Sampler,
     SequentialSampler,
 )
 
+from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.errors import GdlError
-from gdl.noise import Part, mix_seed
 
-__all__ = ["ImageData", "ImageSet", "Split", "hold_out"]
+__all__ = ["ImageData", "Split", "hold_out"]
 
 Split = tuple[Tensor, Tensor | None]
 """Images (N, C, H, W) uint8 in {0, ..., levels - 1} and labels (N,) int64, None without labels."""
-
-
-class ImageSet(Dataset[Tensor]):
-    """Images in one uint8 tensor, with an optional random map applied to each batch.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        transform: Called with a batch (B, C, H, W) uint8 and a generator; returns uint8.
-        seed: Seeds the transform's noise together with the epoch and the batch's first index, so
-            the noise is a function of what is drawn and not of what was drawn before.
-        epoch: Returns the current epoch.
-    """
-
-    def __init__(
-        self,
-        images: Tensor,
-        transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
-        seed: int = 0,
-        epoch: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.images = images
-        self._transform, self._seed, self._epoch = transform, seed, epoch
-        self._generator = torch.Generator(images.device)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> Tensor:
-        """Return the batch (B, C, H, W) uint8; a DataLoader calls this once per batch."""
-        # by way of NumPy, which reads a list of integers several times as fast as torch
-        index = torch.from_numpy(np.asarray(indices))
-        # a copy to a GPU that blocks would wait for all steps under way
-        index = index.to(self.images.device, non_blocking=True)
-        x = self.images.index_select(0, index)
-        if self._transform is None:
-            return x
-        seed = mix_seed("data", self._seed, self._epoch(), int(indices[0]))
-        return self._transform(x, self._generator.manual_seed(seed))
-
-
-class EpochShuffle(RandomSampler):
-    """A shuffle that is a function of (seed, epoch) only; Lightning calls `set_epoch`."""
-
-    def __init__(self, data_source: Dataset[Tensor], seed: int) -> None:
-        super().__init__(cast(Any, data_source))
-        self._seed, self._epoch = seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(mix_seed("shuffle", self._seed, self._epoch))
-        return iter(torch.randperm(self.num_samples, generator=generator).tolist())
-
-
-class Batches(DataLoader[Tensor]):
-    """Batches, loaded in this process; of several processes each has its part of every batch.
-
-    Args:
-        data: The images.
-        batch_size: Images of a batch in one process.
-        sampler: The order of the images.
-        processes: The rank of this process, and how many there are.
-        given: Returns how many batches of the epoch to leave out, because an interrupted run has
-            had them.
-    """
-
-    def __init__(
-        self,
-        data: ImageSet,
-        batch_size: int,
-        sampler: Sampler[int],
-        processes: tuple[int, int] = (0, 1),
-        given: Callable[[], int] = lambda: 0,
-    ) -> None:
-        together = BatchSampler(sampler, batch_size * processes[1], drop_last=False)
-        super().__init__(data, batch_sampler=together)
-        self._images, self._together = data, together
-        self._processes, self._given = processes, given
-
-    def __iter__(self) -> Iterator[Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Yield this process's part (b, C, H, W) uint8 of each batch."""
-        # the trainer knows what was given only when the first batch is asked for
-        for indices in islice(self._together, self._given(), None):
-            # all of it is transformed, so that each process draws what a single one would
-            batch, part = (
-                self._images.__getitems__(indices),
-                Part.of(len(indices), *self._processes),
-            )
-            # where there are fewer images than processes, one that counts for nothing
-            yield batch[part.first : part.first + part.count] if part.count else batch[:1]
 
 
 class ImageData(pl.LightningDataModule, ABC):

@@ -12,7 +12,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 
 from gdl.data.base import ImageData, Split, hold_out
-from gdl.data.mnist import DOWNLOAD_ERRORS, download_failed, is_original
+from gdl.data.download import DOWNLOAD_ERRORS, download_failed, is_original
 from gdl.errors import GdlError
 
 __all__ = ["CIFAR10"]

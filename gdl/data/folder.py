@@ -1,9 +1,7 @@
 """A folder of one's own images."""
 
 import os
-import struct
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,23 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from gdl.data.base import ImageData, Split, hold_out
+from gdl.data.decoding import UNREADABLE, decode_image
 from gdl.errors import GdlError
 
-__all__ = ["Folder", "read_image"]
+__all__ = ["Folder"]
 
 ENDINGS = {
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".pgm", ".ppm", ".pnm"),
 }
-
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
-    *(MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
-)
-"""What Pillow's decoders raise on broken files."""
 
 
 class Folder(ImageData):
@@ -128,8 +120,8 @@ class Folder(ImageData):
 
         def decode(i: int) -> tuple[int, int] | str:
             try:
-                x = _decode(paths[i], c, resize)
-            except _UNREADABLE as e:
+                x = decode_image(paths[i], c, resize)
+            except UNREADABLE as e:
                 return f"{paths[i].relative_to(self.root)} ({e})"
             if x.shape[:2] == (h, w):
                 out[i] = x
@@ -165,35 +157,3 @@ class Folder(ImageData):
             f"The images in {self.root} have {len(sizes)} sizes, {common}, but data.size=null "
             f"asks for {self.shape[1]}x{self.shape[2]} only: set data.size=64 to scale and crop."
         )
-
-
-def read_image(path: Path, shape: Sequence[int]) -> torch.Tensor:
-    """Return one image file, scaled to cover `shape` (C, H, W) and cropped, as uint8.
-
-    Raises:
-        GdlError: The file cannot be read as an image.
-    """
-    channels, height, width = shape
-    try:
-        pixels = _decode(path, channels, (width, height))
-    except _UNREADABLE as e:
-        raise GdlError(f"{path} cannot be read as an image ({e}): name a PNG or JPEG file.") from e
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-
-
-def _decode(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
-    """Return an image (H, W, C) uint8, scaled and cropped to `size` (width, height) if given."""
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no known range")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB" if channels == 3 else "L")
-    if size is not None and image.size != size:
-        image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(image.height, image.width, channels)

@@ -1,11 +1,7 @@
 """MNIST, Fashion-MNIST, and the three binarizations of MNIST."""
 
 import gzip
-import hashlib
-import warnings
 import zlib
-from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +12,11 @@ from torchvision import datasets
 from torchvision.datasets.utils import download_url
 
 from gdl.data.base import ImageData, Split
+from gdl.data.download import DOWNLOAD_ERRORS, download_failed, is_original
 from gdl.errors import GdlError
 
-__all__ = ["DOWNLOAD_ERRORS", "MNIST", "BinarizedMNIST", "download_failed", "is_original"]
+__all__ = ["MNIST", "BinarizedMNIST"]
 
-DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException)
-"""What torchvision's download functions raise: URLError, a wrong checksum, a broken transfer."""
 
 SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
@@ -199,44 +194,3 @@ def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
     """
     r = torch.randint(255, x.shape, dtype=torch.uint8, device=x.device, generator=generator)
     return (r < x).view(torch.uint8)
-
-
-def is_original(
-    path: Path, content: bytes | memoryview, expected: str, verify: bool, fix: str
-) -> bool:
-    """Tell whether a file has its published checksum.
-
-    Args:
-        path: The file.
-        content: What is in it.
-        expected: The algorithm and the checksum, e.g. "md5 f68b...".
-        verify: False accepts another checksum, with a warning.
-        fix: What to do about a damaged file.
-
-    Raises:
-        GdlError: The checksum is another one, and `verify` is true.
-    """
-    algorithm, digest = expected.split()
-    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
-    if found == digest:
-        return True
-    if verify:
-        raise GdlError(
-            f"{path} is damaged or not the original, its {algorithm} is {found} and should be "
-            f"{digest}: {fix}, or accept this copy with data.verify=false."
-        )
-    warnings.warn(f"{path} has not the published {expected}, so it is unverified.", stacklevel=3)
-    return False
-
-
-def download_failed(
-    name: str, folder: Path, files: Sequence[Sequence[str]], cause: Exception | None
-) -> GdlError:
-    """Return the error that says which files (name, md5) go into `folder` without a network."""
-    reason = " ".join(str(cause).split()) or type(cause).__name__
-    listing = ", ".join(f"{file} (md5 {md5})" for file, md5 in files)
-    return GdlError(
-        f"{name} is not complete in {folder} and cannot be downloaded ({reason}): on a machine "
-        f"without a network, copy there from elsewhere {listing}, or set GDL_DATA_DIR to the "
-        "folder above an existing copy."
-    )

@@ -14,7 +14,7 @@ from gdl.capabilities import HasLatents
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.evaluation.classifier import classifier_for
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, mix_seed
 
 __all__ = ["autoencoder_distances", "fit_mixture", "frechet_distance", "kernel_distance"]

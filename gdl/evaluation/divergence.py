@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import HasLogProb
-from gdl.models.base import GenerativeModel
-from gdl.terms import mean_and_error
+from gdl.families.base import GenerativeModel
+from gdl.families.terms import mean_and_error
 
 __all__ = ["divergence", "exact_nll"]
 

@@ -10,17 +10,18 @@ from rich.progress import track
 from torch import Tensor
 
 from gdl.capabilities import HasLogProb
+from gdl.corruptions.masks import known_pixels
 from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence
 from gdl.evaluation.flow import dequantization_bound, inversion
 from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
-from gdl.models.autoregressive import AutoregressiveModel
-from gdl.models.base import GenerativeModel
-from gdl.models.flow import FlowModel
+from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
+from gdl.families.terms import mean_and_error
 from gdl.models.vae import VAE
 from gdl.noise import seed_noise
-from gdl.tasks.complete import completing_models, known_pixels
-from gdl.terms import mean_and_error
+from gdl.tasks.complete import completing_models
 
 __all__ = ["evaluate"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl.evaluation.latent import StreamingLogMeanExp
-from gdl.models.flow import FlowModel
+from gdl.families.flow import FlowModel
 from gdl.noise import seed_noise
 
 __all__ = ["dequantization_bound", "inversion"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 
 __all__ = ["Autoencoder"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.nn.prefix import PrefixLinear
 
 __all__ = ["FVSBN"]
@@ -63,7 +63,7 @@ class FVSBN(AutoregressiveModel):
         out = self.linear(self.unit(s).squeeze(-1), self.bias.flatten())
         return out.unflatten(1, self.bias.shape)
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`; the row of a position, and what precedes it, at a time."""
         x = self.bias.new_empty(self.num_positions, n)
         rows = self.linear.weight.view(*self.bias.shape, -1)

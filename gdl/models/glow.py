@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.families.flow import FlowModel
 from gdl.flows.base import Chain
 from gdl.flows.dequantize import Affine, Logit
 from gdl.flows.linear import ActNorm
 from gdl.flows.priors import NormalPrior
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
 from gdl.flows.stacked.glow_steps import GlowSteps
-from gdl.models.flow import FlowModel
 from gdl.nn.coupling_networks import ZeroConv
 
 __all__ = ["Glow"]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.models.autoregressive import AutoregressiveModel, Steps
-from gdl.models.order import pixel_order
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.order import pixel_order
 from gdl.nn.prefix import PrefixLinear
 from gdl.noise import SampleNoise, mix_seed
 
@@ -94,7 +94,7 @@ class MADE(AutoregressiveModel):
             h = layer(h if layer is self.layers[0] else h.relu(), bias, weight)
         return h.unflatten(1, self.bias.shape)
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`; each unit is computed once, as soon as it can be."""
         *hidden, (weight, bias) = self._in_use()
         layers = [self.bias.new_empty(width, n) for width in (self.num_positions, *self.hidden)]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.kernels.cpu import by_hand
-from gdl.models.autoregressive import AutoregressiveModel, Steps
 from gdl.nn.tied import prefix_outputs
 
 __all__ = ["NADE"]
@@ -60,7 +60,7 @@ class NADE(AutoregressiveModel):
             out = prefix_outputs(x, self.weight, self.hidden_bias, self.output, self.chunk)
             return out.transpose(0, 1) + self.bias
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`; one column of W at a time.
 
         On a CPU only the hidden layers that change, those after a value that is not zero, are

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.families.flow import FlowModel
 from gdl.flows.base import Chain
 from gdl.flows.linear import Permutation, Scale
 from gdl.flows.priors import LogisticPrior, NormalPrior
 from gdl.flows.reshape import Flatten
 from gdl.flows.stacked.vector_couplings import VectorCouplings
-from gdl.models.flow import FlowModel
 
 __all__ = ["NICE"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.nn.gated import GatedPixelNet
 
 __all__ = ["PixelCNN"]
@@ -82,7 +82,7 @@ class PixelCNN(AutoregressiveModel):
         out = [head(_with(h, x[..., :c])) for c, head in enumerate(self.heads)]
         return torch.stack(out, 2).flatten(1, 2) + self.bias
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n)
         h = next(pieces)

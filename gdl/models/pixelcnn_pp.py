@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gdl.distributions import DiscretizedLogisticMixture, Likelihood
-from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.nn.pyramid import PyramidPixelNet
 
 __all__ = ["PixelCNNpp"]
@@ -58,7 +58,7 @@ class PixelCNNpp(AutoregressiveModel):
         """See `AutoregressiveModel.params`."""
         return self.head(self.net(self.scale(s))) + self.bias
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n)
         h = next(pieces)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from gdl.errors import GdlError
+from gdl.families.flow import FlowModel
 from gdl.flows.base import Bijection, Chain
 from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
 from gdl.flows.dequantize import Logit
@@ -19,7 +20,6 @@ from gdl.flows.mixture import MixtureCoupling, MixtureLogit
 from gdl.flows.priors import NormalPrior
 from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
 from gdl.flows.stacked.vector_couplings import VectorCouplings
-from gdl.models.flow import FlowModel
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]

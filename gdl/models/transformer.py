@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.models.autoregressive import AutoregressiveModel, Steps
+from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.nn.attention import ImageTransformer, neighbours
 
 __all__ = ["Transformer"]
@@ -78,7 +78,7 @@ class Transformer(AutoregressiveModel):
         """See `AutoregressiveModel.params`."""
         return self.head(self.net(self.scale(s).squeeze(-1))) + self.bias
 
-    def steps(self, n: int) -> Steps:
+    def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n)
         h = next(pieces)

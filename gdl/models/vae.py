@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, normal
 
 __all__ = ["VAE", "gaussian_kl"]
@@ -36,7 +36,7 @@ class VAE(GenerativeModel):
         decoder: Called with M and the shape of the likelihood's parameters.
         likelihood: Called with shape and levels; see `gdl.distributions`.
         beta: Weight of the rate in the loss. It does not touch nll.
-        kl_warmup_steps: Steps over which the weight of the rate rises from 0 to beta.
+        kl_warmup_steps: PositionSteps over which the weight of the rate rises from 0 to beta.
         free_bits: Nats per latent below which the rate, averaged over the batch, is not reduced
             further (Kingma et al., 2016, arXiv 1606.04934, Eq. 15). It does not touch nll.
         num_importance_samples: k; 1 trains a VAE, more an IWAE.

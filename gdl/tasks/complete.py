@@ -1,8 +1,5 @@
 """Completion of images of which some pixels are known."""
 
-import re
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +9,12 @@ from torch import Tensor
 
 from gdl.capabilities import SamplesGiven
 from gdl.cli import CONF
-from gdl.data.folder import read_image
+from gdl.corruptions.masks import known_pixels
 from gdl.errors import GdlError
-from gdl.models.autoregressive import AutoregressiveModel
-from gdl.models.base import GenerativeModel
+from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.base import GenerativeModel
 
-__all__ = ["complete", "completing_models", "known_pixels"]
+__all__ = ["complete", "completing_models"]
 
 
 @torch.inference_mode()
@@ -71,39 +68,3 @@ def completing_models() -> str:
     targets = {name: f["_target_"] for name, f in files.items() if "_target_" in f}
     names = [name for name, t in targets.items() if issubclass(get_class(t), SamplesGiven)]
     return f"model={', '.join(names[:-1])} or {names[-1]}"
-
-
-def known_pixels(name: str, shape: Sequence[int]) -> Tensor:
-    """Return a boolean mask (C, H, W), true where a pixel is known, the same for all channels.
-
-    Args:
-        name: "top", "bottom", "left" or "right" for that half; "random" for a random half of the
-            pixels, "random-0.25" for a quarter of them; or an image file, bright where known.
-        shape: (C, H, W).
-
-    Raises:
-        GdlError: There is no such choice and no such file, or the mask leaves nothing to complete.
-    """
-    _, height, width = shape
-    row, column = torch.arange(height)[:, None], torch.arange(width)
-    halves = {
-        "top": row < height // 2,
-        "bottom": row >= height // 2,
-        "left": column < width // 2,
-        "right": column >= width // 2,
-    }
-    if name in halves:
-        known = halves[name]
-    elif match := re.fullmatch(r"random(?:-(0?\.\d+))?", name):
-        count = round(float(match[1] or 0.5) * height * width)
-        shuffled = torch.randperm(height * width, generator=torch.Generator().manual_seed(0))
-        known = (shuffled < count).view(height, width)
-    elif (file := Path(name).expanduser()).is_file():
-        known = read_image(file, (1, height, width))[0] > 127
-    else:
-        raise GdlError(
-            f"known must be top, bottom, left, right, random, random-FRACTION or a file, got {name!r}."
-        )
-    if known.all():
-        raise GdlError(f"known={name} leaves no pixel to complete: paint some of them black.")
-    return known.expand(*shape)

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gdl.errors import GdlError
+from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
 from gdl.flows.base import Chain
-from gdl.models.base import GenerativeModel
-from gdl.models.flow import FlowModel
 
 __all__ = ["density"]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import HasLatents, Samples
-from gdl.data.folder import read_image
+from gdl.data.decoding import read_image
 from gdl.errors import GdlError
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 
 __all__ = ["interpolate", "reconstruct", "sample", "traverse"]

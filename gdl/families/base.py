@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gdl.errors import GdlError
-from gdl.models.step import SharedStep
+from gdl.families.step import SharedStep
 
 __all__ = ["GenerativeModel"]
 

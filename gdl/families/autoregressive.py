@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.models.base import GenerativeModel
-from gdl.models.order import pixel_order
+from gdl.families.base import GenerativeModel
+from gdl.families.order import pixel_order
+from gdl.families.progress import counted
 from gdl.noise import SampleNoise
-from gdl.progress import counted
 
-__all__ = ["AutoregressiveModel", "Steps"]
+__all__ = ["AutoregressiveModel", "PositionSteps"]
 
-Steps = Generator[Tensor, Tensor, None]
+PositionSteps = Generator[Tensor, Tensor, None]
 """Yields the parameters (n, P) of position 0, is sent its values (n, V) uint8, yields those of
 position 1 given them, and so on, N times."""
 
@@ -76,8 +76,8 @@ class AutoregressiveModel(GenerativeModel):
         Those of position i may depend on s[:, :i] only.
         """
 
-    def steps(self, n: int) -> Steps:
-        """Yield the parameters of one position after the other; see `Steps`.
+    def steps(self, n: int) -> PositionSteps:
+        """Yield the parameters of one position after the other; see `PositionSteps`.
 
         This one works for every model and needs a whole pass for each position.
         """

@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.guard import StepGuard
+from gdl.families.nonfinite import NonFiniteSteps
+from gdl.families.terms import TermSums
 from gdl.noise import Part, seed_noise
-from gdl.terms import TermSums
 
 __all__ = ["SharedStep"]
 
@@ -36,7 +36,7 @@ class SharedStep(pl.LightningModule, ABC):
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
         self.max_skipped_steps = 10
-        self._guard = StepGuard()
+        self._nonfinite = NonFiniteSteps()
         self._grad_norm: Tensor | None = None
         self.train_metrics: dict[str, float] = {}
         self.validated_step = -1
@@ -68,8 +68,8 @@ class SharedStep(pl.LightningModule, ABC):
 
     @property
     def skipped_steps(self) -> int:
-        """Steps left out because loss or gradients were not finite, see `StepGuard`."""
-        return self._guard.count
+        """PositionSteps left out because loss or gradients were not finite, see `NonFiniteSteps`."""
+        return self._nonfinite.count
 
     @property
     def _log_every(self) -> int:
@@ -95,7 +95,7 @@ class SharedStep(pl.LightningModule, ABC):
         loss = terms["loss"].mean()
         if part.weight != 1:
             loss = loss * part.weight
-        self._guard.watch(loss)
+        self._nonfinite.watch(loss)
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -151,7 +151,7 @@ class SharedStep(pl.LightningModule, ABC):
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)
         reduce = lambda t: self.trainer.strategy.reduce(t, reduce_op="max")  # noqa: E731
-        self._guard.check(optimizer, reduce, self._scaler)
+        self._nonfinite.check(optimizer, reduce, self._scaler)
 
     def configure_gradient_clipping(
         self,
@@ -203,7 +203,7 @@ class SharedStep(pl.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember time, steps left out and last validation of before the interruption."""
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
-        self._guard.count = checkpoint.get("gdl_skipped_steps", 0)
+        self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
 
     def configure_optimizers(self) -> Any:
@@ -236,7 +236,7 @@ class SharedStep(pl.LightningModule, ABC):
         sums = self._sums["train"]
         if not sums.num_steps:
             return
-        skipped = self._guard.enforce(self.max_skipped_steps, sums, self.global_step)
+        skipped = self._nonfinite.enforce(self.max_skipped_steps, sums, self.global_step)
         metrics = self._means("train")
         metrics["train/skipped_steps"] = skipped
         metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]

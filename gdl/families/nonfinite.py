@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gdl.errors import GdlError
-from gdl.terms import TermSums
+from gdl.families.terms import TermSums
 
-__all__ = ["StepGuard"]
+__all__ = ["NonFiniteSteps"]
 
 
-class StepGuard:
+class NonFiniteSteps:
     """Leaves out a step whose loss or gradients are NaN or infinite, without waiting for the device.
 
     Such a step changes neither parameters nor the optimizer's state. Whether it is one is known

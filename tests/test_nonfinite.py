@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from gdl.callbacks import AveragedWeights
 from gdl.errors import GdlError
-from gdl.guard import StepGuard
-from gdl.models.base import GenerativeModel
+from gdl.families.base import GenerativeModel
+from gdl.families.nonfinite import NonFiniteSteps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
 
@@ -87,7 +87,7 @@ def test_a_bad_step_leaves_parameters_and_state_as_if_it_had_not_been(
     optimizer, bad = OPTIMIZERS[name], {0, 3, 4}
     if on_device:  # as on an accelerator, where the flag is not read
         fused = lambda found, o: getattr(o, "_step_supports_amp_scaling", False)  # noqa: E731
-        monkeypatch.setattr(StepGuard, "_stays_on_device", staticmethod(fused))
+        monkeypatch.setattr(NonFiniteSteps, "_stays_on_device", staticmethod(fused))
     model = Fragile(optimizer, bad, way)
     trainer = fit(model)
     expected, opt = by_hand(optimizer, bad)
@@ -203,14 +203,14 @@ def test_processes_agree_and_a_gradient_scaler_decides_by_itself() -> None:
     model = Fragile(OPTIMIZERS["fused"], set())
     for p in model.parameters():
         p.grad = torch.ones_like(p)
-    optimizer, guard = OPTIMIZERS["adamax"](model.parameters()), StepGuard()
-    guard.watch(torch.ones(()))
-    guard.check(optimizer, torch.ones_like, None)  # another process found something
+    optimizer, steps = OPTIMIZERS["adamax"](model.parameters()), NonFiniteSteps()
+    steps.watch(torch.ones(()))
+    steps.check(optimizer, torch.ones_like, None)  # another process found something
     assert model.point.grad is None
-    assert guard.count == 1
+    assert steps.count == 1
     model.point.grad = torch.full_like(model.point, math.inf)
     for loss, count in ((1.0, 1), (math.nan, 2)):
-        guard.watch(torch.tensor(loss))
-        guard.check(optimizer, lambda t: t, torch.amp.GradScaler("cpu"))
+        steps.watch(torch.tensor(loss))
+        steps.check(optimizer, lambda t: t, torch.amp.GradScaler("cpu"))
         assert model.point.grad is not None
-        assert guard.count == count
+        assert steps.count == count

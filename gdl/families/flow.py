@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
+from gdl.families.base import GenerativeModel
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
 from gdl.flows.priors import Prior
 from gdl.flows.stacked.glow_steps import GlowSteps
 from gdl.flows.stacked.vector_couplings import VectorCouplings
-from gdl.models.base import GenerativeModel
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner
 from gdl.noise import SampleNoise
 

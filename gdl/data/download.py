@@ -1,0 +1,56 @@
+"""Files from the internet: their checksums, and what to do where they cannot be had."""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+
+from gdl.errors import GdlError
+
+__all__ = ["DOWNLOAD_ERRORS", "download_failed", "is_original"]
+
+
+DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException)
+"""What torchvision's download functions raise: URLError, a wrong checksum, a broken transfer."""
+
+
+def is_original(
+    path: Path, content: bytes | memoryview, expected: str, verify: bool, fix: str
+) -> bool:
+    """Tell whether a file has its published checksum.
+
+    Args:
+        path: The file.
+        content: What is in it.
+        expected: The algorithm and the checksum, e.g. "md5 f68b...".
+        verify: False accepts another checksum, with a warning.
+        fix: What to do about a damaged file.
+
+    Raises:
+        GdlError: The checksum is another one, and `verify` is true.
+    """
+    algorithm, digest = expected.split()
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found == digest:
+        return True
+    if verify:
+        raise GdlError(
+            f"{path} is damaged or not the original, its {algorithm} is {found} and should be "
+            f"{digest}: {fix}, or accept this copy with data.verify=false."
+        )
+    warnings.warn(f"{path} has not the published {expected}, so it is unverified.", stacklevel=3)
+    return False
+
+
+def download_failed(
+    name: str, folder: Path, files: Sequence[Sequence[str]], cause: Exception | None
+) -> GdlError:
+    """Return the error that says which files (name, md5) go into `folder` without a network."""
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    listing = ", ".join(f"{file} (md5 {md5})" for file, md5 in files)
+    return GdlError(
+        f"{name} is not complete in {folder} and cannot be downloaded ({reason}): on a machine "
+        f"without a network, copy there from elsewhere {listing}, or set GDL_DATA_DIR to the "
+        "folder above an existing copy."
+    )
