@@ -1,52 +1,6 @@
 """Compare runs: python compare.py outputs/ data=digits model=nice,glow_tiny."""
 
-import sys
-
-from omegaconf import DictConfig
-
-from gdl import cli
-
-
-def compare(cfg: DictConfig) -> None:
-    """Print the finished runs of the folders, those on the same data in one table; write a page.
-
-    The tables may go to W&B, too.
-    """
-    from pathlib import Path
-
-    from gdl.board import boards, print_boards
-    from gdl.compare import group_seeds, read_runs, select
-    from gdl.errors import GdlError
-
-    if cfg.report not in (None, "html"):
-        raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
-    entries, unfinished = read_runs(cfg.folders)
-    chosen = select(entries, cfg.where)
-    if not chosen:
-        raise GdlError(
-            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} is meant: "
-            "name another folder or leave a filter out."
-        )
-    board = group_seeds(chosen) if cfg.group_seeds else chosen
-    tables = boards(board)
-    print_boards(tables, unfinished)
-    if cfg.report:
-        from gdl.report_page.page import write_page
-
-        file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
-        print(f"report:     {write_page(board, unfinished, file)}")
-    if cfg.results:
-        from gdl.results import add_records, render
-
-        add_records(chosen, Path("results"))
-        Path("RESULTS.md").write_text(render(Path("results")))
-        print("results:    RESULTS.md, from the records in results/")
-    if cfg.wandb:
-        from gdl.wandb_board import log_boards
-
-        print(f"W&B:        {log_boards(tables, board, Path(cfg.folders[0]))}")
-
+from gdl.commands.compare import main
 
 if __name__ == "__main__":
-    sys.argv[1:] = cli.with_filters(sys.argv[1:], "compare")
-    cli.main(compare, "compare")
+    main()

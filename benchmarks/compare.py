@@ -22,7 +22,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gdl import cli
+from gdl.commands.conf import CONF, register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = {"vae": "bound", "nice": "dequant-1", "glow_tiny": "dequant-1", "fvsbn": "exact"}
@@ -32,8 +32,8 @@ DEPTHS, SEEDS = 28, 3
 
 def make_runs(folder: Path, number: int) -> None:
     """Write `number` run directories, of every model on every data set, with several seeds."""
-    cli.register_resolvers()
-    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         texts = {
             (data, model): OmegaConf.to_yaml(hydra.compose("train", choices(data, model)))
             for data in DATA

@@ -22,9 +22,9 @@ from omegaconf import DictConfig, open_dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from gdl import training
-from gdl.cli import CONF, register_resolvers
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.families.base import GenerativeModel
+from gdl.training.run import run as training
 
 
 class Interleave(Callback):

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from gdl import cli
+from gdl.commands.conf import CONF
 
 
 class Worse(pl.LightningModule):
@@ -33,7 +33,7 @@ class Worse(pl.LightningModule):
 def test_the_last_checkpoint_is_of_the_last_epoch_though_another_was_better(
     tmp_path: Path,
 ) -> None:
-    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"run_dir={tmp_path}"])
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -34,13 +34,13 @@ def main(script, *overrides):
     """Call the task of an entry point in this process."""
     import hydra
 
-    from gdl.cli import CONF, register_resolvers
+    from gdl.commands.conf import CONF, register_resolvers
 
     register_resolvers()
     name = script.removesuffix(".py")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(name, list(overrides))
-    return getattr(importlib.import_module(name), name)(cfg)
+    return getattr(importlib.import_module(f"gdl.commands.{name}"), name)(cfg)
 
 
 def sentence(done):

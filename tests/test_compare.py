@@ -1,4 +1,4 @@
-"""The board of many runs, from run directories made here."""
+"""Tables of many runs, from run directories made here."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gdl.cli import with_filters
-from gdl.compare import differences, group_seeds, pareto, read_runs, select
+from gdl.commands.overrides import with_filters
+from gdl.comparison.entries import differences, group_seeds, pareto, read_runs, select
+from gdl.comparison.wandb_tables import place
 from gdl.errors import GdlError
-from gdl.wandb_board import place
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,8 +114,8 @@ def test_a_group_of_wandb_is_what_all_runs_are_in(tmp_path):
     assert place([alone])["project"] == "p"
 
 
-def log_board(folder: Path, **env: str) -> tuple[str, list[dict]]:
-    """Log a board of three jobs of a sweep; return what is printed and the records of W&B."""
+def log_to_wandb(folder: Path, **env: str) -> tuple[str, list[dict]]:
+    """Log the tables of three jobs of a sweep; return what is printed and the records of W&B."""
     pytest.importorskip("wandb")
     sweep = folder / "runs" / "mine"
     for depth, data in ((4, "digits"), (8, "digits"), (4, "toy2d")):
@@ -133,12 +133,12 @@ def log_board(folder: Path, **env: str) -> tuple[str, list[dict]]:
     return done.stdout + done.stderr, [json.loads(line) for line in lines.stdout.splitlines()]
 
 
-def test_the_board_in_wandb_is_what_is_printed(tmp_path):
-    printed, records = log_board(tmp_path, WANDB_MODE="offline")
+def test_tables_in_wandb_are_what_is_printed(tmp_path):
+    printed, records = log_to_wandb(tmp_path, WANDB_MODE="offline")
     (run,) = (r["run"] for r in records if r["type"] == "run")
     assert (run["run_group"], run["job_type"], run["project"]) == ("mine", "compare", "gdl")
     assert len(run["config"]["update"]["runs"]) == 3
-    files = (tmp_path / "runs" / "wandb").glob("*/files/media/table/board/*.json")
+    files = (tmp_path / "runs" / "wandb").glob("*/files/media/table/comparison/*.json")
     tables = {f.name.partition("_")[0]: json.loads(f.read_text()) for f in files}
     assert {name: len(t["data"]) for name, t in tables.items()} == {"digits": 2, "toy2d": 1}
     lines = [[c.strip() for c in re.split("[│┃]", line)[1:-1]] for line in printed.splitlines()]
@@ -150,19 +150,19 @@ def test_the_board_in_wandb_is_what_is_printed(tmp_path):
     contents = {c["path"] for c in kept["manifest"]["contents"]}
     assert contents == {"digits.table.json", "toy2d.table.json"}
     (logged,) = (r["history"]["item"] for r in records if r["type"] == "history")
-    assert logged["board/digits.nrows"] == 2
+    assert logged["comparison/digits.nrows"] == 2
 
 
 @pytest.mark.slow
-def test_a_board_for_a_server_that_does_not_answer_is_kept(tmp_path):
+def test_tables_for_a_server_that_does_not_answer_is_kept(tmp_path):
     env = {"WANDB_API_KEY": 40 * "a", "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    printed, records = log_board(tmp_path, WANDB_MODE="online", **env)
+    printed, records = log_to_wandb(tmp_path, WANDB_MODE="online", **env)
     assert printed.count("warning: W&B cannot be reached") == 1
     assert "Traceback" not in printed
     assert any(r["type"] == "exit" and r["exit"].get("exit_code", 0) == 0 for r in records)
 
 
-def test_the_command_prints_a_board_and_names_what_is_unfinished(tmp_path):
+def test_the_command_prints_tables_and_names_what_is_unfinished(tmp_path):
     add_run(tmp_path, "done", **{"test/bpd": 2.125, "params": 1234})
     add_run(tmp_path, "not done")
 

@@ -9,8 +9,8 @@ from gdl.errors import GdlError
 from gdl.evaluation.evaluate import evaluate
 from gdl.models.fvsbn import FVSBN
 from gdl.models.realnvp import RealNVP
-from gdl.report import print_results
-from gdl.tasks.complete import complete
+from gdl.runs.report import print_results
+from gdl.tasks.completion import complete
 
 SHAPE = (1, 2, 3)
 

@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from gdl.capabilities import InitializesFromData
-from gdl.cli import CONF, register_resolvers
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.errors import GdlError
 
 

@@ -14,12 +14,12 @@ from gdl.data.base import ImageData, Split
 from gdl.data.batches import Batches, ImageSet
 from gdl.distributions import default_likelihood
 from gdl.families.base import GenerativeModel
-from gdl.loggers import MetricsCSV
 from gdl.models.glow import Glow
 from gdl.models.made import MADE
 from gdl.models.vae import VAE
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import Part
+from gdl.tracking.metrics_csv import MetricsCSV
 
 SHAPE = (1, 8, 8)
 

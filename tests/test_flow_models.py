@@ -17,8 +17,8 @@ from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.tasks.density import density
 from gdl.tasks.generate import interpolate, reconstruct
+from gdl.tasks.layer_densities import density
 
 SHAPE, LEVELS = (1, 8, 8), 17
 adam = torch.optim.Adam

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdl.callbacks import AveragedWeights
 from gdl.data.digits import Digits
 from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
+from gdl.training.callbacks import AveragedWeights
 
 pytestmark = [
     pytest.mark.gpu,

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from gdl.cli import CONF, register_resolvers
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.distributions import DiscretizedGaussian, DiscretizedLogisticMixture, Likelihood
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel

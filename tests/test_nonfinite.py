@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from gdl.callbacks import AveragedWeights
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.nonfinite import NonFiniteSteps
+from gdl.training.callbacks import AveragedWeights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
 

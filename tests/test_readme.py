@@ -7,7 +7,8 @@ from pathlib import Path
 import hydra
 import pytest
 
-from gdl import cli
+from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.overrides import mounted, with_filters
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -27,13 +28,13 @@ def commands():
 def test_every_command_composes(script, args, monkeypatch):
     config = script.removesuffix(".py")
     assert (ROOT / script).is_file()
-    cli.register_resolvers()
+    register_resolvers()
     if script == "compare.py":
-        args = cli.with_filters(args, config)
-    overrides = [cli._mount(a) for a in args if a != "-m"]
+        args = with_filters(args, config)
+    overrides = [mounted(a) for a in args if a != "-m"]
     # a sweep's lists of choices are for the sweeper; the first of each is enough here
     overrides = [re.sub(r"^([\w@.]+=\w+),[\w,]+$", r"\1", o) for o in overrides]
-    with hydra.initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         hydra.compose(config, overrides)
 
 
@@ -45,7 +46,7 @@ GROUPS = (
 @pytest.mark.parametrize("group", GROUPS.split())
 def test_every_choice_is_in_the_table_and_exists(group):
     (row,) = [line for line in TEXT.splitlines() if re.match(rf"\|[^|]*`{group}`", line)]
-    for path in (cli.CONF / group).glob("*.yaml"):
+    for path in (CONF / group).glob("*.yaml"):
         if (group, path.stem) != ("trainer", "default"):
             assert f"`{path.stem}`" in row
 

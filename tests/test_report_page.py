@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gdl.compare import group_seeds, read_runs
+from gdl.comparison.entries import group_seeds, read_runs
+from gdl.comparison.page.curves import read_curves
+from gdl.comparison.page.page import write_page
+from gdl.comparison.page.pictures import MAX_BYTES, as_data_uri
 from gdl.errors import GdlError
-from gdl.report_page.curves import read_curves
-from gdl.report_page.page import write_page
-from gdl.report_page.pictures import MAX_BYTES, newest_samples
 
 pytest.importorskip("plotly", reason="the page needs the extra gdl[report]")
 
@@ -261,7 +261,7 @@ def test_large_grids_and_many_runs_are_cut_down_and_the_page_says_so(tmp_path):
         metrics = {"model": "vae", "kind": "bound", "test/bpd": 2 + i}
         run = add_run(tmp_path, f"run{i:02}", metrics, *logged(), lr=i)
     Image.fromarray(noise).save(run / "images" / "samples_epoch0002.png")
-    uri, cut = newest_samples(run / "images")
+    uri, cut = as_data_uri(run / "images" / "samples_epoch0002.png")
     assert cut
     assert len(uri) < MAX_BYTES * 1.4
     tags = Tags(write_page(*board(tmp_path), tmp_path / "report.html").read_text())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gdl.compare import read_runs
+from gdl.comparison.entries import read_runs
+from gdl.comparison.results import add_records, render
 from gdl.errors import GdlError
-from gdl.results import add_records, render
-from gdl.runs import Run
+from gdl.runs.directory import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results"

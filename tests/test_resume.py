@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdl.checkpoints import AtomicCheckpointIO
 from gdl.errors import GdlError
-from gdl.runs import Run, is_complete, write_atomically
+from gdl.files import write_atomically
+from gdl.runs.checkpoints import AtomicCheckpointIO
+from gdl.runs.directory import Run, is_complete
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = [
@@ -202,11 +203,11 @@ def test_writes_are_whole_or_absent(tmp_path):
 
 
 def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):
-    from gdl.checkpoints import load_checkpoint, load_model
+    from gdl.runs.checkpoints import load_checkpoint, load_model
 
     content = last(undisturbed)
     path = tmp_path / "evil.ckpt"
-    for target in ("os.system", "gdl.runs.subprocess.run", "gdl.data.base.torch.load"):
+    for target in ("os.system", "gdl.runs.directory.subprocess.run", "gdl.data.base.torch.load"):
         content["gdl_config"]["model"]["encoder"] = {"_target_": target, "args": "true"}
         torch.save(content, path)
         with pytest.raises(GdlError, match="not a part of gdl"):

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from gdl.sweep import Job, job_name, with_folder
+from gdl.commands.multirun import with_folder
+from gdl.sweeps.jobs import Job, job_name
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}

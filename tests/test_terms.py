@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gdl.families.terms import TermSums
 from gdl.noise import SampleNoise, mix_seed, seed_noise
-from gdl.schedules import cosine, warmup
+from gdl.training.schedules import cosine, warmup
 
 # ---- TermSums
 

@@ -13,9 +13,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from gdl.loggers import DetachedWandb, MetricsCSV
-from gdl.runs import is_complete
-from gdl.wandb_service import wandb_logged_in
+from gdl.runs.directory import is_complete
+from gdl.tracking.metrics_csv import MetricsCSV
+from gdl.tracking.wandb_logger import DetachedWandb
+from gdl.tracking.wandb_service import wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,11 +148,11 @@ def service_of(pid: int) -> int | None:
 KILLED = f"""
 import os, signal, sys, time
 from pathlib import Path
-from gdl.loggers import close, wandb_logger
+from gdl.tracking.wandb_logger import close, open_wandb_logger
 
 {inspect.getsource(service_of)}
 
-log = wandb_logger(sys.argv[1])
+log = open_wandb_logger(sys.argv[1])
 log.log_metrics(dict(a=1.0), step=0)
 log.finalize("success")
 os.kill(service_of(os.getpid()), signal.SIGKILL)

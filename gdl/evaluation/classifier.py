@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
+from gdl.files import write_atomically
 from gdl.noise import mix_seed
-from gdl.runs import write_atomically
 
 __all__ = ["Classifier", "classifier_for"]
 

@@ -21,7 +21,7 @@ from gdl.families.flow import FlowModel
 from gdl.families.terms import mean_and_error
 from gdl.models.vae import VAE
 from gdl.noise import seed_noise
-from gdl.tasks.complete import completing_models
+from gdl.tasks.completion import completing_models
 
 __all__ = ["evaluate"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Rectangle", "Staircase", "StaircaseProduct", "staircase"]
+__all__ = ["Rectangle", "Staircase", "StaircaseProduct", "cut_staircase"]
 
 
 class Rectangle(NamedTuple):
@@ -29,7 +29,9 @@ class Staircase(NamedTuple):
     unseen: list[Rectangle]
 
 
-def staircase(reach: Tensor, in_features: int, parts: int = 8, smallest: int = 64) -> Staircase:
+def cut_staircase(
+    reach: Tensor, in_features: int, parts: int = 8, smallest: int = 64
+) -> Staircase:
     """Cover the weights by cutting their longer side into equal parts."""
     stairs = Staircase([], [])
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.kernels.cpu import by_hand
-from gdl.kernels.staircase import StaircaseProduct, staircase
+from gdl.kernels.staircase import StaircaseProduct, cut_staircase
 
 __all__ = ["PrefixLinear"]
 
@@ -26,7 +26,7 @@ class PrefixLinear(nn.Module):
     def __init__(self, in_features: int, reach: Tensor) -> None:
         super().__init__()
         self.register_buffer("reach", reach, persistent=False)
-        self.staircase = staircase(reach, in_features)
+        self._staircase = cut_staircase(reach, in_features)
         # each output starts with the variance of a linear layer of as many inputs as it sees
         bound = reach.clamp(min=1)[:, None] ** -0.5
         self.weight = nn.Parameter(bound * torch.empty(len(reach), in_features).uniform_(-1, 1))
@@ -39,6 +39,6 @@ class PrefixLinear(nn.Module):
         """Return y (B, O) of x (B, I) and b (O,); another W can be used in place of the layer's."""
         weight = self.weight if weight is None else weight
         if by_hand(x):
-            return StaircaseProduct.apply(x, weight, bias, self.staircase)  # pyright: ignore[reportReturnType]
+            return StaircaseProduct.apply(x, weight, bias, self._staircase)  # pyright: ignore[reportReturnType]
         mask = torch.arange(x.shape[1], device=x.device) < self.reach[:, None]
         return F.linear(x, weight * mask, bias)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdl.runs import is_complete
-from gdl.sweep import Job
+from gdl.runs.directory import is_complete
+from gdl.sweeps.jobs import Job
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}

@@ -1,0 +1,60 @@
+"""gdl compare: put runs side by side, e.g. outputs/ data=digits model=nice,glow_tiny."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from gdl.commands.entry import run_command
+from gdl.commands.overrides import with_filters
+
+__all__ = ["compare", "main"]
+
+
+def compare(cfg: DictConfig) -> None:
+    """Print the finished runs of the folders, those on the same data in one table; write a page.
+
+    The tables may go to W&B, too.
+    """
+    from pathlib import Path
+
+    from gdl.comparison.entries import group_seeds, read_runs, select
+    from gdl.comparison.tables import comparison_tables, print_tables
+    from gdl.errors import GdlError
+
+    if cfg.report not in (None, "html"):
+        raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
+    entries, unfinished = read_runs(cfg.folders)
+    chosen = select(entries, cfg.where)
+    if not chosen:
+        raise GdlError(
+            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} is meant: "
+            "name another folder or leave a filter out."
+        )
+    board = group_seeds(chosen) if cfg.group_seeds else chosen
+    tables = comparison_tables(board)
+    print_tables(tables, unfinished)
+    if cfg.report:
+        from gdl.comparison.page.page import write_page
+
+        file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
+        print(f"report:     {write_page(board, unfinished, file)}")
+    if cfg.results:
+        from gdl.comparison.results import add_records, render
+
+        add_records(chosen, Path("results"))
+        Path("RESULTS.md").write_text(render(Path("results")))
+        print("results:    RESULTS.md, from the records in results/")
+    if cfg.wandb:
+        from gdl.comparison.wandb_tables import log_tables
+
+        print(f"W&B:        {log_tables(tables, board, Path(cfg.folders[0]))}")
+
+
+def main() -> None:
+    """Run the command on the arguments of this process."""
+    sys.argv[1:] = with_filters(sys.argv[1:], "compare")
+    run_command(compare, "compare")
+
+
+if __name__ == "__main__":
+    main()

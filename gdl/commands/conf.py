@@ -1,0 +1,28 @@
+"""Where the configuration files are, and the interpolations that they use."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from gdl.sweeps.jobs import job_name
+
+__all__ = ["CONF", "conf_dir", "register_resolvers"]
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configuration files: gdl/conf in a wheel, conf/ in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+CONF = conf_dir()
+
+
+def register_resolvers() -> None:
+    """Register the interpolations that the configs use.
+
+    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES}` the name of a sweep's job.
+    """
+    OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)

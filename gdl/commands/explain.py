@@ -1,0 +1,147 @@
+"""A sentence for each kind of bad input."""
+
+import difflib
+import errno
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import hydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gdl.commands.conf import CONF
+from gdl.errors import GdlError
+
+__all__ = ["PLUGINS", "causes", "explain"]
+
+
+PLUGINS = {
+    "optuna": "sweep",
+    "joblib": "sweep",
+    "submitit_local": "sweep",
+    "submitit_slurm": "sweep",
+    "ray": "ray",
+}
+"""Which extra of pyproject.toml brings a choice of hydra/sweeper or hydra/launcher."""
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """Return a sentence that says what to do about bad input, None for a defect."""
+    chain = list(causes(error))
+    for e in chain:
+        if isinstance(e, GdlError):
+            return str(e)
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"The disk is full while writing {e.filename or 'a file'}: free some space."
+        if isinstance(e, MissingConfigException) and e.missing_cfg_file:
+            return _unknown_group(e)
+        if isinstance(e, MissingMandatoryValue):
+            key = (e.full_key or str(e)).strip()
+            return f"{key} has no value: set it on the command line, e.g. {key}=..."
+        if type(e).__name__ == "MisconfigurationException":
+            return str(e)
+        if isinstance(e, RuntimeError) and "slurm cluster" in str(e):
+            return "This is no SLURM cluster (there is no srun): use hydra/launcher=joblib."
+    for e in chain:
+        if isinstance(e, OverrideParseException):
+            return (
+                f"{e.override!r} is not an override that Hydra can read: quote special characters."
+            )
+        if isinstance(e, ConfigCompositionException):
+            return _unknown_key(str(e), config_name)
+        if isinstance(e, InstantiationException):
+            return _unfit_value(e)
+        if isinstance(e, HydraException | OmegaConfBaseException):
+            return " ".join(str(e).split())
+    return None
+
+
+def _unfit_value(e: InstantiationException) -> str | None:
+    """Say which part of the configuration its constructor refused; None for any other failure."""
+    if not isinstance(e.__cause__, TypeError | ValueError):
+        return None
+    key = re.search(r"full_key: (\S+)", str(e))
+    return (
+        f"{key.group(1) if key else 'An object'} cannot be built from these values: {e.__cause__} "
+        "(GDL_TRACEBACK=1 shows where)."
+    )
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what caused it, the latest first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _unknown_group(e: MissingConfigException) -> str:
+    group, _, name = str(e.missing_cfg_file).rpartition("/")
+    if extra := PLUGINS.get(name) if group.startswith("hydra/") else None:
+        return f"{group}={name} needs a plugin of Hydra: pip install 'gdl[{extra}]'."
+    options = [str(o) for o in e.options or []]
+    return (
+        f"{group or 'config'}={name} does not exist{_nearest(name, options)}; "
+        f"the choices are {', '.join(options)}."
+    )
+
+
+def _unknown_key(message: str, config_name: str) -> str:
+    """Name the nearest valid key, from a composition without the overrides that Hydra refuses."""
+    match = re.search(r"override '([^']+)'", message)
+    if match is None:
+        return " ".join(message.split())
+    key = match.group(1).lstrip("+~")
+    keys = [*_groups(), *_flat_keys(_compose_groups(config_name))]
+    last = key.rpartition(".")[2]
+    near = (
+        [k for k in keys if k.endswith(f".{key}")]  # the right name without its beginning
+        or difflib.get_close_matches(key, keys, 1, 0.7)
+        or [k for k in keys if k.rpartition(".")[2] == last]
+    )
+    hint = f": did you mean {near[0]}?" if near else "."
+    return f"There is no configuration key {key!r}{hint} (Use +{key}=... to add a key.)"
+
+
+def _nearest(name: str, options: list[str]) -> str:
+    near = difflib.get_close_matches(name, options, len(options) or 1, 0.5)
+    # difflib counts two swapped letters, the commonest slip, as two mistakes
+    near.sort(key=lambda option: sorted(option) != sorted(name))
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _groups() -> list[str]:
+    return sorted(p.name for p in CONF.iterdir() if p.is_dir())
+
+
+def _compose_groups(config_name: str) -> DictConfig:
+    """Compose with the group choices of the command line only."""
+    choices = []
+    for arg in sys.argv[1:]:
+        group, _, name = arg.partition("=")
+        if (CONF / group.partition("@")[0] / f"{name}.yaml").is_file():
+            choices.append(arg)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, choices)
+
+
+def _flat_keys(node: DictConfig) -> list[str]:
+    plain = OmegaConf.to_container(node, resolve=False)
+
+    def walk(value: Any, prefix: str) -> Iterator[str]:
+        if not isinstance(value, dict):
+            return
+        for key, item in value.items():
+            path = f"{prefix}{key}"
+            yield path
+            yield from walk(item, f"{path}.")
+
+    return list(walk(plain, ""))

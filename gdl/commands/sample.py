@@ -1,0 +1,40 @@
+"""gdl sample: make pictures with a trained model, e.g. run=latest task=interpolate."""
+
+from omegaconf import DictConfig
+
+from gdl.commands.entry import run_command
+
+__all__ = ["main", "sample"]
+
+
+def sample(cfg: DictConfig) -> list[str]:
+    """Run the task; write its images as PNG, and as GIF where movement says more; print its numbers."""
+    from pathlib import Path
+
+    from hydra.utils import instantiate
+
+    from gdl.plots import save_result
+    from gdl.runs.checkpoints import open_run
+    from gdl.runs.report import print_numbers
+
+    run, model, data = open_run(cfg.run, cfg.device)
+    task = instantiate(cfg.task, _convert_="all")
+    folder = Path(cfg.out) if cfg.out else run.images
+    results = task(model, data.images("test"))
+    print_numbers({name: float(x) for name, x in results.items() if x.dim() == 0})
+    written = []
+    for name, images in results.items():
+        if images.dim() > 0:
+            written += save_result(images, folder, name, model.levels)
+    for path in written:
+        print(path)
+    return [str(path) for path in written]
+
+
+def main() -> None:
+    """Run the command on the arguments of this process."""
+    run_command(sample, "sample")
+
+
+if __name__ == "__main__":
+    main()

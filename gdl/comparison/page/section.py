@@ -1,0 +1,148 @@
+"""One data set's part of the page: its HTML, and the numbers that page.js draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from gdl.comparison.page.curves import TERMS
+from gdl.comparison.page.row import SEEDS, Row
+from gdl.runs.metrics import COSTS, unit
+
+__all__ = ["Section"]
+
+
+@dataclass
+class Section:
+    """The lines on one data set, the best first."""
+
+    id: str
+    data: str
+    lines: list[Row]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the test numbers."""
+        return unit(self.lines[0].entry.metrics)[1]
+
+    @property
+    def costs(self) -> list[str]:
+        """The costs that a line has."""
+        return [key for key in COSTS if any(n.cost(key) is not None for n in self.lines)]
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what page.js draws."""
+        return {
+            "id": self.id,
+            "unit": self.unit,
+            "terms": TERMS,
+            "costs": COSTS,
+            "runs": [n.numbers(rank) for rank, n in enumerate(self.lines)],
+        }
+
+    def html(self) -> str:
+        """Return the section of the page."""
+        parts = (self._table(), self._figures(), self._differences(), self._samples())
+        return f'<section id="{self.id}"><h2>{escape(self.data)}</h2>{"".join(parts)}</section>\n'
+
+    def _table(self) -> str:
+        numeric = ' class="number" data-numeric'
+        heads = {"data": "", "model": "", f"test {self.unit}": numeric, "kind": ""}
+        heads |= {COSTS[key]: numeric for key in self.costs}
+        heads |= {"seeds": "", "differs in": "", "run": ""}
+        head = "".join(
+            f'<th scope="col" aria-sort="{"ascending" if name.startswith("test ") else "none"}"'
+            f'{kind}><button type="button">{name}</button></th>'
+            for name, kind in heads.items()
+        )
+        rows = "\n".join(n.row(self.costs) for n in self.lines)
+        return (
+            f'<div class="scroll" tabindex="0" role="region" aria-label="Runs on {escape(self.data)}">'
+            '<table class="board"><thead><tr><th scope="col"><input type="checkbox" class="all" '
+            f'checked aria-label="draw all rows"></th>{head}</tr></thead><tbody>{rows}</tbody>'
+            f"</table></div>{self._limits()}"
+        )
+
+    def _limits(self) -> str:
+        best = sum(n.detailed for n in self.lines)
+        notes = []
+        if best < len(self.lines):
+            notes.append(
+                f"Curves, configurations and samples are those of the best {best} of "
+                f"{len(self.lines)} lines; filters of compare.py choose others."
+            )
+        if any(n.detailed and len(n.entry.paths) > SEEDS for n in self.lines):
+            notes.append(f"Curves of a line are those of its first {SEEDS} seeds.")
+        return f'<p class="note">{" ".join(notes)}</p>' if notes else ""
+
+    def _figures(self) -> str:
+        terms = [t for t in TERMS if any(c["term"] == t for n in self.lines for c in n.curves)]
+        options = "".join(f'<option value="{t}">{TERMS[t]}</option>' for t in terms)
+        axes = {"step": "steps", "seconds": "training time"}
+        curves = (
+            f'<div class="curves"><h3>Learning curves</h3>{_switch("over", f"x-{self.id}", axes)}'
+            f'<label class="note"{" hidden" if len(terms) < 2 else ""}>of the runs that log '
+            f'<select>{options}</select></label><div class="plot"></div>'
+            '<p class="note">Bold: val; faint: train. At most 200 points of each are drawn.</p>'
+            '<p class="note time" hidden></p></div>'
+        )
+        known = [n for n in self.lines if n.value is not None]
+        costs = {k: COSTS[k] for k in self.costs if any((n.cost(k) or 0) > 0 for n in known)}
+        front = (
+            f'<div class="front"><h3>What it costs</h3>{_switch("by", f"cost-{self.id}", costs)}'
+            '<div class="plot"></div><p class="note">Diamonds: nothing on these data is better and '
+            "costs no more.</p></div>"
+        )
+        missing = '<p class="note">No metrics.csv of these runs has learning curves.</p>'
+        return f'<div class="figures">{curves if terms else missing}{front if costs else ""}</div>'
+
+    def _differences(self) -> str:
+        lines = [n for n in self.lines if n.detailed]
+        keys = sorted({k for n in lines for k in n.entry.config})
+        rows = {k: [_value(n.entry.config, k) for n in lines] for k in keys}
+        body = "".join(
+            f'<tr><th scope="row">{escape(key)}</th>{_cells(lines, values)}</tr>'
+            for key, values in rows.items()
+            if len(set(values)) > 1
+        )
+        if not body:
+            return ""
+        heads = "".join(
+            f'<th scope="col" data-of="{n.id}" title="{escape(n.entry.name)}">'
+            f"{escape(str(n.entry.metrics['model']))}<br><small>{escape(n.entry.name)}</small></th>"
+            for n in lines
+        )
+        return (
+            "<details open><summary>Configuration keys that differ</summary>"
+            '<div class="scroll" tabindex="0" role="region" aria-label="Configuration">'
+            f'<table class="differences"><thead><tr><th scope="col">key</th>{heads}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div></details>"
+        )
+
+    def _samples(self) -> str:
+        figures = "".join(n.picture() for n in self.lines if n.detailed)
+        if not figures:
+            return ""
+        return (
+            f"<details open><summary>Samples</summary>"
+            f'<div class="samples">{figures}</div></details>'
+        )
+
+
+def _switch(title: str, name: str, choices: dict[str, str]) -> str:
+    labels = "".join(
+        f'<label><input type="radio" name="{name}" value="{value}"{" checked" if i == 0 else ""}> '
+        f"{text}</label>"
+        for i, (value, text) in enumerate(choices.items())
+    )
+    return f'<fieldset class="switch"><legend>{title}</legend>{labels}</fieldset>'
+
+
+def _cells(lines: Sequence[Row], values: Sequence[str]) -> str:
+    pairs = zip(lines, values, strict=True)
+    return "".join(f'<td data-of="{n.id}">{escape(v)}</td>' for n, v in pairs)
+
+
+def _value(config: dict[str, Any], key: str) -> str:
+    value = config.get(key, "–")
+    return "null" if value is None else str(value)

@@ -1,0 +1,239 @@
+"""RESULTS.md, generated from records of runs that are committed: no number in it is typed.
+
+results/<name>.json     a run: {"command", "commit", "seed", "hardware", "minutes", "metrics"}; or a
+                        benchmark: {"title", "columns", "rows", ...} with the same facts; each may
+                        have a "note"
+results/published.json  numbers of the literature to stand beside, with their sources
+"""
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gdl.comparison.entries import Entry
+from gdl.errors import GdlError
+from gdl.files import read_json, write_atomically
+from gdl.runs.directory import Run
+from gdl.runs.metrics import BOUNDS, data_name
+
+__all__ = ["add_records", "render"]
+
+INTRODUCTION = """# Results
+
+Written by `python compare.py RUNS results=true` from the records in `results/`, each of one run or one
+benchmark: numbers are measured, with their command, commit and machine. The checkpoint is chosen on the
+validation split; the test images are looked at once, after training, and by `evaluate.py`. ± is the
+standard error over the test images. [README.md](README.md#what-the-numbers-mean) explains the kinds of
+numbers. Rows without a command are of the literature.
+"""
+
+DROPPED = ("hydra.", "logger=", "resume=", "run_dir=")
+"""Arguments of a command that say where, and not what, it computed."""
+
+
+def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
+    """Write a record of each run, named after its folder; return the files.
+
+    Raises:
+        GdlError: A run was of files that differ from their commit, or does not know its hardware;
+            or two runs would have the same record.
+    """
+    runs = [p for e in entries for p in e.paths]
+    _check_names(runs, folder)
+    paths = []
+    for path in runs:
+        facts, metrics = Run(path).record_facts(), Run(path).metrics()
+        commit = facts.get("git_commit")
+        if commit is None or commit.endswith("+") or "hardware" not in facts:
+            raise GdlError(
+                f"{path} has no commit that its numbers belong to (run.json says {commit}): commit "
+                "the code and run it again, or leave the run out by a filter."
+            )
+        file = folder / f"{path.name}.json"
+        record = {
+            "command": " && ".join(filter(None, map(_plain, facts["commands"]))),
+            "commit": commit,
+            "seed": metrics["seed"],
+            "hardware": facts["hardware"],
+            "minutes": round(metrics["train_seconds"] / 60, 2),
+            "metrics": metrics,
+        }
+        if note := read_json(file).get("note"):
+            record["note"] = note
+        folder.mkdir(exist_ok=True)
+        write_atomically(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        paths.append(file)
+    return paths
+
+
+def _check_names(runs: Sequence[Path], folder: Path) -> None:
+    """Refuse runs of the same folder name, and one whose record is of another model or data."""
+    named: dict[str, Path] = {}
+    for path in runs:
+        if (other := named.setdefault(path.name, path)) != path:
+            raise GdlError(
+                f"{other} and {path} would have the same record, {path.name}.json: rename one of the "
+                "folders, or leave one out by a filter."
+            )
+        record, metrics = read_json(folder / f"{path.name}.json"), Run(path).metrics()
+        before = record.get("metrics", {})
+        what = [(m.get("model"), data_name(m)) for m in (before, metrics)]
+        if record and what[0] != what[1]:
+            kept = " on ".join(map(str, what[0])) if before else "a benchmark"
+            raise GdlError(
+                f"{folder / path.name}.json is the record of {kept}, not of {path}: rename the "
+                "folder of the run."
+            )
+
+
+def _plain(command: str) -> str:
+    """Return a command without the arguments that say where; nothing for one that only resumes."""
+    program, script, *args = shlex.split(command)
+    if any(a.startswith("resume=") for a in args):
+        return ""
+    kept = [a for a in args if not a.startswith(DROPPED)]
+    kept = ["run=..." if a.startswith("run=") else a for a in kept]
+    return " ".join([program, Path(script).name, *map(shlex.quote, kept)]).replace(
+        "'run=...'", "run=..."
+    )
+
+
+def render(folder: Path) -> str:
+    """Return RESULTS.md from the records of a folder.
+
+    Raises:
+        GdlError: There are none.
+    """
+    files = sorted(folder.glob("*.json"))
+    records = [json.loads(f.read_text()) for f in files if f.stem != "published"]
+    if not records:
+        raise GdlError(f"There is no record in {folder}: name runs that are to be recorded.")
+    machines = _machines(records)
+    published = defaultdict(list)
+    for row in read_json(folder / "published.json").get("rows", []):
+        published[row["data"]].append(row)
+    tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        if "metrics" in record:
+            tables[_data(record["metrics"])].append(record)
+    parts = [INTRODUCTION, _machine_lines(machines)]
+    for name in sorted(tables):
+        others = published[name.partition(" (copy")[0]]
+        parts.append(_runs(name, tables[name], others, machines))
+    parts += [_benchmark(r, machines) for r in records if "rows" in r]
+    return "\n".join(parts)
+
+
+def _machines(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return a letter for each kind of machine, by its text."""
+    texts = sorted({_machine(r["hardware"]) for r in records})
+    return {text: chr(ord("A") + i) for i, text in enumerate(texts)}
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    threads = f", {hardware['threads']} thread" if "threads" in hardware else ""
+    if threads and hardware["threads"] > 1:
+        threads += "s"
+    gpu = f"{hardware['gpu']}; " if "gpu" in hardware else ""
+    return (
+        f"{gpu}{hardware['cpu']}, {hardware['cores']} cores{threads}; "
+        f"Python {hardware['python']}, torch {hardware['torch']}"
+    )
+
+
+def _machine_lines(machines: dict[str, str]) -> str:
+    return "\n".join(f"- **{letter}**: {text}" for text, letter in machines.items()) + "\n"
+
+
+def _data(m: dict[str, Any]) -> str:
+    """Return the data that share a table: all targets of toy2d do."""
+    return m["data"] if "data/target" in m else data_name(m)
+
+
+def _runs(
+    name: str,
+    records: Sequence[dict[str, Any]],
+    published: Sequence[dict[str, Any]],
+    machines: dict[str, str],
+) -> str:
+    """Return one table, the lowest number first, beside what others have published."""
+    rows = [_run_row(r, r["metrics"], machines) for r in records]
+    rows += [
+        {
+            **p,
+            "bits/dim": _shown(p.get("bpd"), 3),
+            "nats": _shown(p.get("nll"), 2),
+            "command": p["source"],
+        }
+        for p in published
+    ]
+    key = "nats" if all(row["nats"] != "-" for row in rows) else "bits/dim"
+    rows.sort(key=lambda row: _number(row[key]))
+    header = [
+        "model", "bits/dim", "nats", "KL(data, model)", "kind", "parameters", "minutes", "command",
+        "commit, machine",
+    ]  # fmt: skip
+    header = [h for h in header if any(row.get(h, "-") != "-" for row in rows)]
+    lines = [header, *[[row.get(h, "") for h in header] for row in rows]]
+    distances = [
+        f"`{r['command']}`: {', '.join(f'{k} {v:.1f}' for k, v in found.items())}"
+        for r in records
+        if (found := {k: v for k, v in r["metrics"].items() if k.startswith("fd-")})
+    ]
+    notes = [f"`{r['command']}`: {r['note']}" for r in records if r.get("note")]
+    return "\n".join([f"## {name}\n", _table(lines), *(f"- {x}" for x in distances + notes), ""])
+
+
+def _run_row(
+    record: dict[str, Any], m: dict[str, Any], machines: dict[str, str]
+) -> dict[str, str]:
+    """Return the cells of a run by column; the test's own number and tighter bounds share one."""
+    bounds = sorted({k.partition("/")[0] for k in m if k.startswith(BOUNDS)})
+    found = [p for p in [*bounds, "test"] if f"{p}/nll" in m or f"{p}/bpd" in m]
+    digits = 2 if m.get("data/target") is None else 4
+    model = f"{m['model']}, {m['data/target']}" if "data/target" in m else m["model"]
+    row = {
+        "model": model,
+        "bits/dim": "<br>".join(_shown(m.get(f"{p}/bpd"), 4) for p in found) or "-",
+        "nats": "<br>".join(_pm(m, f"{p}/nll", digits) for p in found) or "-",
+        "kind": "<br>".join(str(m["kind"]) if p == "test" else p for p in found) or "no density",
+        "minutes": f"{record['minutes']:g}",
+        "command": f"`{record['command']}`",
+        "commit, machine": f"{record['commit']}, {machines[_machine(record['hardware'])]}",
+    }
+    if "params" in m:
+        row["parameters"] = f"{m['params']:,}"
+    if "test/kl" in m:
+        row["KL(data, model)"] = _pm(m, "test/kl", 4)
+    return row
+
+
+def _number(cell: str) -> float:
+    """Return the first number of a cell, infinity for none."""
+    return float(cell.split()[0].split("<br>")[0].replace("-", "inf"))
+
+
+def _pm(m: dict[str, Any], key: str, digits: int) -> str:
+    error = m.get(f"{key}_se")
+    return _shown(m.get(key), digits) + ("" if error is None else f" ± {error:.{digits}f}")
+
+
+def _benchmark(record: dict[str, Any], machines: dict[str, str]) -> str:
+    minutes = f", {record['minutes']:g} minutes" if "minutes" in record else ""
+    where = f"`{record['command']}`{minutes}; {record['commit']}, "
+    lines = [record["columns"], *record["rows"]]
+    text = [f"## {record['title']}\n", where + machines[_machine(record["hardware"])] + "\n"]
+    note = [record["note"], ""] if record.get("note") else []
+    return "\n".join([*text, _table([[str(c) for c in line] for line in lines]), *note, ""])
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    rows = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:], ""])
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,84 @@
+"""The tables of compare.py in Weights & Biases, beside the runs that they compare."""
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gdl.comparison.entries import Entry
+from gdl.comparison.tables import ComparisonTable
+from gdl.errors import GdlError
+from gdl.runs.config import read_config
+from gdl.runs.directory import Run
+from gdl.tracking.wandb_service import start_run, stop_service, sync_dir
+
+__all__ = ["log_tables", "place"]
+
+SECONDS = 60
+"""How long W&B is waited for."""
+
+
+def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], folder: Path) -> str:
+    """Log the tables as W&B Tables, and all of them as one artifact; return where they are.
+
+    They are in a W&B run of their own, of job type "compare", in the project of the compared runs
+    and, if these share one, in their group.
+
+    Args:
+        tables: The tables.
+        entries: The runs that are compared.
+        folder: Gets a folder wandb/, as a run directory does.
+
+    Raises:
+        GdlError: W&B does not take them.
+    """
+    import wandb
+
+    paths = [path for e in entries for path in e.paths]
+    shared = place(paths)
+    group = shared["group"]
+    limit = threading.Timer(SECONDS, stop_service)  # makes whatever waits for W&B raise
+    limit.daemon = True
+    limit.start()
+    try:
+        run = start_run(
+            "auto",
+            dir=str(folder),
+            **{**shared, "project": shared["project"] or "gdl"},
+            job_type="compare",
+            name=f"compare {group}" if group else "compare",
+            config={"runs": [str(path) for path in paths]},
+        )
+        # tables of the same sweep are versions of one artifact
+        name = re.sub(r"[^\w.-]+", "_", f"comparison-{group}" if group else "comparison")[:128]
+        artifact = wandb.Artifact(name, "comparison")
+        for table in tables:
+            # two objects: W&B would make one of them a reference to the other
+            run.log(
+                {f"comparison/{table.data}": wandb.Table([*table.columns], table.rows)}, step=0
+            )
+            artifact.add(wandb.Table([*table.columns], table.rows), table.data)
+        run.log_artifact(artifact)
+        where = f"offline; wandb sync {d}" if (d := sync_dir(run)) else str(run.url)
+        run.finish()
+    except Exception as e:  # whatever W&B may raise: the tables have been printed
+        stop_service()
+        reason = (str(e).splitlines() or [""])[0].rstrip(".") or type(e).__name__
+        raise GdlError(
+            f"W&B did not take the tables ({reason}): WANDB_MODE=offline keeps it on disk."
+        ) from e
+    finally:
+        limit.cancel()
+    return where
+
+
+def place(paths: Iterable[Path]) -> dict[str, str | None]:
+    """Return the W&B group, project and entity that all the runs share, None where they differ."""
+    found: dict[str, set[str | None]] = {"group": set(), "project": set(), "entity": set()}
+    for path in paths:
+        config = read_config(path)
+        named = {key: config.get(f"logger.wandb.{key}") for key in found}
+        named["group"] = named["group"] or Run(path).sweep
+        for key, value in named.items():
+            found[key].add(value)
+    return {key: values.pop() if len(values) == 1 else None for key, values in found.items()}

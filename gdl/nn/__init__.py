@@ -1,0 +1,35 @@
+"""Networks that know nothing of densities."""
+
+from gdl.nn.attention import CausalBlock, ImageTransformer, KeyValues, neighbours
+from gdl.nn.conv import ConvDecoder, ConvEncoder
+from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
+from gdl.nn.gated import GatedPixelNet
+from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
+from gdl.nn.mlp import MLPDecoder, MLPEncoder, activation, perceptron
+from gdl.nn.prefix import PrefixLinear
+from gdl.nn.pyramid import PyramidPixelNet
+from gdl.nn.tied import prefix_outputs
+
+__all__ = [
+    "CausalBlock",
+    "CausalConv",
+    "ConvConditioner",
+    "ConvDecoder",
+    "ConvEncoder",
+    "GatedPixelNet",
+    "ImageTransformer",
+    "KeyValues",
+    "MLPDecoder",
+    "MLPEncoder",
+    "Piece",
+    "PrefixLinear",
+    "PyramidPixelNet",
+    "TwoStreams",
+    "VectorConditioner",
+    "ZeroConv",
+    "activation",
+    "columns",
+    "neighbours",
+    "perceptron",
+    "prefix_outputs",
+]

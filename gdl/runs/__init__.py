@@ -1,0 +1,23 @@
+"""Runs on disk: the layout of outputs/, checkpoints, the names of metrics."""
+
+from gdl.runs.directory import (
+    Run,
+    find_run,
+    git_commit,
+    is_complete,
+    job_dirs,
+    newest_runs,
+    study_db,
+    sweep_dir,
+)
+
+__all__ = [
+    "Run",
+    "find_run",
+    "git_commit",
+    "is_complete",
+    "job_dirs",
+    "newest_runs",
+    "study_db",
+    "sweep_dir",
+]

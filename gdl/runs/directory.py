@@ -1,0 +1,198 @@
+"""Run directories: the only file that knows the layout of outputs/.
+
+outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<name>/<job>/
+    .hydra/          the composed configuration and the overrides it came from
+    run.json         what the run is: commands, commit, W&B id, hardware
+    checkpoints/     best.ckpt, last.ckpt
+    metrics.csv      one row per logged step
+    metrics.json     final numbers; train.py writes them, evaluate.py merges into them
+    images/          grids of samples and reconstructions; results of sample.py
+    status.json      of a job: running, done, failed or interrupted; its objective, or the reason
+    output.txt       of a job: what its own process printed, or the traceback of a failure
+outputs/sweeps/<name>/study.db   trials of a search with Optuna
+"""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gdl.errors import GdlError
+from gdl.files import read_json, write_atomically
+
+__all__ = [
+    "Run",
+    "find_run",
+    "git_commit",
+    "is_complete",
+    "job_dirs",
+    "newest_runs",
+    "study_db",
+    "sweep_dir",
+]
+
+
+class Run:
+    """One run directory.
+
+    Args:
+        path: The directory; created if it is not there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+        self.checkpoints = self.path / "checkpoints"
+        self.images = self.path / "images"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.metrics_json = self.path / "metrics.json"
+        self.record = self.path / "run.json"
+        self.status_json = self.path / "status.json"
+        self.output_txt = self.path / "output.txt"
+
+    def note_command(self, **facts: Any) -> dict[str, Any]:
+        """Append this process's command to run.json, made with these facts; return its content."""
+        self.images.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        known = read_json(self.record)
+        command = " ".join(["python", *sys.argv])
+        record = {
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "git_commit": git_commit(),
+            **facts,
+            **known,
+            "commands": [*known.get("commands", []), command],
+        }
+        write_atomically(self.record, json.dumps(record, indent=2) + "\n")
+        return record
+
+    def record_facts(self) -> dict[str, Any]:
+        """Return the content of run.json."""
+        return read_json(self.record)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the content of metrics.json, empty before the end of training."""
+        return read_json(self.metrics_json)
+
+    def merge_metrics(self, metrics: dict[str, Any]) -> None:
+        """Merge numbers into metrics.json."""
+        merged = self.metrics() | metrics
+        write_atomically(self.metrics_json, json.dumps(merged, indent=2) + "\n")
+
+    def overrides(self) -> list[str]:
+        """Return the command-line overrides that the run was started with."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        if not path.is_file():
+            raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
+        saved = [str(o) for o in yaml.safe_load(path.read_text()) or []]
+        return [o for o in saved if not o.lstrip("+").startswith("resume=")]
+
+    @property
+    def sweep(self) -> str | None:
+        """Name of the sweep that the run is a job of, None for a run of its own."""
+        return self.path.parent.name if self.status_json.is_file() else None
+
+    def newest_samples(self) -> Path | None:
+        """Return the newest grid of samples, None if there is none."""
+        grids = sorted(self.images.glob("samples_epoch*.png"))
+        return grids[-1] if grids else None
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever written, complete or not."""
+        return any(self.checkpoints.glob("*.ckpt"))
+
+    def checkpoint(self, prefer: str = "best") -> Path:
+        """Return the best or the last checkpoint, the other one if that is missing or damaged.
+
+        Raises:
+            GdlError: There is no complete checkpoint.
+        """
+        names = ["best.ckpt", "last.ckpt"] if prefer == "best" else ["last.ckpt", "best.ckpt"]
+        damaged = []
+        for path in (self.checkpoints / name for name in names):
+            if is_complete(path):
+                return path
+            if path.exists():
+                damaged.append(path.name)
+        found = f" ({', '.join(damaged)} is damaged)" if damaged else ""
+        raise GdlError(
+            f"{self.path} has no complete checkpoint{found}: start the run again without resume."
+        )
+
+
+def is_complete(path: Path) -> bool:
+    """Tell whether a file is a whole checkpoint: a zip archive whose parts have their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def sweep_dir(name: str) -> Path:
+    """Return the folder of a sweep."""
+    return Path("outputs", "sweeps", name)
+
+
+def job_dirs(sweep: Path) -> list[Path]:
+    """Return the folders of the jobs of a sweep, sorted by name."""
+    return [path.parent for path in sorted(sweep.glob("*/status.json"))]
+
+
+def study_db(sweep: Path) -> Path:
+    """Return the database of a sweep that searches with Optuna, see conf/sweep/optuna.yaml."""
+    return sweep / "study.db"
+
+
+def newest_runs(outputs: str | Path) -> list[Path]:
+    """Return the run directories below `outputs`, the most recently started first."""
+    records = Path(outputs).glob("**/run.json")
+    return [p.parent for p in sorted(records, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
+    """Find a run by directory, by checkpoint file, or as "latest".
+
+    Returns:
+        The run, and the checkpoint if one was named.
+
+    Raises:
+        GdlError: Nothing matches; the message lists the newest runs.
+    """
+    if spec == "latest":
+        newest = newest_runs(outputs)
+        if newest:
+            return Run(newest[0]), None
+        raise GdlError(f"There is no run below {outputs}/: start one with python train.py.")
+    path = Path(spec)
+    if path.is_file():
+        folder = path.resolve().parent
+        return Run(folder.parent if folder.name == "checkpoints" else folder), path
+    if (path / "run.json").is_file():
+        return Run(path), None
+    newest = [str(p) for p in newest_runs(outputs)[:5]]
+    hint = f" The newest runs are: {', '.join(newest)}." if newest else ""
+    raise GdlError(
+        f"run={spec} is neither a run directory, a checkpoint nor 'latest'; nothing matches.{hint}"
+    )
+
+
+def git_commit() -> str | None:
+    """Return the commit of the code, with "+" where files differ from it, or None outside git."""
+    root = Path(__file__).resolve().parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        dirty = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

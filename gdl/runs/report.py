@@ -1,0 +1,74 @@
+"""What is printed at the end: the table of results and where the files are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gdl.runs.directory import Run
+from gdl.runs.metrics import KINDS, NAMES, data_name
+
+__all__ = ["print_numbers", "print_paths", "print_results"]
+
+
+def print_results(metrics: dict[str, Any]) -> None:
+    """Print the content of metrics.json as a table; each number says what kind it is."""
+    table = Table(title=f"{metrics.get('model', '?')} on {data_name(metrics)}")
+    for column in ("test bits/dim", "nats", "kind", "parameters", "seconds"):
+        table.add_column(column, justify="right")
+    size = f"{metrics['params']:,}" if "params" in metrics else "-"
+    seconds = f"{metrics['train_seconds']:.0f}" if "train_seconds" in metrics else "-"
+    for bpd, nll, kind in _likelihoods(metrics):
+        table.add_row(bpd, nll, kind, size, seconds)
+    if metrics.get("kind") is None:
+        table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
+    Console().print(table)
+    print_numbers(metrics)
+
+
+def print_numbers(metrics: dict[str, Any]) -> None:
+    """Print those of the numbers that the table has no column for, with what they are, in one line."""
+    shown = lambda k: (  # noqa: E731
+        k in NAMES or k.startswith(("fd-", "test/mse")) or k.endswith("/effective_samples")
+    )
+    extra = {k: v for k, v in metrics.items() if shown(k)}
+    if not extra.get("skipped_steps"):
+        extra.pop("skipped_steps", None)
+    if extra:
+        Console().print(" · ".join(_number(metrics, k) for k in extra))
+
+
+def _number(metrics: dict[str, Any], key: str) -> str:
+    value, error = metrics[key], metrics.get(f"{key}_se")
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{NAMES.get(key, key)} {text}" + (f" ± {error:.2g}" if error is not None else "")
+
+
+def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for key in sorted(k for k in m if k == "test/nll" or k.startswith(KINDS)):
+        if not key.endswith("/nll"):
+            continue
+        kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")
+        prefix = "test" if key == "test/nll" else kind
+        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd")
+        digits = 2 if bpd is not None else 4  # continuous data have few dimensions
+        pm = f" ± {error:.{digits}f}" if error is not None else ""
+        bits = "-" if bpd is None else f"{bpd:.4f}"
+        rows.append((bits, f"{m[key]:.{digits}f}{pm}", str(kind)))
+    return rows
+
+
+def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> None:
+    """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
+    lines = [("run", run.path), ("checkpoint", checkpoint or run.checkpoints / "last.ckpt")]
+    if (samples := run.newest_samples()) is not None:
+        lines.append(("samples", samples))
+    for d in (d for d in offline if d is not None):
+        # an interrupted run has a directory for each time it was started
+        parts = d if len(list(d.parent.glob("offline-run-*"))) == 1 else d.parent / "offline-run-*"
+        lines.append(("W&B", f"offline; wandb sync {parts}"))
+    for name, value in lines:
+        print(f"{name + ':':<12}{value}")

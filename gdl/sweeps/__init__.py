@@ -1,0 +1,16 @@
+"""The jobs of a sweep, and searches that are started again."""
+
+from gdl.sweeps.jobs import Job, JobFailed, job_name, report, run_apart, run_job, sweep_name
+from gdl.sweeps.optuna_study import StudySoFar, continue_study
+
+__all__ = [
+    "Job",
+    "JobFailed",
+    "StudySoFar",
+    "continue_study",
+    "job_name",
+    "report",
+    "run_apart",
+    "run_job",
+    "sweep_name",
+]

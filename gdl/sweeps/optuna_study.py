@@ -1,0 +1,51 @@
+"""A search with Optuna that goes on: earlier trials count, interrupted ones come first."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gdl.runs.directory import study_db
+
+__all__ = ["StudySoFar", "continue_study"]
+
+
+class StudySoFar(NamedTuple):
+    """What an earlier start of a search has left."""
+
+    trials: int
+    """All trials."""
+    ended: int
+    """Those that count: ended and not enqueued again."""
+
+
+def continue_study(folder: Path, retry_failed: bool) -> StudySoFar | None:
+    """Enqueue the trials that were running when the search ended, with the same parameters.
+
+    Their jobs have the same folders, and go on there.
+
+    Args:
+        folder: The folder of the sweep.
+        retry_failed: Enqueue failed trials, too.
+
+    Returns:
+        None where there is no study yet.
+    """
+    database = study_db(folder)
+    if not database.exists():
+        return None
+    import optuna
+    from optuna.trial import TrialState as State
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(study_name="gdl", storage=f"sqlite:///{database}")
+    again = {State.RUNNING, State.FAIL} if retry_failed else {State.RUNNING}
+    trials = study.get_trials(deepcopy=False)
+    known = [t.params for t in trials if t.state == State.COMPLETE]
+    known += [t.system_attrs["fixed_params"] for t in trials if t.state == State.WAITING]
+    ended = sum(t.state.is_finished() and t.state not in again for t in trials)
+    for trial in trials:
+        if trial.state == State.RUNNING:
+            study.tell(trial.number, state=State.FAIL)
+        if trial.state in again and trial.params not in known:
+            study.enqueue_trial(trial.params)
+            known.append(trial.params)
+    return StudySoFar(len(trials), ended)

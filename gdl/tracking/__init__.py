@@ -1,0 +1,6 @@
+"""Where metrics go: a CSV file, Weights & Biases."""
+
+from gdl.tracking.metrics_csv import MetricsCSV
+from gdl.tracking.wandb_logger import close, offline_dir, open_wandb_logger
+
+__all__ = ["MetricsCSV", "close", "offline_dir", "open_wandb_logger"]

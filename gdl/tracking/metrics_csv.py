@@ -1,0 +1,71 @@
+"""Metrics in a CSV file that survives resuming."""
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from gdl.files import write_atomically
+
+__all__ = ["MetricsCSV"]
+
+
+class MetricsCSV(Logger):
+    """Appends one row per logged step to metrics.csv; a new column rewrites the file.
+
+    Args:
+        path: The file. Rows that are there already are kept up to the step that is resumed from.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._columns: list[str] = []
+        self._opened = False
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """There is one file per run."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any) -> None:
+        """Hyperparameters are in .hydra/ and in the checkpoint."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {"step": step, **metrics}
+        if not self._opened:
+            self._open(step or 0)
+        new = [name for name in row if name not in self._columns]
+        if new:
+            self._columns += new
+            self._write(self._rows() if self.path.exists() else [])
+        with self.path.open("a", newline="") as f:
+            csv.DictWriter(f, self._columns).writerow(row)
+
+    def _open(self, step: int) -> None:
+        """Drop the rows that a resumed run will write again, and a row cut off by a kill."""
+        self._opened = True
+        if not self.path.exists():
+            return
+        rows = self._rows()
+        self._columns = list(rows[0]) if rows else []
+        self._write([r for r in rows if r["step"].isdigit() and int(r["step"]) < step])
+
+    def _rows(self) -> list[dict[str, str]]:
+        with self.path.open(newline="") as f:
+            return [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        lines = [self._columns, *([r.get(c, "") for c in self._columns] for r in rows)]
+        write_atomically(self.path, "".join(",".join(line) + "\r\n" for line in lines))

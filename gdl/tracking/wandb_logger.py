@@ -1,0 +1,185 @@
+"""Where metrics go: a CSV file that survives resuming, and Weights & Biases without a prompt."""
+
+import atexit
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from queue import Full, Queue
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from gdl.tracking.wandb_service import start_run, stop_service, sync_dir
+
+__all__ = ["close", "offline_dir", "open_wandb_logger"]
+
+
+class DetachedWandb(WandbLogger):
+    """A W&B logger that can neither stop nor slow training, nor keep a run from ending.
+
+    What is logged waits in a queue for a thread. If W&B's own process dies, is frozen, or does not
+    take what it is given, that is said once and the run goes on; metrics.csv has the numbers.
+
+    Args:
+        experiment: A started run.
+        save_dir: The run directory.
+        project: W&B project.
+        size: Entries that wait at most; further ones are left out.
+        finish_seconds: How long the end of the run waits for W&B at most.
+    """
+
+    def __init__(
+        self,
+        experiment: Any,
+        save_dir: str,
+        project: str,
+        size: int = 10_000,
+        finish_seconds: float = 120,
+    ) -> None:
+        super().__init__(experiment=experiment, save_dir=save_dir, project=project)
+        self.finish_seconds = finish_seconds
+        self._queue: Queue[Callable[[], None]] = Queue(size)
+        self._fault: str | None = None
+        threading.Thread(target=self._work, name="wandb", daemon=True).start()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers, later."""
+        self._later(partial(super().log_metrics, dict(metrics), step))
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:  # pyright: ignore
+        """Log the configuration, later."""
+        self._later(partial(super().log_hyperparams, params))
+
+    def log_image(
+        self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Log image files, later."""
+        self._later(partial(super().log_image, key, images, step, **kwargs))
+
+    def finalize(self, status: str) -> None:
+        """Wait for what is in the queue, ten seconds at most."""
+        self._wait(10)
+
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run; the next job of a sweep starts its own."""
+        if self in UNFINISHED:
+            UNFINISHED.remove(self)
+        self.finalize("")
+        # by the thread too: no other can be waited for with a limit while the interpreter ends
+        self._later(partial(self.experiment.finish, exit_code))
+        self._wait(self.finish_seconds)
+        if self._fault is not None:
+            stop_service()
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._queue.unfinished_tasks and self._fault is None:
+            if time.monotonic() > deadline:
+                self._give_up(f"no answer in {seconds:g} s")
+            time.sleep(0.01)
+
+    def _later(self, call: Callable[[], None]) -> None:
+        if self._fault is None and rank_zero_only.rank == 0:
+            try:
+                self._queue.put_nowait(call)
+            except Full:
+                self._give_up("does not keep up")
+
+    def _work(self) -> None:
+        while True:
+            call = self._queue.get()
+            try:
+                if self._fault is None:
+                    call()
+            except Exception as e:
+                self._give_up(type(e).__name__)
+            finally:
+                self._queue.task_done()
+
+    def _give_up(self, fault: str) -> None:
+        if self._fault is None:
+            self._fault = fault
+            print(
+                f"warning: W&B failed ({fault}); the run goes on without it, see metrics.csv.",
+                file=sys.stderr,
+            )
+
+
+UNFINISHED: list[DetachedWandb] = []
+"""What this process has started and not finished: one at most, as W&B has one run at a time."""
+
+
+def _finish_left() -> None:
+    """Finish the W&B run of a job of a sweep that failed, or of a process that was interrupted."""
+    for logger in list(UNFINISHED):
+        logger.finish(exit_code=1)
+
+
+def open_wandb_logger(
+    save_dir: str,
+    project: str = "gdl",
+    id: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    name: str | None = None,
+    mode: str = "auto",
+    finish_seconds: float = 120,
+    **kwargs: Any,
+) -> WandbLogger:
+    """Return a started W&B logger: online where the user is logged in and the server answers.
+
+    Args:
+        save_dir: The run directory; offline runs are written to its folder wandb/.
+        project: W&B project.
+        id: The W&B run; the same id continues the same run.
+        group: W&B group; the jobs of a sweep share one.
+        job_type: W&B job type.
+        name: Display name.
+        mode: "online", "offline", or "auto" for online if logged in. WANDB_MODE wins over "auto".
+        finish_seconds: How long the end of the run waits for W&B at most, uploads included; what is
+            missing then is for `wandb sync`.
+        **kwargs: Passed on to `wandb.init`.
+    """
+    if rank_zero_only.rank != 0:
+        return WandbLogger(save_dir=save_dir, project=project)  # the first process writes for all
+    _finish_left()
+    run = start_run(
+        mode,
+        dir=save_dir,
+        project=project,
+        id=id,
+        group=group,
+        job_type=job_type,
+        name=name,
+        resume="allow",
+        **kwargs,
+    )
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
+        run.define_metric(
+            f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
+        )
+    logger = DetachedWandb(run, save_dir, project, finish_seconds=finish_seconds)
+    UNFINISHED.append(logger)
+    atexit.unregister(_finish_left)
+    atexit.register(_finish_left)  # after W&B's own hook, and so before it, which waits forever
+    return logger
+
+
+def close(loggers: Iterable[Logger], status: str = "success") -> None:
+    """Finish all loggers; a W&B run too, so that the next job of a sweep starts its own."""
+    for logger in loggers:
+        logger.finalize(status)
+        if isinstance(logger, DetachedWandb):
+            logger.finish(exit_code=0 if status == "success" else 1)
+
+
+def offline_dir(logger: Logger) -> Path | None:
+    """Return the directory to pass to `wandb sync`, None for a logger that needs none."""
+    return sync_dir(logger.experiment) if isinstance(logger, WandbLogger) else None

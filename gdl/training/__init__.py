@@ -1,0 +1,22 @@
+"""Training: from a configuration to a trained, tested and recorded model."""
+
+from gdl.training.callbacks import AveragedWeights, ImageGrids, ProgressLine
+from gdl.training.interruption import Interrupted, Interruption
+from gdl.training.run import NoProfiler, Training, finish, fit, prepare, show_cost
+from gdl.training.schedules import cosine, warmup
+
+__all__ = [
+    "AveragedWeights",
+    "ImageGrids",
+    "Interrupted",
+    "Interruption",
+    "NoProfiler",
+    "ProgressLine",
+    "Training",
+    "cosine",
+    "finish",
+    "fit",
+    "prepare",
+    "show_cost",
+    "warmup",
+]

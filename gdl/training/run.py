@@ -1,0 +1,251 @@
+"""The steps of train.py: from a configuration to a trained, tested and recorded model."""
+
+import contextlib
+import logging
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from gdl.capabilities import HasLogProb, InitializesFromData
+from gdl.data.base import ImageData
+from gdl.errors import GdlError
+from gdl.evaluation.divergence import divergence, exact_nll
+from gdl.families.base import GenerativeModel
+from gdl.noise import mix_seed
+from gdl.runs.checkpoints import AtomicCheckpointIO, load_checkpoint
+from gdl.runs.directory import Run
+from gdl.runs.hardware import hardware
+from gdl.runs.report import print_paths, print_results
+from gdl.tracking.wandb_logger import close, offline_dir
+from gdl.training.callbacks import ImageGrids
+from gdl.training.preview import preview
+
+__all__ = ["NoProfiler", "Training", "finish", "fit", "prepare", "show_cost"]
+
+QUIET = (
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*LeafSpec.*",
+    ".*exists and is not empty.*",
+    ".*`isinstance.treespec.*",
+    ".*logging interval.*",
+    ".*your dataloader is not resumable.*",  # Batches is, by the trainer's own count
+    ".*sync_dist=True.*",  # the means are reduced over processes before they are logged
+    ".*AccumulateGrad node's stream.*",  # of recording a GPU's work, where nothing is accumulated
+)
+
+
+KNOWN = ("test/kl", "test/entropy", "test/points")  # of data whose density is known
+SUMMARY = ("best_", "params", "train_seconds", "sampling_ms", "skipped_steps", *KNOWN)
+"""What the loggers are told at the end, beside the terms of the test."""
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning's default profiler without its generators, of which each step enters forty."""
+
+    _nothing = contextlib.nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        """Return a context that does nothing."""
+        return self._nothing
+
+
+@dataclass
+class Training:
+    """What one training run consists of."""
+
+    cfg: DictConfig
+    run: Run
+    data: ImageData
+    model: GenerativeModel
+    trainer: pl.Trainer
+    resume_from: str | None
+    train_seconds: float = 0.0
+
+
+def prepare(cfg: DictConfig) -> Training:
+    """Build data, model, callbacks, loggers and trainer.
+
+    Raises:
+        GdlError: The data cannot be had, or the model does not fit them.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    _check_device(cfg)
+    if not isinstance(cfg.seed, int):
+        raise GdlError(f"seed must be an integer, got {cfg.seed!r}.")
+    if cfg.trainer.accelerator == "cpu":
+        # Lightning sets it; optimizers then look for a GPU at each step, through NVML, slowly
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")
+    choices = HydraConfig.get().runtime.choices
+    data: ImageData = instantiate(cfg.data, _convert_="all")
+    model: GenerativeModel = instantiate(cfg.model, _convert_="all")
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    model.config = {str(k): v for k, v in config.items()} | {
+        "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
+    }
+    model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
+    data.prepare_data()
+    data.setup("fit")
+    # from here on the input is known to be good, so a mistake leaves no run behind
+    run = Run(HydraConfig.get().runtime.output_dir)
+    # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
+    wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
+    names = {"model": choices["model"], "data": choices["data"]}
+    record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
+    if rank_zero_only.rank == 0:
+        record = run.note_command(**record)
+    if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
+        # a model without a likelihood has only its loss
+        cfg.callbacks.checkpoint.monitor = "val/loss"
+    loggers = _loggers(cfg, record)
+    for logger in loggers:
+        facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
+        logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
+    callbacks = [c for c in instantiate(cfg.callbacks, _convert_="all").values() if c]
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[AtomicCheckpointIO()],
+        _convert_="all",
+    )
+    data.move_to(trainer.strategy.root_device)
+    model.to(trainer.strategy.root_device)
+    if isinstance(model, InitializesFromData):
+        # on resuming too: the cost is measured on a few steps before the checkpoint is loaded
+        model.initialize(data.images("train")[:10_000])
+    return Training(cfg, run, data, model, trainer, cfg.resume)
+
+
+def show_cost(job: Training) -> None:
+    """Print parameters, images/s of a few warm-up steps and the expected duration."""
+    if not job.trainer.is_global_zero:
+        return
+    images = len(job.data.images("train")) * (job.trainer.max_epochs or 1)
+    if job.trainer.max_steps > 0:
+        images = min(images, job.trainer.max_steps * job.data.batch_size)
+    shape = "x".join(map(str, job.model.shape))
+    names = HydraConfig.get().runtime.choices
+    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images)
+    values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
+    print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
+
+
+def fit(job: Training) -> None:
+    """Train, from the start or from where the interrupted run was saved."""
+    if job.cfg.compile:
+        job.model.compile_networks()
+    job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
+    job.train_seconds = job.model.fit_seconds
+    if job.trainer.num_val_batches and job.model.validated_step < job.trainer.global_step:
+        _look_at_last_weights(job)
+
+
+def _look_at_last_weights(job: Training) -> None:
+    """Validate where training ended between two validations, so that its last weights can be best."""
+    trainer, best = job.trainer, _best_checkpoint(job.trainer)
+    trainer.validate(job.model, datamodule=job.data, verbose=False)
+    value = trainer.callback_metrics[best.monitor or ""]
+    if best.check_monitor_top_k(trainer, value):
+        path = Path(best.dirpath or "") / f"{best.filename}{best.FILE_EXTENSION}"
+        trainer.save_checkpoint(path)
+        best.best_model_path, best.best_model_score = str(path), value
+
+
+def _best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint:
+    checkpoints = trainer.checkpoint_callbacks
+    return next(c for c in checkpoints if isinstance(c, ModelCheckpoint) and c.monitor)
+
+
+def finish(job: Training) -> float | None:
+    """Test the best checkpoint, write metrics.json, print the table and the paths.
+
+    Returns:
+        The best validation value, for sweeps.
+    """
+    trainer, model, run = job.trainer, job.model, job.run
+    best = _best_checkpoint(trainer)
+    if best.best_model_path:
+        model.load_state_dict(load_checkpoint(best.best_model_path)["state_dict"])
+    trainer.test(model, datamodule=job.data, verbose=False)
+    value = None if best.best_model_score is None else float(best.best_model_score)
+    if trainer.is_global_zero:
+        metrics = _final_metrics(job, best)
+        run.merge_metrics(metrics)
+        summary = {k: v for k, v in metrics.items() if k.startswith(SUMMARY) and v is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(summary, step=trainer.global_step)
+        print_results(run.metrics())
+        print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
+    close(trainer.loggers)
+    return value
+
+
+def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
+    trainer, model = job.trainer, job.model
+    callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    times = [c.sampling_ms for c in callbacks if isinstance(c, ImageGrids) and c.sampling_ms]
+    sampling = {"sampling_ms": times[0]} if times else {}
+    names = HydraConfig.get().runtime.choices
+    tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    if isinstance(job.data, HasLogProb):
+        points = job.data.images("test")
+        tested |= divergence(exact_nll(model, points), job.data, points)
+    return {
+        "model": names["model"],
+        "data": names["data"],
+        "kind": model.nll_kind,
+        **{f"data/{k}": v for k, v in job.data.facts().items()},
+        **tested,
+        f"best_{best.monitor}": None
+        if best.best_model_score is None
+        else float(best.best_model_score),
+        "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "skipped_steps": model.skipped_steps,
+        "seed": job.cfg.seed,
+        "train_seconds": job.train_seconds,
+        **sampling,
+    }
+
+
+def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
+    """Instantiate the loggers; those of a sweep's jobs share a W&B group."""
+    if not cfg.logger:
+        return []
+    nodes = dict(cfg.logger)
+    if "wandb" in nodes and nodes["wandb"] is not None:
+        sweep = os.environ.get("GDL_SWEEP")
+        node = nodes["wandb"]
+        node.id = node.id or record["wandb_id"]
+        node.job_type = node.job_type or ("sweep" if sweep else "train")
+        node.group = node.group or sweep
+    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
+
+
+def _check_device(cfg: DictConfig) -> None:
+    wanted = cfg.trainer.accelerator
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise GdlError("This machine has no CUDA GPU that torch can see: use trainer=cpu.")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise GdlError("This machine has no Apple GPU that torch can see: use trainer=cpu.")
