@@ -88,7 +88,7 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
     """Print the lines of one model."""
     build, goal = MODELS[name]
     torch.manual_seed(0)
-    model = build(SHAPE, LEVELS, torch.optim.Adam)
+    model = build(SHAPE, LEVELS)
     # a fifth of the pixels is white, as in MNIST, which matters to NADE
     x = (torch.rand(batch, *SHAPE) < 0.2).to(torch.uint8)
     model.initialize(x)

@@ -81,7 +81,7 @@ def glow(x: Tensor, depth: int, width: int) -> dict[str, Callable[[], Candidate]
     """Return the builders of a Glow without ActNorm in its networks."""
     return {
         "gdl": lambda: _ours(
-            Glow(x.shape[1:], None, torch.optim.Adamax, depth=depth, width=width, net_norm=False),
+            Glow(x.shape[1:], None, depth=depth, width=width, net_norm=False),
             x,
         ),
         "normflows": lambda: _normflows_glow(x, depth, width),
@@ -182,7 +182,7 @@ def nice(x: Tensor, hidden: list[int]) -> dict[str, Callable[[], Candidate]]:
     """Return the builders of four additive couplings; each library with a normal prior."""
     d = x.shape[1]
     return {
-        "gdl": lambda: _ours(NICE((d,), None, torch.optim.Adam, hidden=hidden, prior="normal"), x),
+        "gdl": lambda: _ours(NICE((d,), None, hidden=hidden, prior="normal"), x),
         "normflows": lambda: _normflows_couplings(d, 4, hidden, additive=True),
         "nflows": lambda: _nflows_couplings(d, 4, hidden, additive=True),
         "zuko": lambda: _zuko_nice(d, hidden),
@@ -264,9 +264,7 @@ def plane(x: Tensor, count: int, hidden: list[int]) -> dict[str, Callable[[], Ca
     """Return the builders of affine couplings of two dimensions."""
     d = x.shape[1]
     return {
-        "gdl": lambda: _ours(
-            RealNVP((d,), None, torch.optim.Adam, num_couplings=count, hidden=hidden), x
-        ),
+        "gdl": lambda: _ours(RealNVP((d,), None, num_couplings=count, hidden=hidden), x),
         "normflows": lambda: _normflows_couplings(d, count, hidden, additive=False),
         "nflows": lambda: _nflows_couplings(d, count, hidden, additive=False),
         "zuko": lambda: _zuko_plane(d, count, hidden),

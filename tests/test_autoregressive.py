@@ -27,26 +27,24 @@ from gdl.models.transformer import Transformer
 from gdl.nn import prefix, tied
 from gdl.nn.prefix import PrefixLinear
 
-adam = torch.optim.Adam
-
 
 def pixelcnn_pp(*args: Any, **options: Any) -> PixelCNNpp:
     options = {"width": 4, "blocks": 1, "resolutions": 2, **options}
-    return PixelCNNpp(*args, adam, **{"likelihood": default_conditional, **options})
+    return PixelCNNpp(*args, **{"likelihood": default_conditional, **options})
 
 
 def transformer(*args: Any, **options: Any) -> Transformer:
-    return Transformer(*args, adam, width=4, blocks=2, heads=2, window=3, **options)
+    return Transformer(*args, width=4, blocks=2, heads=2, window=3, **options)
 
 
 MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
-    "fvsbn": lambda *a, **o: FVSBN(*a, adam, **o),
-    "made": lambda *a, **o: MADE(*a, adam, hidden=[80], **o),
-    "made_deep": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], **o),
-    "made_masks": lambda *a, **o: MADE(*a, adam, hidden=[80], num_masks=3, **o),
-    "made_orders": lambda *a, **o: MADE(*a, adam, hidden=[60, 80], num_masks=3, order="random"),
-    "nade": lambda *a, **o: NADE(*a, adam, hidden=5, **o),
-    "pixelcnn": lambda *a, **o: PixelCNN(*a, adam, width=6, layers=4, hidden=5, **o),
+    "fvsbn": lambda *a, **o: FVSBN(*a, **o),
+    "made": lambda *a, **o: MADE(*a, hidden=[80], **o),
+    "made_deep": lambda *a, **o: MADE(*a, hidden=[60, 80], **o),
+    "made_masks": lambda *a, **o: MADE(*a, hidden=[80], num_masks=3, **o),
+    "made_orders": lambda *a, **o: MADE(*a, hidden=[60, 80], num_masks=3, order="random"),
+    "nade": lambda *a, **o: NADE(*a, hidden=5, **o),
+    "pixelcnn": lambda *a, **o: PixelCNN(*a, width=6, layers=4, hidden=5, **o),
     "pixelcnn_pp": pixelcnn_pp,
     "transformer": transformer,
 }
@@ -283,14 +281,14 @@ def test_a_mixture_couples_the_channels_of_a_pixel() -> None:
 
 def test_sizes_that_do_not_fit_name_the_fix() -> None:
     with pytest.raises(GdlError, match=r"use smaller images or model=pixelcnn"):
-        Transformer((3, 64, 64), 256, adam)
+        Transformer((3, 64, 64), 256)
     with pytest.raises(GdlError, match=r"heads=3 do not divide model.width=64: use model.heads=1"):
-        Transformer((1, 8, 8), 2, adam, heads=3)
+        Transformer((1, 8, 8), 2, heads=3)
     with pytest.raises(GdlError, match=r"model.window must be odd, got 4: use 5"):
-        Transformer((1, 8, 8), 2, adam, window=4)
+        Transformer((1, 8, 8), 2, window=4)
     for name in ("kernel", "first_kernel"):
         with pytest.raises(GdlError, match=rf"model.{name} must be odd, got 4: use 5"):
-            PixelCNN((1, 8, 8), 2, adam, **{name: 4})
+            PixelCNN((1, 8, 8), 2, **{name: 4})
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 28)])

@@ -18,7 +18,7 @@ SHAPE = (1, 2, 3)
 @pytest.fixture
 def model() -> FVSBN:
     torch.manual_seed(0)
-    model = FVSBN(SHAPE, 2, torch.optim.Adam).double().eval()
+    model = FVSBN(SHAPE, 2).double().eval()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(torch.randn_like(p))
@@ -82,7 +82,7 @@ def test_pixels_that_are_not_looked_at_are_announced(model, x, capsys) -> None:
 
 
 def test_a_model_without_conditionals_is_refused() -> None:
-    flow = RealNVP((1, 4, 4), 2, torch.optim.Adam, width=4, blocks=1)
+    flow = RealNVP((1, 4, 4), 2, width=4, blocks=1)
     x = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
     with pytest.raises(GdlError, match=r"model=fvsbn, made, nade, .* or transformer\."):
         complete(flow, x)
@@ -105,7 +105,7 @@ def test_conditional_numbers_are_those_of_the_enumeration(model, x, capsys) -> N
 
 
 def test_conditional_numbers_of_a_flow_are_refused() -> None:
-    flow = RealNVP((1, 4, 4), 2, torch.optim.Adam, width=4, blocks=1)
+    flow = RealNVP((1, 4, 4), 2, width=4, blocks=1)
     flow.initialize(torch.randint(2, (20, 1, 4, 4), dtype=torch.uint8))
     with pytest.raises(GdlError, match="leave known=null"):
         evaluate(flow, torch.zeros(2, 1, 4, 4, dtype=torch.uint8), 1, 2, 0, known="top")

@@ -47,14 +47,14 @@ def sgd(params: Any) -> torch.optim.Optimizer:
 
 def vae(**options: Any) -> VAE:
     encoder, decoder = (partial(c, hidden=[16]) for c in (MLPEncoder, MLPDecoder))
-    return VAE(SHAPE, 2, 3, encoder, decoder, sgd, likelihood=default_likelihood, **options)
+    return VAE(SHAPE, 2, 3, encoder, decoder, likelihood=default_likelihood, **options)
 
 
 FAMILIES: dict[str, Callable[[], GenerativeModel]] = {
     "vae": vae,
     "iwae": lambda: vae(num_importance_samples=3),
-    "made": lambda: MADE(SHAPE, 2, sgd, hidden=[32]),
-    "glow": lambda: Glow(SHAPE, 2, sgd, num_levels=2, depth=2, width=8),
+    "made": lambda: MADE(SHAPE, 2, hidden=[32]),
+    "glow": lambda: Glow(SHAPE, 2, num_levels=2, depth=2, width=8),
 }
 
 
@@ -67,6 +67,7 @@ def train(
     """Train two epochs on batches of 16 and test; return what was logged and the weights."""
     torch.manual_seed(0)
     model = FAMILIES[family]()
+    model.train_with(sgd)
     data = Patches(SHAPE, 2, 16 // num_processes, 8 // num_processes)
     if isinstance(model, Glow):
         model.initialize(data.images("train"))

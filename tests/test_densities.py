@@ -18,8 +18,6 @@ from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
 
-adam = torch.optim.Adam
-
 
 class Uniform:
     """U[0, 1]^D."""
@@ -31,7 +29,7 @@ class Uniform:
 @pytest.mark.parametrize("levels", [2, 17, 32, 256])
 def test_an_identity_flow_with_a_uniform_prior_costs_log2_levels(levels: int) -> None:
     shape = (3, 4, 4)
-    model = FlowModel(shape, levels, Flatten(shape), Uniform(), adam)  # type: ignore[arg-type]
+    model = FlowModel(shape, levels, Flatten(shape), Uniform())  # type: ignore[arg-type]
     x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
     for value in model.loss(x)["nll"]:
         assert model.bits_per_dim(float(value)) == pytest.approx(math.log2(levels), abs=1e-5)
@@ -41,7 +39,7 @@ def test_an_identity_flow_with_a_uniform_prior_costs_log2_levels(levels: int) ->
 def test_a_logit_flow_with_a_logistic_prior_is_uniform(levels: int) -> None:
     shape = (1, 4, 4)
     flow = Chain([Logit(0.0), Flatten(shape)])
-    model = FlowModel(shape, levels, flow, LogisticPrior(), adam).double()
+    model = FlowModel(shape, levels, flow, LogisticPrior()).double()
     x = torch.randint(0, levels, (5, *shape), dtype=torch.uint8)
     for value in model.loss(x)["nll"]:
         assert model.bits_per_dim(float(value.detach())) == pytest.approx(math.log2(levels))
@@ -87,11 +85,9 @@ def grid(low: float, high: float, n: int) -> tuple[Tensor, float]:
 def test_a_density_in_the_plane_integrates_to_one(kind: str) -> None:
     torch.manual_seed(1)
     make: dict[str, Callable[[], FlowModel]] = {
-        "nice": lambda: NICE((2,), None, adam, hidden=[16], prior="normal"),
-        "realnvp": lambda: RealNVP((2,), None, adam, hidden=[16]),
-        "mixture": lambda: RealNVP(
-            (2,), None, adam, hidden=[16], coupling="mixture", num_couplings=2
-        ),
+        "nice": lambda: NICE((2,), None, hidden=[16], prior="normal"),
+        "realnvp": lambda: RealNVP((2,), None, hidden=[16]),
+        "mixture": lambda: RealNVP((2,), None, hidden=[16], coupling="mixture", num_couplings=2),
     }
     model = make[kind]().double()
     x = torch.randn(500, 2, dtype=torch.float64)
@@ -107,7 +103,7 @@ def test_a_density_in_the_plane_integrates_to_one(kind: str) -> None:
 
 def test_a_trained_density_on_the_line_integrates_to_one() -> None:
     torch.manual_seed(0)
-    model = RealNVP((1,), None, adam, num_couplings=2).double()
+    model = RealNVP((1,), None, num_couplings=2).double()
     data = Toy(target="claw", shape=[1], num_train=4000)
     x = data.images("train")
     model.initialize(x)
@@ -128,7 +124,7 @@ def test_a_trained_density_on_the_line_integrates_to_one() -> None:
 @torch.no_grad()
 def test_samples_follow_the_density(coupling: str) -> None:
     torch.manual_seed(0)
-    model = RealNVP((2,), None, adam, hidden=[16], coupling=coupling, num_couplings=4).double()
+    model = RealNVP((2,), None, hidden=[16], coupling=coupling, num_couplings=4).double()
     model.initialize(torch.randn(500, 2, dtype=torch.float64))
     for p in model.parameters():
         p.add_(0.05 * torch.randn_like(p))
@@ -160,9 +156,9 @@ def test_priors_are_those_of_torch(prior: Any) -> None:
 def test_all_latents_decode_to_the_image(kind: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     make: dict[str, Callable[[], FlowModel]] = {
-        "nice": lambda: NICE(shape, 256, adam, hidden=[32]),
-        "realnvp": lambda: RealNVP(shape, 256, adam, width=8, blocks=1),
-        "glow": lambda: Glow(shape, 256, adam, depth=4, width=16),
+        "nice": lambda: NICE(shape, 256, hidden=[32]),
+        "realnvp": lambda: RealNVP(shape, 256, width=8, blocks=1),
+        "glow": lambda: Glow(shape, 256, depth=4, width=16),
     }
     model = make[kind]()
     x = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)

@@ -66,7 +66,7 @@ def autoencoder(kind: type = Autoencoder, dim: int = 4) -> Any:
     torch.manual_seed(0)
     encoder = lambda shape, out: MLPEncoder(shape, out, [32], "silu", False)  # noqa: E731
     decoder = lambda dim, shape: MLPDecoder(dim, shape, [32], "silu", False)  # noqa: E731
-    return kind(SHAPE, LEVELS, dim, encoder, decoder, optimizer).eval()
+    return kind(SHAPE, LEVELS, dim, encoder, decoder).eval()
 
 
 def whitened(n: int, seed: int) -> Tensor:
@@ -221,7 +221,7 @@ def test_a_model_without_latents_is_an_error(data: Digits) -> None:
             return {"loss": x.flatten(1).double().sum(1)}
 
     with pytest.raises(GdlError, match=r"Constant has no latents.*distances=false"):
-        autoencoder_distances(Constant(SHAPE, LEVELS, optimizer), data, NAME, 0)
+        autoencoder_distances(Constant(SHAPE, LEVELS), data, NAME, 0)
 
 
 @pytest.mark.parametrize("kind", [Autoencoder, VAE])

@@ -21,13 +21,12 @@ from gdl.tasks.generate import interpolate, reconstruct
 from gdl.tasks.layer_densities import density
 
 SHAPE, LEVELS = (1, 8, 8), 17
-adam = torch.optim.Adam
 FLOWS = {
-    "nice": lambda **o: NICE(SHAPE, LEVELS, adam, **{"hidden": [32], **o}),
-    "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, adam, width=8, **{"blocks": 1, **o}),
-    "glow": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, **o),
-    "glow_logit": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, width=16, alpha=1e-3, **o),
-    "glow_additive": lambda **o: Glow(SHAPE, LEVELS, adam, depth=2, coupling="additive", width=16, **o),
+    "nice": lambda **o: NICE(SHAPE, LEVELS, **{"hidden": [32], **o}),
+    "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, width=8, **{"blocks": 1, **o}),
+    "glow": lambda **o: Glow(SHAPE, LEVELS, depth=2, width=16, **o),
+    "glow_logit": lambda **o: Glow(SHAPE, LEVELS, depth=2, width=16, alpha=1e-3, **o),
+    "glow_additive": lambda **o: Glow(SHAPE, LEVELS, depth=2, coupling="additive", width=16, **o),
 }  # fmt: skip
 each_flow = pytest.mark.parametrize("name", FLOWS)
 
@@ -261,7 +260,7 @@ def test_fifty_steps_at_the_default_rate_stay_finite(name: str, seed: int) -> No
 @torch.no_grad()
 def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
     torch.manual_seed(0)
-    model = RealNVP((2,), None, adam, hidden=[8], num_couplings=2)
+    model = RealNVP((2,), None, hidden=[8], num_couplings=2)
     x = torch.randn(1000, 2) * 0.5 + 1
     model.initialize(x)
     found = density(model, x, size=41, points=1000, frames=2)
@@ -279,7 +278,7 @@ def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
 @torch.no_grad()
 def test_density_curves_on_the_line_lie_over_the_points() -> None:
     torch.manual_seed(0)
-    model = RealNVP((1,), None, adam, num_couplings=1)
+    model = RealNVP((1,), None, num_couplings=1)
     # equal components: one logistic, whose map is affine, so the density is normal at every layer
     model.bijection.steps[1].raw[:, 1:] = 0.0
     x = torch.randn(20_000, 1)

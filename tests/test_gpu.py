@@ -33,7 +33,7 @@ def images(n: int, seed: int) -> Tensor:
 @torch.no_grad()
 def glow(compiled: bool, dtype: torch.dtype = torch.float32, **options) -> FlowModel:
     torch.manual_seed(0)
-    model = Glow(SHAPE, LEVELS, fused, depth=3, width=32, **options).cuda().to(dtype)
+    model = Glow(SHAPE, LEVELS, depth=3, width=32, **options).cuda().to(dtype)
     model.initialize(images(256, 0))
     for p in model.parameters():
         p.add_(0.03 * torch.randn_like(p))
@@ -93,8 +93,8 @@ def test_networks_in_low_precision_are_near() -> None:
 
 MODELS = {
     "glow": lambda: glow(True).cpu(),
-    "realnvp": lambda: RealNVP(SHAPE, LEVELS, fused, width=8, blocks=1),
-    "nice": lambda: NICE(SHAPE, LEVELS, fused, hidden=[32]),
+    "realnvp": lambda: RealNVP(SHAPE, LEVELS, width=8, blocks=1),
+    "nice": lambda: NICE(SHAPE, LEVELS, hidden=[32]),
 }
 
 
@@ -116,6 +116,7 @@ class NoWaiting(pl.Callback):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_step_never_waits_for_the_gpu(name: str) -> None:
     model, average = MODELS[name](), AveragedWeights(0.9)
+    model.train_with(fused)
     data = Digits(shape=SHAPE, levels=LEVELS, batch_size=64)
     data.prepare_data()
     data.setup()

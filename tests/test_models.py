@@ -8,7 +8,6 @@ from typing import Any
 import hydra
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.flow import FlowModel
 from gdl.models.vae import VAE
+from gdl.training.run import build_model
 
 MODELS = {
     "ae": ["model=ae"],
@@ -84,7 +84,7 @@ def build(
     network_choice = NETWORKS[network] if model_name in AUTOENCODERS else []
     cfg = compose((*MODELS[model_name], *network_choice, *on, *extra))
     torch.manual_seed(0)
-    model = instantiate(cfg.model, _convert_="all")
+    model = build_model(cfg.model)
     if isinstance(model, FlowModel):
         model.initialize(images(data, 8))
     return model

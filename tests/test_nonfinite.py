@@ -30,7 +30,8 @@ class Fragile(GenerativeModel):
     """Squared distances to a point, which go wrong in one of three ways at given steps."""
 
     def __init__(self, optimizer: Callable, bad: set[int], way: str = "nan", **options) -> None:
-        super().__init__((1, 2, 2), 17, optimizer, **options)
+        super().__init__((1, 2, 2), 17)
+        self.train_with(optimizer, **options)
         self.bad, self.way, self.step = bad, way, 0
         self.point = nn.Parameter(torch.ones(1, 2, 2))
         self.scale_ = nn.Parameter(torch.ones(()))

@@ -203,7 +203,8 @@ def test_writes_are_whole_or_absent(tmp_path):
 
 
 def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):
-    from gdl.runs.checkpoints import load_checkpoint, load_model
+    from gdl.runs.checkpoints import load_model
+    from gdl.serialization import read_checkpoint
 
     content = last(undisturbed)
     path = tmp_path / "evil.ckpt"
@@ -219,5 +220,5 @@ def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):
 
     torch.save({"state_dict": Evil(), "gdl_config": {"a": 1}}, path)
     with pytest.raises(GdlError, match="cannot be read"):
-        load_checkpoint(path)
+        read_checkpoint(path)
     assert not (tmp_path / "ran").exists()

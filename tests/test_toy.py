@@ -88,7 +88,7 @@ def test_splits_differ_and_repeat() -> None:
 
 def test_the_divergence_is_that_of_two_normal_densities() -> None:
     # q(x) = N(-0.6, 2^2)
-    model = FlowModel((1,), None, Affine(0.5, 0.3), NormalPrior(), torch.optim.Adam)
+    model = FlowModel((1,), None, Affine(0.5, 0.3), NormalPrior())
     truth = LineMixture("normal", [(1.0, 0.0, 1.0)])
     x = truth.draw(50_000, torch.Generator().manual_seed(0))
     found = divergence(exact_nll(model, x), truth, x)

@@ -68,7 +68,6 @@ def build(**options: Any) -> VAE:
         "encoder": LinearEncoder,
         "decoder": LinearDecoder,
         "likelihood": FixedGaussian,
-        "optimizer": torch.optim.Adam,
     }
     torch.manual_seed(0)
     return VAE(**(arguments | options)).double()
@@ -397,7 +396,7 @@ def small_vae(levels: int = 17) -> VAE:
         "encoder": lambda s, n: MLPEncoder(s, n, hidden=[16]),
         "decoder": lambda n, s: MLPDecoder(n, s, hidden=[16]),
     }
-    return VAE(SHAPE, levels, 3, **networks, optimizer=torch.optim.Adam).double().eval()
+    return VAE(SHAPE, levels, 3, **networks).double().eval()
 
 
 @torch.no_grad()

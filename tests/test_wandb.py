@@ -87,7 +87,7 @@ def test_the_whole_configuration_arrives(run):
     config = json.loads(leet(log, "--summary"))["config"]
     assert config["model"]["latent_dim"] == 32
     assert config["model"]["shape"] == [1, 8, 8], "interpolations are resolved"
-    assert config["data"]["_target_"] == "gdl.data.digits.Digits"
+    assert config["data"]["_target_"] == "gdl.data.Digits"
     assert config["run_dir"] == str(folder)
     assert "git_commit" in config
     assert config["choices"]["model"] == "vae"

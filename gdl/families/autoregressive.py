@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,6 @@ class AutoregressiveModel(GenerativeModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: Called with the shape (V, N, 1) and levels; see `gdl.distributions`.
         order: See `pixel_order`. It is saved with the model.
 
@@ -54,12 +51,10 @@ class AutoregressiveModel(GenerativeModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler)
+        super().__init__(shape, levels)
         channels, height, width = self.shape
         self.values = channels if self.joint_channels else 1
         self.num_positions = self.num_dims // self.values

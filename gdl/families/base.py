@@ -1,15 +1,18 @@
 """The contract of every model, and the one place where nats become bits/dim."""
 
+import contextlib
+import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from gdl.errors import GdlError
 from gdl.families.step import SharedStep
+from gdl.serialization import build_model, describe, read_checkpoint, trusted
 
 __all__ = ["GenerativeModel"]
 
@@ -24,8 +27,6 @@ class GenerativeModel(SharedStep):
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have; None for continuous data, whose density
             has no bits/dim.
-        optimizer: Called with the parameters, returns the optimizer.
-        scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
 
     Raises:
         GdlError: The data are continuous and the model is not.
@@ -37,14 +38,20 @@ class GenerativeModel(SharedStep):
     takes_continuous = False
     """Whether the model is a density of real vectors too."""
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        levels: int | None,
-        optimizer: Callable[..., Optimizer],
-        scheduler: Callable[..., Any] | None = None,
-    ) -> None:
-        super().__init__(optimizer, scheduler)
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments, so that a checkpoint can say how its model was built."""
+        model = super().__new__(cls)
+        # copies of a model are made without arguments; wrong ones are for __init__ to refuse
+        with contextlib.suppress(TypeError):
+            bound = inspect.signature(cls).bind_partial(*args, **kwargs)
+            bound.apply_defaults()
+            object.__setattr__(model, "_arguments", {**bound.arguments})
+        return model
+
+    def __init__(self, shape: Sequence[int], levels: int | None) -> None:
+        super().__init__()
         if levels is None and not self.takes_continuous:
             raise GdlError(
                 f"{type(self).__name__} models images of integers, but these data are continuous: "
@@ -52,6 +59,54 @@ class GenerativeModel(SharedStep):
             )
         self.shape, self.levels = tuple(shape), levels
         self.num_dims = math.prod(self.shape)
+
+    @classmethod
+    def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", trust: Iterable[str] = ()
+    ) -> Self:
+        """Return the model of a checkpoint, in eval mode.
+
+        Args:
+            checkpoint_path: A file that train.py or a Trainer of one's own has written.
+            map_location: The device.
+            trust: Packages of the reader's own that the checkpoint may name, e.g. ["mylab"].
+
+        Raises:
+            GdlError: The file cannot be used, or holds another kind of model.
+        """
+        content = read_checkpoint(checkpoint_path, map_location)
+        model = build_model(content["gdl_config"]["model"], trusted(trust), checkpoint_path)
+        if not isinstance(model, cls):
+            raise GdlError(
+                f"{checkpoint_path} holds a {type(model).__name__}, not a {cls.__name__}: use "
+                f"{type(model).__name__}.load_from_checkpoint."
+            )
+        model.load_weights(content["state_dict"], checkpoint_path)
+        return model.to(map_location).eval()
+
+    def load_weights(self, state: dict[str, Tensor], path: str | Path) -> None:
+        """Take the weights of a checkpoint.
+
+        Raises:
+            GdlError: They do not fit this model.
+        """
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as e:
+            raise GdlError(
+                f"The weights in {path} do not fit the model it names; it was probably written by "
+                "another version of gdl: check out the commit in the run's run.json."
+            ) from e
+
+    def description(self) -> dict[str, Any]:
+        """Return the model's class and arguments as plain data, see `gdl.serialization.build`.
+
+        Raises:
+            GdlError: An argument has no such form, e.g. a function of one's own.
+        """
+        named = dict(self._arguments)
+        others = named.pop("kwargs", {})
+        return describe(type(self)) | {"_partial_": False} | describe(named | others)
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:

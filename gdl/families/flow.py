@@ -1,7 +1,6 @@
 """What all normalizing flows share: exact density, exact inverse, sampling, latents."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -43,8 +42,6 @@ class FlowModel(GenerativeModel):
         levels: Number of values of a pixel, None for continuous data.
         bijection: The flow.
         prior: Distribution of the latents.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         dequantization: "uniform" or "variational".
     """
 
@@ -57,11 +54,9 @@ class FlowModel(GenerativeModel):
         levels: int | None,
         bijection: Bijection,
         prior: Prior,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         dequantization: str = "uniform",
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler)
+        super().__init__(shape, levels)
         self.latent_shape = (self.num_dims,)
         self.bijection, self.prior = bijection, prior
         self._log_density, self._invert = _log_density, _invert

@@ -21,18 +21,12 @@ __all__ = ["SharedStep"]
 
 
 class SharedStep(pl.LightningModule, ABC):
-    """The same at all stages: `loss` gives terms per image, whose means are logged as {stage}/{term}.
+    """At all stages `loss` gives terms per image; their means are logged as {stage}/{term}."""
 
-    Args:
-        optimizer: Called with the parameters, returns the optimizer.
-        scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
-    """
-
-    def __init__(
-        self, optimizer: Callable[..., Optimizer], scheduler: Callable[..., Any] | None
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._optimizer, self._scheduler = optimizer, scheduler
+        self._optimizer: Callable[..., Optimizer] = torch.optim.Adam
+        self._scheduler: Callable[..., Any] | None = None
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
         self.max_skipped_steps = 10
@@ -49,6 +43,17 @@ class SharedStep(pl.LightningModule, ABC):
     def loss(self, x: Tensor) -> dict[str, Tensor]:
         """Return the terms (B,) of a batch; "loss" is minimised."""
 
+    def _own_config(self) -> dict[str, Any]:
+        """Return what a model that train.py did not build can say of itself."""
+        try:
+            return {"model": self.description()}
+        except GdlError:
+            return {}  # it is for load_state_dict only
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """Return the model's class and arguments as plain data."""
+
     @abstractmethod
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means of terms, and what follows from them."""
@@ -60,6 +65,19 @@ class SharedStep(pl.LightningModule, ABC):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def train_with(
+        self,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+    ) -> None:
+        """Choose the optimizer of the next training; without a call it is Adam with a rate of 1e-3.
+
+        Args:
+            optimizer: Called with the parameters, returns the optimizer.
+            scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
+        """
+        self._optimizer, self._scheduler = optimizer, scheduler
 
     @property
     def fit_seconds(self) -> float:
@@ -195,7 +213,7 @@ class SharedStep(pl.LightningModule, ABC):
                     f"Parameter {name} is not finite at step {self.global_step}, so no checkpoint "
                     "was written: lower model.optimizer.lr or set trainer.gradient_clip_val=1."
                 )
-        checkpoint["gdl_config"] = self.config
+        checkpoint["gdl_config"] = self.config or self._own_config()
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
         checkpoint["gdl_skipped_steps"] = self.skipped_steps
         checkpoint["gdl_validated_step"] = self.validated_step

@@ -1,11 +1,11 @@
 """Deterministic autoencoder: a code and its reconstruction, no density, hence no bits/dim."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from gdl.families.base import GenerativeModel
+from gdl.nn.mlp import MLPDecoder, MLPEncoder
 
 __all__ = ["Autoencoder"]
 
@@ -22,8 +22,6 @@ class Autoencoder(GenerativeModel):
         latent_dim: Number of latents M.
         encoder: Called with the shape and M.
         decoder: Called with M and the shape.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
     """
 
     nll_kind = None
@@ -32,13 +30,11 @@ class Autoencoder(GenerativeModel):
         self,
         shape: Sequence[int],
         levels: int,
-        latent_dim: int,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
+        latent_dim: int = 16,
+        encoder: Callable[..., nn.Module] = MLPEncoder,
+        decoder: Callable[..., nn.Module] = MLPDecoder,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler)
+        super().__init__(shape, levels)
         self.latent_shape = (latent_dim,)
         self.encoder = encoder(self.shape, latent_dim)
         self.decoder = decoder(latent_dim, self.shape)

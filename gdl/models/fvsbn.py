@@ -5,7 +5,6 @@ Frey, 1998, "Graphical models for machine learning and digital communication"; G
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,6 @@ class FVSBN(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
 
@@ -42,12 +39,10 @@ class FVSBN(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        super().__init__(shape, levels, likelihood, order)
         n, p = self.bias.shape
         if n * n * p > self.MAX_WEIGHTS:
             raise GdlError(

@@ -4,8 +4,7 @@ arXiv 1807.03039: a step is ActNorm, an invertible 1x1 convolution and an affine
 is a squeeze and K steps, then half of the channels leave.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
@@ -35,8 +34,6 @@ class Glow(FlowModel):
             few grey values need (MNIST: 1e-5); None for y - 1/2, as in Glow's code.
         checkpoint_conditioners: See `GlowSteps`.
         reversible: See `GlowSteps`.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
 
     Raises:
@@ -47,8 +44,6 @@ class Glow(FlowModel):
         self,
         shape: Sequence[int],
         levels: int | None,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         num_levels: int = 3,
         depth: int = 32,
         width: int = 512,
@@ -91,4 +86,4 @@ class Glow(FlowModel):
         parts[-1] = Chain([*parts[-1].steps, ActNorm(c)])
         pixels = Affine(1.0, -0.5) if alpha is None else Logit(alpha)
         flow = Chain([pixels, MultiScale(parts, splits, shapes)])
-        super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
+        super().__init__(shape, levels, flow, NormalPrior(), dequantization)

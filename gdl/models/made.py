@@ -36,8 +36,6 @@ class MADE(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         hidden: Widths of the hidden layers.
@@ -53,14 +51,12 @@ class MADE(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
         hidden: Sequence[int] = (1000,),
         num_masks: int = 1,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        super().__init__(shape, levels, likelihood, order)
         if not hidden:
             raise GdlError(
                 "MADE without a hidden layer is model=fvsbn: use it, or set model.hidden."

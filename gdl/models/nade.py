@@ -5,7 +5,6 @@ al., 2016, arXiv 1605.02226.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,6 @@ class NADE(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         hidden: Width H of the hidden layer.
@@ -38,13 +35,11 @@ class NADE(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
         hidden: int = 500,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        super().__init__(shape, levels, likelihood, order)
         n, p = self.bias.shape
         # a state is multiplied with the V of its chunk, of which it needs a part: few if they are large
         self.chunk = 16 if p == 1 else 4

@@ -5,8 +5,7 @@ even dimensions, a diagonal scaling, a logistic prior.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
@@ -32,8 +31,6 @@ class NICE(FlowModel):
         prior: "logistic" (the paper's for MNIST, SVHN and CIFAR-10) or "normal" (for TFD).
         init_range: The networks' parameters start uniform in +- this.
         checkpoint_conditioners: See `VectorCouplings`.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
 
     Raises:
@@ -44,8 +41,6 @@ class NICE(FlowModel):
         self,
         shape: Sequence[int],
         levels: int | None,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         num_couplings: int = 4,
         hidden: Sequence[int] = (1000, 1000, 1000, 1000, 1000),
         prior: str = "logistic",
@@ -78,7 +73,5 @@ class NICE(FlowModel):
             levels,
             flow,
             PRIORS[prior](),
-            optimizer,
-            scheduler,
             dequantization,
         )

@@ -4,7 +4,6 @@ van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders"
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +24,6 @@ class PixelCNN(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`.
         width: Channels of each stream.
         layers: Gated layers.
@@ -47,8 +44,6 @@ class PixelCNN(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         width: int = 32,
         layers: int = 6,
@@ -57,7 +52,7 @@ class PixelCNN(AutoregressiveModel):
         hidden: int = 64,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood)
+        super().__init__(shape, levels, likelihood)
         for name, size in (("kernel", kernel), ("first_kernel", first_kernel)):
             if size % 2 == 0:
                 raise GdlError(f"model.{name} must be odd, got {size}: use {size + 1}.")

@@ -5,7 +5,6 @@ logistic mixture likelihood and other modifications", arXiv 1701.05517.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,8 +23,6 @@ class PixelCNNpp(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`. The mixture is the only one that couples the channels
             of a pixel, so that with another one they are independent given the pixels before.
         width: Channels of each stream.
@@ -40,15 +37,13 @@ class PixelCNNpp(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = DiscretizedLogisticMixture,
         width: int = 32,
         blocks: int = 1,
         resolutions: int = 3,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood)
+        super().__init__(shape, levels, likelihood)
         channels, height, image_width = self.shape
         size = (height, image_width)
         self.net = PyramidPixelNet(channels, size, width, blocks, resolutions, dropout)

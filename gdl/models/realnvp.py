@@ -6,7 +6,6 @@ multi-scale architecture.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import nn
 
@@ -49,8 +48,6 @@ class RealNVP(FlowModel):
         checkpoint_conditioners: Recompute the networks' activations on the way back, for images.
         coupling: "affine", or "mixture" for vectors.
         mixtures: Logistics in a mixture.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         dequantization: See `FlowModel`.
 
     Raises:
@@ -61,8 +58,6 @@ class RealNVP(FlowModel):
         self,
         shape: Sequence[int],
         levels: int | None,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         num_scales: int = 2,
         width: int = 32,
         blocks: int = 4,
@@ -88,7 +83,7 @@ class RealNVP(FlowModel):
             )
             images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
-        super().__init__(shape, levels, flow, NormalPrior(), optimizer, scheduler, dequantization)
+        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
 
 
 def _vector_flow(

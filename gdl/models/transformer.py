@@ -5,7 +5,6 @@ all you need", arXiv 1706.03762.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,8 +24,6 @@ class Transformer(AutoregressiveModel):
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         width: Features of a token.
@@ -47,8 +44,6 @@ class Transformer(AutoregressiveModel):
         self,
         shape: Sequence[int],
         levels: int,
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
         width: int = 64,
@@ -57,7 +52,7 @@ class Transformer(AutoregressiveModel):
         window: int = 5,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler, likelihood, order)
+        super().__init__(shape, levels, likelihood, order)
         if self.num_positions > self.MAX_TOKENS:
             raise GdlError(
                 f"Transformer attends to every value of an image, here {self.num_positions:,}, and "

@@ -7,7 +7,6 @@ arXiv 1509.00519.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
 
 __all__ = ["VAE", "gaussian_kl"]
@@ -40,8 +40,6 @@ class VAE(GenerativeModel):
         free_bits: Nats per latent below which the rate, averaged over the batch, is not reduced
             further (Kingma et al., 2016, arXiv 1606.04934, Eq. 15). It does not touch nll.
         num_importance_samples: k; 1 trains a VAE, more an IWAE.
-        optimizer: See `GenerativeModel`.
-        scheduler: See `GenerativeModel`.
 
     Raises:
         GdlError: k > 1 together with beta, warm-up or free bits, which have no meaning there.
@@ -53,18 +51,16 @@ class VAE(GenerativeModel):
         self,
         shape: Sequence[int],
         levels: int,
-        latent_dim: int,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        optimizer: Callable[..., Any],
-        scheduler: Callable[..., Any] | None = None,
+        latent_dim: int = 32,
+        encoder: Callable[..., nn.Module] = MLPEncoder,
+        decoder: Callable[..., nn.Module] = MLPDecoder,
         likelihood: Callable[..., Likelihood] = default_likelihood,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         free_bits: float = 0.0,
         num_importance_samples: int = 1,
     ) -> None:
-        super().__init__(shape, levels, optimizer, scheduler)
+        super().__init__(shape, levels)
         k = num_importance_samples
         if k > 1 and (beta != 1 or kl_warmup_steps or free_bits):
             raise GdlError(

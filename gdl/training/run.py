@@ -25,10 +25,11 @@ from gdl.errors import GdlError
 from gdl.evaluation.divergence import divergence, exact_nll
 from gdl.families.base import GenerativeModel
 from gdl.noise import mix_seed
-from gdl.runs.checkpoints import AtomicCheckpointIO, load_checkpoint
+from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.report import print_paths, print_results
+from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
 from gdl.training.callbacks import ImageGrids
 from gdl.training.preview import preview
@@ -96,7 +97,7 @@ def prepare(cfg: DictConfig) -> Training:
     torch.set_float32_matmul_precision("high")
     choices = HydraConfig.get().runtime.choices
     data: ImageData = instantiate(cfg.data, _convert_="all")
-    model: GenerativeModel = instantiate(cfg.model, _convert_="all")
+    model = build_model(cfg.model)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     model.config = {str(k): v for k, v in config.items()} | {
@@ -134,6 +135,17 @@ def prepare(cfg: DictConfig) -> Training:
         # on resuming too: the cost is measured on a few steps before the checkpoint is loaded
         model.initialize(data.images("train")[:10_000])
     return Training(cfg, run, data, model, trainer, cfg.resume)
+
+
+def build_model(node: DictConfig) -> GenerativeModel:
+    """Return a model of the configuration, with its optimizer and schedule."""
+    arguments: Any = OmegaConf.to_container(node, resolve=True)
+    parts = {key: arguments.pop(key, None) for key in ("optimizer", "scheduler")}
+    # within a node of that name, which an error then tells
+    model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
+    if parts["optimizer"] is not None:
+        model.train_with(**instantiate(parts, _convert_="all"))
+    return model
 
 
 def show_cost(job: Training) -> None:
@@ -185,7 +197,7 @@ def finish(job: Training) -> float | None:
     trainer, model, run = job.trainer, job.model, job.run
     best = _best_checkpoint(trainer)
     if best.best_model_path:
-        model.load_state_dict(load_checkpoint(best.best_model_path)["state_dict"])
+        model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
     trainer.test(model, datamodule=job.data, verbose=False)
     value = None if best.best_model_score is None else float(best.best_model_score)
     if trainer.is_global_zero:

@@ -1,0 +1,176 @@
+"""Checkpoints as plain data, and objects from plain data, built from allowed classes only.
+
+A file of somebody else never runs code: it is read as tensors and plain values, its configuration
+names classes by a dotted path, and only public names of `ROOMS`, or of packages that the reader
+trusts, are built.
+"""
+
+import functools
+import importlib
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gdl.errors import GdlError
+
+__all__ = ["RENAMED", "ROOMS", "build", "build_model", "describe", "read_checkpoint", "trusted"]
+
+ROOMS = ("gdl.data", "gdl.distributions", "gdl.models", "gdl.nn")
+"""Packages whose public names may be built, as `gdl.models.Glow`."""
+
+RENAMED = {
+    "gdl.data.cifar.CIFAR10": "gdl.data.CIFAR10",
+    "gdl.data.digits.Digits": "gdl.data.Digits",
+    "gdl.data.folder.Folder": "gdl.data.Folder",
+    "gdl.data.mnist.BinarizedMNIST": "gdl.data.BinarizedMNIST",
+    "gdl.data.mnist.MNIST": "gdl.data.MNIST",
+    "gdl.data.olivetti.Olivetti": "gdl.data.Olivetti",
+    "gdl.data.toy.Toy": "gdl.data.Toy",
+    "gdl.models.autoencoder.Autoencoder": "gdl.models.Autoencoder",
+    "gdl.models.fvsbn.FVSBN": "gdl.models.FVSBN",
+    "gdl.models.glow.Glow": "gdl.models.Glow",
+    "gdl.models.made.MADE": "gdl.models.MADE",
+    "gdl.models.nade.NADE": "gdl.models.NADE",
+    "gdl.models.nice.NICE": "gdl.models.NICE",
+    "gdl.models.pixelcnn.PixelCNN": "gdl.models.PixelCNN",
+    "gdl.models.pixelcnn_pp.PixelCNNpp": "gdl.models.PixelCNNpp",
+    "gdl.models.realnvp.RealNVP": "gdl.models.RealNVP",
+    "gdl.models.transformer.Transformer": "gdl.models.Transformer",
+    "gdl.models.vae.VAE": "gdl.models.VAE",
+    "gdl.nn.conv.ConvDecoder": "gdl.nn.ConvDecoder",
+    "gdl.nn.conv.ConvEncoder": "gdl.nn.ConvEncoder",
+    "gdl.nn.mlp.MLPDecoder": "gdl.nn.MLPDecoder",
+    "gdl.nn.mlp.MLPEncoder": "gdl.nn.MLPEncoder",
+}
+"""Names in checkpoints of before version 0.2, and what they are called now."""
+
+OWN_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of gdl without unpickling code.
+
+    Raises:
+        GdlError: The file is damaged, or was not written by gdl.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint (damaged, cut off, or not only tensors and "
+            f"plain values): use another checkpoint of the run. [{str(e).splitlines()[0]}]"
+        ) from e
+    if not isinstance(content, dict) or not content.get("gdl_config"):
+        raise GdlError(
+            f"{path} is a checkpoint, but not one of gdl: it holds no gdl configuration; name a "
+            "file that train.py wrote."
+        )
+    return content
+
+
+def trusted(trust: str | Iterable[str] = ()) -> frozenset[str]:
+    """Return the packages that the reader trusts, those in the variable GDL_TRUST included.
+
+    Args:
+        trust: Names of packages; in a text they are separated by commas.
+    """
+    names = trust.split(",") if isinstance(trust, str) else [*trust]
+    names += os.environ.get("GDL_TRUST", "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
+def build(node: Any, trust: Iterable[str] = (), where: str | Path = "The configuration") -> Any:
+    """Return the object that plain data stand for.
+
+    {"_target_": "gdl.nn.MLPEncoder", "_partial_": True, "hidden": [8]} is that class with this
+    argument filled in; without "_partial_" it is an instance.
+
+    Args:
+        node: None, bool, int, float, str, and lists and dicts of them.
+        trust: Packages beside `ROOMS` whose names may be built.
+        where: What the data are from, for errors.
+
+    Raises:
+        GdlError: Something is not plain, or asks for a name that is not allowed.
+    """
+    if isinstance(node, list):
+        return [build(item, trust, where) for item in node]
+    if not isinstance(node, dict):
+        return _plain(node, where)
+    arguments = {
+        str(key): build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
+    }
+    if "_target_" not in node:
+        return arguments
+    found = _find(node["_target_"], trust, where)
+    return functools.partial(found, **arguments) if node.get("_partial_") else found(**arguments)
+
+
+def build_model(
+    node: Mapping[str, Any], trust: Iterable[str] = (), where: str | Path = "The configuration"
+) -> Any:
+    """Return the model of a configuration; optimizer and scheduler are training's and left out."""
+    own = {key: value for key, value in node.items() if key not in ("optimizer", "scheduler")}
+    return build(own, trust, where)
+
+
+def describe(value: Any) -> Any:
+    """Return the plain data that `build` turns into a value again.
+
+    Raises:
+        GdlError: There are none, as for a function of one's own.
+    """
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, functools.partial) and not value.args:
+        return describe(value.func) | describe(value.keywords)
+    if not callable(value):
+        return _plain(value, "The arguments of this model")
+    module, name = value.__module__, value.__qualname__
+    room = next((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), module)
+    return {"_target_": f"{room}.{name}", "_partial_": True}
+
+
+def _plain(value: Any, where: str | Path) -> Any:
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if type(value) is str and "${" not in value:
+        return value
+    raise GdlError(
+        f"{where} holds {value!r:.100}, which is not plain data (None, bool, int, float, str, list, "
+        "dict): it was not loaded."
+    )
+
+
+def _find(target: Any, trust: Iterable[str], where: str | Path) -> Any:
+    """Return the class or function of a dotted name, if it is allowed."""
+    target = RENAMED.get(str(target), str(target))
+    package, _, name = target.rpartition(".")
+    found = None
+    if package in ROOMS:
+        module = importlib.import_module(package)
+        found = getattr(module, name, None) if name in module.__all__ else None
+    elif target.partition(".")[0] in trust:
+        found = _import_foreign(package, name, where)
+    if not callable(found):
+        raise GdlError(
+            f"{where} asks to call {target}, which is not a part of gdl; it was not loaded. If you "
+            f"trust that package, say so: trust={target.partition('.')[0]}."
+        )
+    return found
+
+
+def _import_foreign(package: str, name: str, where: str | Path) -> Any:
+    try:
+        return getattr(importlib.import_module(package), name, None)
+    except ImportError as e:
+        raise GdlError(
+            f"{where} needs {package}.{name}, which cannot be imported ({e}): add its folder to "
+            "PYTHONPATH, or name it with --config-dir."
+        ) from e
