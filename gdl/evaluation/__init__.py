@@ -10,16 +10,10 @@ from gdl.evaluation.distances import (
 from gdl.evaluation.divergence import divergence, exact_nll
 from gdl.evaluation.evaluate import evaluate
 from gdl.evaluation.flow import dequantization_bound, inversion
-from gdl.evaluation.latent import (
-    StreamingLogMeanExp,
-    active_units,
-    importance_weighted_bound,
-    rate_distortion,
-)
+from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
 
 __all__ = [
     "Classifier",
-    "StreamingLogMeanExp",
     "active_units",
     "autoencoder_distances",
     "classifier_for",

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from gdl.evaluation.latent import StreamingLogMeanExp
 from gdl.families.flow import FlowModel
+from gdl.families.streaming import StreamingLogMeanExp
 from gdl.noise import seed_noise
 
 __all__ = ["dequantization_bound", "inversion"]

@@ -116,6 +116,20 @@ class GenerativeModel(SharedStep):
         bits/dim.
         """
 
+    def nll(self, x: Tensor, k: int = 1) -> Tensor:
+        """Return -log p(x) (B,) in nats, exact or an upper bound, as `nll_kind` says.
+
+        Args:
+            x: Images (B, C, H, W) uint8, or vectors (B, D).
+            k: Samples per image of a bound; more are tighter. An exact density needs none.
+
+        Raises:
+            GdlError: The model has no density.
+        """
+        if self.nll_kind is None:
+            raise GdlError(f"{type(self).__name__} has no density, so it has no nll: use a VAE.")
+        return self.loss(x)["nll"]
+
     def scale(self, x: Tensor) -> Tensor:
         """Map integer images to [-1, 1] in the model's dtype, as input of a network."""
         assert self.levels is not None

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.families.streaming import StreamingLogMeanExp
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
 from gdl.flows.priors import Prior
@@ -113,6 +114,17 @@ class FlowModel(GenerativeModel):
         """Return loss = nll (B,) in nats."""
         nll = -self.log_prob(x)
         return {"loss": nll, "nll": nll}
+
+    def nll(self, x: Tensor, k: int = 1) -> Tensor:
+        """Return -log p(x) (B,) in nats; of integer images the bound from k dequantization samples.
+
+        -log P(x) <= -E log (1 / k) sum_k p(y_k) / q(y_k | x); k = 1 is the usual one, more are tighter
+        (Hoogeboom et al., 2021, "Learning discrete distributions by dequantization", arXiv 2001.11235).
+        """
+        stream = StreamingLogMeanExp()
+        for _ in range(1 if self.dequantize is None else k):
+            stream.add(self.log_prob(x)[None])
+        return -stream.value()
 
     # ---- capabilities
 

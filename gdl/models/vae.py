@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.families.streaming import StreamingLogMeanExp
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
 
@@ -46,6 +47,9 @@ class VAE(GenerativeModel):
     """
 
     kl_weight: Tensor
+
+    DECODED_AT_ONCE = 4000
+    """Images that `nll` decodes together, which bounds its memory."""
 
     def __init__(
         self,
@@ -124,6 +128,20 @@ class VAE(GenerativeModel):
             loss = distortion + self.beta * self.kl_weight * self._surrogate_rate(kl)
         elbo = -(distortion + rate)
         return {"loss": loss, "nll": nll, "elbo": elbo, "rate": rate, "distortion": distortion}
+
+    def nll(self, x: Tensor, k: int = 1) -> Tensor:
+        """Return the negative ELBO (B,) in nats, or with k > 1 the negative IWAE-k bound.
+
+        -log p(x) <= -E log (1/k) sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q (Burda et al., Eq. 8).
+        """
+        if k == 1:
+            return super().nll(x)
+        stream = StreamingLogMeanExp()
+        while stream.count < k:
+            at_once = max(1, self.DECODED_AT_ONCE // len(x))
+            log_px, log_ratio = self.log_weights(x, min(at_once, k - stream.count))
+            stream.add(log_px + log_ratio)
+        return -stream.value()
 
     def _surrogate_rate(self, kl: Tensor) -> Tensor:
         """Return (B,): the mean of sum_j max(free_bits, mean over the batch of KL_j) is this one's.
