@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
-from gdl.families.base import GenerativeModel
+from gdl.families.latent import LatentModel
 from gdl.families.streaming import StreamingLogMeanExp
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
@@ -28,7 +28,7 @@ def _invert(bijection: Bijection, z: Tensor) -> Tensor:
     return bijection.inverse(z)
 
 
-class FlowModel(GenerativeModel):
+class FlowModel(LatentModel):
     """log p(x) = log prior(f(y)) + log |det df/dy| of y = (x + u) / levels, u the dequantization.
 
     On integer images the nll is an upper bound, the mean over one dequantization sample per image,

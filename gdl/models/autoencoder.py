@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from gdl.families.base import GenerativeModel
+from gdl.families.latent import LatentModel
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 
 __all__ = ["Autoencoder"]
 
 
-class Autoencoder(GenerativeModel):
+class Autoencoder(LatentModel):
     """Encoder and decoder trained on the summed squared error of pixels in [0, 1].
 
     It reports no nll: it is not a distribution, and latents drawn from N(0, I) decode to nothing

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_likelihood, log_normal
 from gdl.errors import GdlError
-from gdl.families.base import GenerativeModel
+from gdl.families.latent import LatentModel
 from gdl.families.streaming import StreamingLogMeanExp
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
@@ -21,7 +21,7 @@ from gdl.noise import SampleNoise, normal
 __all__ = ["VAE", "gaussian_kl"]
 
 
-class VAE(GenerativeModel):
+class VAE(LatentModel):
     """p(x) = int p(x | z) N(z; 0, I) dz with a Gaussian encoder q(z | x) of diagonal covariance.
 
     With one importance sample the terms are rate = KL(q(z | x), N(0, I)) in closed form and

@@ -16,7 +16,13 @@ from gdl.files import write_atomically
 from gdl.runs.directory import Run, find_run
 from gdl.serialization import build, build_model, read_checkpoint, trusted
 
-__all__ = ["AtomicCheckpointIO", "load_model", "open_run"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "load_model",
+    "load_run_data",
+    "load_run_model",
+    "open_run",
+]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -59,17 +65,13 @@ def load_model(
         GdlError: See `read_checkpoint` and `build`; or the weights do not fit the configured model.
     """
     content = read_checkpoint(path)
-    config = content["gdl_config"]
-    model = cast(GenerativeModel, build_model(config["model"], trust, f"The checkpoint {path}"))
-    model.load_weights(content["state_dict"], path)
-    model.config = config
-    return model.eval(), config
+    return _model(content, path, trust), content["gdl_config"]
 
 
-def open_run(
-    spec: str, device: str = "auto", trust: Iterable[str] = ()
-) -> tuple[Run, GenerativeModel, ImageData]:
-    """Return a run, the model of its best checkpoint and the data it was trained on.
+def load_run_model(
+    spec: str, device: str = "auto", trust: str | Iterable[str] = ()
+) -> tuple[Run, GenerativeModel]:
+    """Return a run and the model of its best checkpoint, in eval mode.
 
     Args:
         spec: A run directory, a checkpoint, or "latest".
@@ -79,12 +81,60 @@ def open_run(
     Raises:
         GdlError: Nothing matches `spec`, or the checkpoint cannot be used.
     """
+    run, path, content = _find(spec)
+    return run, _model(content, path, trusted(trust)).to(_device(device))
+
+
+def load_run_data(spec: str, trust: str | Iterable[str] = ()) -> ImageData:
+    """Return the data that a run was trained on; the arguments are those of `load_run_model`.
+
+    Raises:
+        GdlError: Nothing matches `spec`, or the data cannot be had.
+    """
+    _, path, content = _find(spec)
+    return _data(content, path, trusted(trust))
+
+
+def open_run(
+    spec: str, device: str = "auto", trust: str | Iterable[str] = ()
+) -> tuple[Run, GenerativeModel, ImageData]:
+    """Return a run, its model and its data, see `load_run_model` and `load_run_data`.
+
+    Raises:
+        GdlError: Nothing matches `spec`, or the checkpoint or the data cannot be used.
+    """
+    run, path, content = _find(spec)
     trust = trusted(trust)
+    model = _model(content, path, trust).to(_device(device))
+    return run, model, _data(content, path, trust)
+
+
+def _find(spec: str) -> tuple[Run, Path, dict[str, Any]]:
     run, path = find_run(spec)
     path = path or run.checkpoint("best")
-    model, config = load_model(path, trust)
+    return run, path, read_checkpoint(path)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _model(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> GenerativeModel:
+    config = content["gdl_config"]
+    model = cast(GenerativeModel, build_model(config["model"], trust, f"The checkpoint {path}"))
+    model.load_weights(content["state_dict"], path)
+    model.config = config
+    return model.eval()
+
+
+def _data(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> ImageData:
+    config = content["gdl_config"]
+    if "data" not in config:
+        raise GdlError(
+            f"{path} does not say what it was trained on: only checkpoints of `gdl train` do."
+        )
     data = cast(ImageData, build(config["data"], trust, f"The checkpoint {path}"))
     data.prepare_data()
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return run, model.to(device), data
+    return data
