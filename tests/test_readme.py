@@ -1,8 +1,12 @@
-"""The README's commands are real."""
+"""The commands, code and links of README.md and docs/ are real."""
 
+import doctest
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
+from unittest import mock
 
 import hydra
 import pytest
@@ -12,14 +16,16 @@ from gdl.commands.overrides import mounted, with_filters
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands():
-    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["python"]:
-                yield " ".join(words), words[1], words[2:]
+    for page in PAGES:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["python"] and words[1].endswith(".py"):
+                    yield " ".join(words), words[1], words[2:]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,8 @@ GROUPS = (
 
 @pytest.mark.parametrize("group", GROUPS.split())
 def test_every_choice_is_in_the_table_and_exists(group):
-    (row,) = [line for line in TEXT.splitlines() if re.match(rf"\|[^|]*`{group}`", line)]
+    lines = (ROOT / "docs" / "commands.md").read_text().splitlines()
+    (row,) = [line for line in lines if re.match(rf"\|[^|]*`{group}`", line)]
     for path in (CONF / group).glob("*.yaml"):
         if (group, path.stem) != ("trainer", "default"):
             assert f"`{path.stem}`" in row
@@ -60,3 +67,25 @@ def test_no_address_of_a_package_index_is_in_the_constraints():
     text = (ROOT / "constraints.txt").read_text()
     assert "://" not in text
     assert all(line.count("==") == 1 for line in text.splitlines() if not line.startswith("#"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def folder_with_a_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    command = [sys.executable, str(ROOT / "train.py"), "trainer=debug", "logger=none"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_python_code_runs_and_prints_what_it_says(page, folder_with_a_run, monkeypatch):
+    monkeypatch.chdir(folder_with_a_run)
+    assert doctest.testfile(str(ROOT / page), module_relative=False) == (0, mock.ANY)
+    assert ">>> import gdl" in (ROOT / page).read_text()
