@@ -168,11 +168,17 @@ class MADE(AutoregressiveModel):
         return torch.stack(found)
 
     def _complete(
-        self, indices: Sequence[int], given: Tensor, known: Tensor, seed: int, **options: Any
+        self,
+        indices: Sequence[int],
+        given: Tensor,
+        known: Tensor,
+        seed: int,
+        temperature: float,
+        naive: bool,
     ) -> Tensor:
         """See `AutoregressiveModel._complete`; each completion is drawn from one of the masks."""
         if self.num_masks == 1:
-            return super()._complete(indices, given, known, seed=seed, **options)
+            return super()._complete(indices, given, known, seed, temperature, naive)
         noise = SampleNoise(mix_seed("mask", seed), indices, self.device, self.dtype)
         lead = self._each_member(lambda: self._lead(given, known)).T
         chosen = (lead + noise.gumbel(self.num_masks)).argmax(1).cpu()
@@ -181,6 +187,7 @@ class MADE(AutoregressiveModel):
             self.member = member
             mine = (chosen == member).nonzero().flatten()
             own = [indices[k] for k in mine.tolist()]
-            out[mine] = super()._complete(own, given[mine], known[mine], seed=seed, **options)
+            part = super()._complete(own, given[mine], known[mine], seed, temperature, naive)
+            out[mine] = part
         self.member = 0
         return out

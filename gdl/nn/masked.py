@@ -71,12 +71,13 @@ class CausalConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, stride, padding)
         self.vertical = vertical
 
-    def forward(self, h: Tensor, piece: Piece | None = None) -> Tensor:
+    def forward(self, input: Tensor, piece: Piece | None = None) -> Tensor:
         """Map (B, in_channels, H, W), or a piece of it, to (B, out_channels, H, W)."""
         if piece is None:
             # padding on both sides and a cut are faster than padding on one
-            height, width = (-(-s // self.stride[0]) for s in h.shape[-2:])
-            return super().forward(h)[..., :height, :width]
+            height, width = (-(-s // self.stride[0]) for s in input.shape[-2:])
+            return super().forward(input)[..., :height, :width]
+        h = input
         axis, length = (-2, self.kernel_size[0]) if self.vertical else (-1, self.kernel_size[1])
         if length > 1:
             if piece.is_first:

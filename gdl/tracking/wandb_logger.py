@@ -84,7 +84,7 @@ class DetachedWandb(WandbLogger):
             time.sleep(0.01)
 
     def _later(self, call: Callable[[], None]) -> None:
-        if self._fault is None and rank_zero_only.rank == 0:
+        if self._fault is None and rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
             try:
                 self._queue.put_nowait(call)
             except Full:
@@ -145,8 +145,9 @@ def open_wandb_logger(
             missing then is for `wandb sync`.
         **kwargs: Passed on to `wandb.init`.
     """
-    if rank_zero_only.rank != 0:
-        return WandbLogger(save_dir=save_dir, project=project)  # the first process writes for all
+    if rank_zero_only.rank != 0:  # pyright: ignore[reportFunctionMemberAccess]
+        # the first process writes for all
+        return WandbLogger(save_dir=save_dir, project=project)
     _finish_left()
     run = start_run(
         mode,

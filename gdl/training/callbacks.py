@@ -53,7 +53,14 @@ class ProgressLine(ProgressBar):
         self._start, self._first_step = time.monotonic(), trainer.global_step
         self._last = self._start
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Rewrite the line if it is time."""
         if time.monotonic() - self._last >= (0.2 if self._live else self._every_seconds):
             self._show(trainer)
@@ -129,7 +136,12 @@ class AveragedWeights(WeightAveraging):
 
     @torch.no_grad()
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Move the average towards the parameters after each optimizer step."""
         if trainer.global_step == self._latest_update_step:

@@ -60,7 +60,12 @@ class Interruption(Callback):
                     signal.signal(signum, self._note)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save and stop if it is time."""
         late = (

@@ -112,7 +112,7 @@ def prepare(cfg: DictConfig) -> Training:
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     names = {"model": choices["model"], "data": choices["data"]}
     record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         record = run.note_command(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
