@@ -1,6 +1,7 @@
 """Autoencoder: Hinton & Salakhutdinov, 2006, "Reducing the dimensionality of data".
 
-Science 313(5786); the full title goes on "with neural networks". A deterministic code and its reconstruction. It has no density, hence no bits/dim.
+Science 313(5786); the full title goes on "with neural networks". A deterministic code and its
+reconstruction. It has no density, hence no bits/dim.
 """
 
 from collections.abc import Callable, Sequence
