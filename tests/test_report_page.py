@@ -222,7 +222,7 @@ def test_a_switch_puts_training_time_on_the_axis(tab):
     assert "time (s)" in tab.locator(f"{DIGITS} .curves .xtitle").text_content()
     assert not mine(untimed)["visible"]
     assert "only over steps: glow" in note.inner_text()
-    tab.locator(f"{DIGITS} .front").get_by_label("sampling ms").check()
+    tab.locator(f"{DIGITS} .front").get_by_label("ms a sample").check()
     assert [t["x"] for t in traces(tab, ".front")] == [[0.5], []]
     tab.locator(f"{DIGITS} select").select_option("loss")
     assert {t["meta"] for t in traces(tab, ".curves")} == {row_id(tab, "no density")[1]}
