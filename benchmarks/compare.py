@@ -1,7 +1,7 @@
 """How long compare.py takes for many runs: python benchmarks/compare.py [1000].
 
 Makes run directories as train.py leaves them, in a temporary folder: configurations composed from
-conf/, 200 rows of metrics.csv and a real grid of 64 images each. Prints the seconds of the board in
+conf/, 200 rows of metrics.csv and a real grid of 64 images each. Prints the seconds of the tables in
 the terminal and of the page, and the page's size.
 """
 
@@ -101,9 +101,9 @@ def main(number: int) -> None:
         folder, page = Path(name) / "outputs", Path(name) / "report.html"
         make_runs(folder, number)
         print(f"{number} runs")
-        print(f"board         {seconds(str(folder))}")
+        print(f"tables        {seconds(str(folder))}")
         report = seconds(str(folder), "report=html", f"report_path={page}")
-        print(f"board + page  {report}, {page.stat().st_size / 1e6:.2f} MB")
+        print(f"tables + page {report}, {page.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import hydra
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, open_dict
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.families.base import GenerativeModel
-from gdl.training.run import run as training
+from gdl.training import run as training
 
 
 class Interleave(Callback):
@@ -37,12 +37,12 @@ class Interleave(Callback):
         self.lightning: list[float] = []
         self.start = 0.0
 
-    def on_train_epoch_start(self, *args: Any) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run the bare epoch, then start the clock of Lightning's."""
         self.bare.append(self.bare_epoch())
         self.start = time.perf_counter()
 
-    def on_validation_start(self, *args: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock: the bare loop does not validate either."""
         self.lightning.append(time.perf_counter() - self.start)
 

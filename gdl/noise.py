@@ -2,14 +2,21 @@
 
 Training noise is a function of (seed, stage, epoch, batch, image in the batch) and sampling noise
 of (seed, sample index). So a resumed run repeats the interrupted one bit for bit, several processes
-that share a batch draw what one would, image grids and loggers cannot disturb training, and sample k
-does not depend on the batch size.
+that share a batch draw the same noise as one process, image grids and loggers cannot disturb
+training, and sample k does not depend on the batch size:
+
+>>> import torch
+>>> four = SampleNoise(seed=0, indices=[0, 1, 2, 3]).normal(5)
+>>> last = SampleNoise(seed=0, indices=[3]).normal(5)
+>>> four.shape, torch.equal(four[3:], last)
+(torch.Size([4, 5]), True)
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,23 +25,32 @@ __all__ = ["Part", "SampleNoise", "mix_seed", "normal", "seed_noise", "uniform"]
 
 
 def mix_seed(*parts: int | str) -> int:
-    """Hash integers and strings to one seed in [0, 2^63)."""
+    """Hash integers and strings to one seed in [0, 2^63).
+
+    >>> mix_seed("train", 0, 3) == mix_seed("train", 0, 3), mix_seed("a", 1) == mix_seed("a", 2)
+    (True, False)
+    """
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
-class Part(NamedTuple):
-    """Which images of a batch this process has: `count` of `total`, from number `first` on."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The images of a batch that one process has: `count` of `total`, from index `first` on."""
 
     first: int
     count: int
     total: int
     weight: float = 1.0
-    """Of its mean in the mean over the processes, for which that is the mean over the images."""
+    """Factor for this process's mean, with which the mean over processes is the mean over images."""
 
     @classmethod
     def of(cls, total: int, rank: int, num_processes: int) -> "Part":
-        """Return the part of one of several processes; the parts differ in size by one at most."""
+        """Return the part of one of several processes; the sizes of the parts differ by at most one.
+
+        >>> [Part.of(10, rank, 3).count for rank in range(3)]
+        [4, 3, 3]
+        """
         each, more = divmod(total, num_processes)
         count = each + (rank < more)
         return cls(rank * each + min(rank, more), count, total, count * num_processes / total)
@@ -46,10 +62,10 @@ _part: Part | None = None
 def seed_noise(device: torch.device, *parts: int | str, part: Part | None = None) -> None:
     """Seed the default random streams of the CPU and of `device` by a hash of `parts`.
 
-    Until the next call `normal` and `uniform` give the noise of this part of the batch.
+    Until the next call, `normal` and `uniform` return the noise for this part of the batch.
 
-    `torch.manual_seed` also looks for accelerators that are not there and formats a stack trace
-    for each, half a millisecond at every step.
+    `torch.manual_seed` is not used because it also looks for absent accelerators and formats a stack
+    trace for each, which takes half a millisecond at every step.
     """
     global _part
     _part = part
@@ -65,15 +81,15 @@ def normal(shape: Sequence[int], like: Tensor, axis: int = 0) -> Tensor:
     """Return standard normal noise for a batch, with the dtype and device of `like`.
 
     Args:
-        shape: Its shape.
+        shape: Shape of the noise.
         like: A tensor.
-        axis: The axis that counts the images of the batch.
+        axis: The axis of the images in the batch.
     """
     return _of_batch(torch.randn, shape, axis, like)
 
 
 def uniform(shape: Sequence[int], like: Tensor, axis: int = 0) -> Tensor:
-    """Return noise that is uniform on [0, 1), see `normal`."""
+    """Return noise that is uniform on [0, 1); see `normal`."""
     return _of_batch(torch.rand, shape, axis, like)
 
 
@@ -88,21 +104,21 @@ def _of_batch(
 
 
 class SampleNoise:
-    """Random numbers of samples: a function of (seed, index of the sample, which call it is).
+    """Noise for samples: a function of the seed, the index of the sample and the number of the call.
 
     Two objects with the same seed give sample k the same numbers, whatever else is in the batch.
-    Samples of few numbers share a stream, of which sample k has a fixed part: seeding a stream for
-    each would cost more than drawing from it.
+    Samples that need few numbers share a random stream, and sample k has a fixed part of it: seeding
+    a stream for every sample would cost more than drawing from it.
 
     Args:
         seed: The seed of the whole set of samples.
         indices: The index of each sample in that set.
-        device: Where the noise is put. It is drawn on the CPU, so it is the same on every device.
+        device: Device of the noise. It is drawn on the CPU, so it is the same on every device.
         dtype: Floating point type of the noise.
     """
 
     NUMBERS = 4096
-    """Of a stream, at least, unless it has one sample only; a change changes all samples."""
+    """Numbers in a stream that several samples share. A change of this constant changes all samples."""
 
     def __init__(
         self,
@@ -127,11 +143,11 @@ class SampleNoise:
         return self._draw(torch.rand, shape).clamp(min=2.0**-25).to(**self._to)
 
     def gumbel(self, *shape: int) -> Tensor:
-        """Return noise of shape (n, *shape) that, added to logits, makes their maximum a draw."""
+        """Return Gumbel noise (n, *shape); argmax(logits + noise) is a sample of softmax(logits)."""
         return -(-self.uniform(*shape).log()).log()
 
     def _draw(self, distribution: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
-        # how many samples share a stream depends on nothing but the shape of a sample
+        # the number of samples in a stream depends on the shape of a sample only
         length = math.prod(shape)
         size = max(1, self.NUMBERS // max(1, length))
         self._calls += 1
@@ -149,9 +165,10 @@ class SampleNoise:
 
 
 def _enough(used: int, total: int) -> int:
-    """Return how many of a stream's `total` numbers to draw, so that the first ones are the same.
+    """Return how many of a stream's `total` numbers to draw so that the first `used` do not change.
 
-    PyTorch makes 16 normal numbers at a time, and the last 16 of any count once more.
+    PyTorch draws normal numbers in blocks of 16. Where the count is no multiple of 16 it draws the
+    last 16 numbers again, so these differ from a longer draw.
     """
     rounded = -(-used // 16) * 16
     return rounded if rounded <= total - 16 else total

@@ -54,7 +54,7 @@ def logged(term="bpd", seconds=True, last=2.0):
     return (columns, rows) if seconds else (columns[:3], [r[:3] for r in rows])
 
 
-def board(folder):
+def comparison(folder):
     entries, unfinished = read_runs([folder])
     return group_seeds(entries), unfinished
 
@@ -78,7 +78,7 @@ def page(tmp_path_factory):
     add_run(folder, "toy", {**toy, "data/target": "rings"}, *logged("nll"))
     shutil.rmtree(folder / "nice" / "images")
     (add_run(folder, "running", {}) / "metrics.json").unlink()
-    return write_page(*board(folder), folder / "report.html")
+    return write_page(*comparison(folder), folder / "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ DIGITS = "#data-0"
 
 
 def column(tab, number):
-    return tab.locator(f"{DIGITS} .board tbody tr td:nth-child({number})").all_inner_texts()
+    return tab.locator(f"{DIGITS} .comparison tbody tr td:nth-child({number})").all_inner_texts()
 
 
 def traces(tab, figure):
@@ -130,7 +130,7 @@ def traces(tab, figure):
 
 
 def row_id(tab, text):
-    row = tab.locator(f"{DIGITS} .board tbody tr", has_text=text)
+    row = tab.locator(f"{DIGITS} .comparison tbody tr", has_text=text)
     return row, int(row.get_attribute("data-run"))
 
 
@@ -170,7 +170,7 @@ def test_the_browser_shows_all_lines_and_runs_no_text(tab):
     assert column(tab, 4)[:3] == ["2.0500 ± 0.0500", "2.9000", "3.5000 ± 0.2500"]
     assert column(tab, 5)[:2] == ["bound", "dequant-16"]
     assert "no density" in column(tab, 5)
-    assert tab.locator("#data-1 .board th").nth(3).inner_text().startswith("test nats")
+    assert tab.locator("#data-1 .comparison th").nth(3).inner_text().startswith("test nats")
     tab.locator("#data-1").scroll_into_view_if_needed()
     tab.wait_for_selector("#data-1 .curves .main-svg")
     legend = tab.locator(f"{DIGITS} .curves .legendtext").all_text_contents()
@@ -180,7 +180,7 @@ def test_the_browser_shows_all_lines_and_runs_no_text(tab):
 
 
 def test_a_click_sorts_numbers_as_numbers_both_ways(tab):
-    header = tab.locator(f"{DIGITS} .board th", has_text="parameters")
+    header = tab.locator(f"{DIGITS} .comparison th", has_text="parameters")
     header.get_by_role("button").click()
     assert column(tab, 6) == ["9†", "70†", "200†", "300", "1,000†", "-"]  # not 1,000 before 200
     assert header.get_attribute("aria-sort") == "ascending"
@@ -188,9 +188,9 @@ def test_a_click_sorts_numbers_as_numbers_both_ways(tab):
     assert column(tab, 6) == ["1,000†", "300", "200†", "70†", "9†", "-"]
     assert header.get_attribute("aria-sort") == "descending"
     assert tab.locator(f"{DIGITS} th:not([aria-sort=none])[aria-sort]").count() == 1
-    tab.locator(f"{DIGITS} .board th button", has_text="model").click()
+    tab.locator(f"{DIGITS} .comparison th button", has_text="model").click()
     assert column(tab, 3)[1:] == ["ae", "glow", "glow", "nice", "vae"]
-    tab.locator(f"{DIGITS} .board th button", has_text="test").click()
+    tab.locator(f"{DIGITS} .comparison th button", has_text="test").click()
 
 
 def test_a_checkbox_takes_a_run_out_of_all_figures(tab):
@@ -222,7 +222,7 @@ def test_a_switch_puts_training_time_on_the_axis(tab):
     assert "time (s)" in tab.locator(f"{DIGITS} .curves .xtitle").text_content()
     assert not mine(untimed)["visible"]
     assert "only over steps: glow" in note.inner_text()
-    tab.locator(f"{DIGITS} .front").get_by_label("sampling ms").check()
+    tab.locator(f"{DIGITS} .front").get_by_label("ms a sample").check()
     assert [t["x"] for t in traces(tab, ".front")] == [[0.5], []]
     tab.locator(f"{DIGITS} select").select_option("loss")
     assert {t["meta"] for t in traces(tab, ".curves")} == {row_id(tab, "no density")[1]}
@@ -233,11 +233,11 @@ def test_a_switch_puts_training_time_on_the_axis(tab):
 
 def test_the_filter_leaves_the_rows_that_have_all_words(tab):
     tab.locator("#filter").fill("GLOW dequant")
-    assert tab.locator(f"{DIGITS} .board tbody tr:visible").count() == 2
+    assert tab.locator(f"{DIGITS} .comparison tbody tr:visible").count() == 2
     assert tab.locator("#data-1").is_hidden()
     tab.locator(f"{DIGITS} .all").uncheck()
     tab.locator("#filter").fill("")
-    assert tab.locator(f"{DIGITS} .board tbody input:checked").count() == 4
+    assert tab.locator(f"{DIGITS} .comparison tbody input:checked").count() == 4
     tab.locator(f"{DIGITS} .all").check()
     assert tab.locator("#data-1").is_visible()
 
@@ -264,9 +264,9 @@ def test_large_grids_and_many_runs_are_cut_down_and_the_page_says_so(tmp_path):
     uri, cut = as_data_uri(run / "images" / "samples_epoch0002.png")
     assert cut
     assert len(uri) < MAX_BYTES * 1.4
-    tags = Tags(write_page(*board(tmp_path), tmp_path / "report.html").read_text())
+    tags = Tags(write_page(*comparison(tmp_path), tmp_path / "report.html").read_text())
     assert sum(tag == "img" for tag, _ in tags.found) == 16
-    assert "those of the best 16 of 20 lines" in tags.text
+    assert "shown for the best 16 of 20 rows" in tags.text
 
 
 def test_the_command_writes_the_page_and_answers_bad_input_in_a_sentence(tmp_path, monkeypatch):
@@ -289,7 +289,7 @@ def test_the_command_writes_the_page_and_answers_bad_input_in_a_sentence(tmp_pat
         "error: report=pdf does not exist: report=html writes a page."
     ]
     with pytest.raises(GdlError, match="is not a folder"):
-        write_page(*board(tmp_path), tmp_path / "none" / "report.html")
+        write_page(*comparison(tmp_path), tmp_path / "none" / "report.html")
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(GdlError, match="pip install plotly"):
-        write_page(*board(tmp_path), tmp_path / "report.html")
+        write_page(*comparison(tmp_path), tmp_path / "report.html")

@@ -1,4 +1,4 @@
-"""gdl compare: put runs side by side, e.g. outputs/ data=digits model=nice,glow_tiny."""
+"""gdl compare: compares finished runs, e.g. outputs/ data=digits model=nice,glow_tiny."""
 
 import sys
 
@@ -11,9 +11,15 @@ __all__ = ["compare", "main"]
 
 
 def compare(cfg: DictConfig) -> None:
-    """Print the finished runs of the folders, those on the same data in one table; write a page.
+    """Print the finished runs below some folders, in one table for each data set.
 
-    The tables may go to W&B, too.
+    On demand also write an HTML page, write RESULTS.md, or log the tables to W&B.
+
+    Args:
+        cfg: See conf/compare.yaml.
+
+    Raises:
+        GdlError: No run matches, or an argument is unknown.
     """
     from pathlib import Path
 
@@ -27,17 +33,17 @@ def compare(cfg: DictConfig) -> None:
     chosen = select(entries, cfg.where)
     if not chosen:
         raise GdlError(
-            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} is meant: "
-            "name another folder or leave a filter out."
+            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} matches: name "
+            "another folder or leave a filter out."
         )
-    board = group_seeds(chosen) if cfg.group_seeds else chosen
-    tables = comparison_tables(board)
+    shown = group_seeds(chosen) if cfg.group_seeds else chosen
+    tables = comparison_tables(shown)
     print_tables(tables, unfinished)
     if cfg.report:
         from gdl.comparison.page.page import write_page
 
         file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
-        print(f"report:     {write_page(board, unfinished, file)}")
+        print(f"report:     {write_page(shown, unfinished, file)}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 
@@ -47,7 +53,7 @@ def compare(cfg: DictConfig) -> None:
     if cfg.wandb:
         from gdl.comparison.wandb_tables import log_tables
 
-        print(f"W&B:        {log_tables(tables, board, Path(cfg.folders[0]))}")
+        print(f"W&B:        {log_tables(tables, shown, Path(cfg.folders[0]))}")
 
 
 def main() -> None:

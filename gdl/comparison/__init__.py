@@ -1,4 +1,4 @@
-"""Many runs side by side: tables, RESULTS.md, a page, W&B tables."""
+"""Compares many runs: tables in the terminal, RESULTS.md, an HTML page, W&B tables."""
 
 from gdl.comparison.entries import (
     Entry,

@@ -1,4 +1,4 @@
-"""Many runs side by side: what each reached, what kind of number that is, and what differs."""
+"""The runs of a comparison: their results, kinds of numbers, ranks and differences."""
 
 import json
 import math
@@ -32,26 +32,26 @@ PLUMBING = (
     "callbacks.images.",
     "trainer.profiler.",
 )
-"""Keys that say where, and not what, a run computed; the seed is an axis of its own."""
+"""Configuration keys that do not change what a run computes. The seed is treated separately."""
 
 
 @dataclass
 class Entry:
-    """One line of the board: a run, or the runs that differ in their seed only."""
+    """One row of a comparison: a run, or all runs that differ in their seed only."""
 
     name: str
     paths: list[Path]
     """The run directories, in the order of the seeds."""
     metrics: dict[str, Any]
     config: dict[str, Any]
-    """Flat, without `PLUMBING`."""
+    """The configuration, flat, without the seed and the keys in `PLUMBING`."""
     seeds: list[int] = field(default_factory=list)
     spread: float | None = None
     """Standard error over the seeds, in bits/dim; None for one run."""
 
     @property
     def best(self) -> tuple[float | None, str]:
-        """The tightest estimate of the test bits/dim, or of nats on continuous data, and its kind."""
+        """The lowest test bits/dim, or nats on continuous data, and the kind of this number."""
         key, _ = unit(self.metrics)
         found = [(self.metrics.get(f"test/{key}"), str(self.metrics.get("kind")))]
         for name, value in self.metrics.items():
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def error(self) -> float | None:
-        """Standard error of `best`, over the seeds or, for one run, over the test images."""
+        """Standard error of `best`: over the seeds, or for a single run over the test images."""
         if self.spread is not None:
             return self.spread
         (key, _), (value, kind) = unit(self.metrics), self.best
@@ -71,15 +71,15 @@ class Entry:
 
     @property
     def data(self) -> str:
-        """Name of the data, with the binarization or the target."""
+        """Name of the data set, with the binarization or the target density."""
         return data_name(self.metrics)
 
 
 def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[Path]]:
-    """Return the finished runs below the folders, newest first, and the unfinished ones' paths.
+    """Return the finished runs below the folders, newest first, and the paths of unfinished runs.
 
     Raises:
-        GdlError: A folder is not there.
+        GdlError: A folder does not exist.
     """
     finished, unfinished = [], []
     for folder in map(Path, folders):
@@ -101,10 +101,10 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[Path]]:
 
 
 def select(entries: Sequence[Entry], where: Sequence[str]) -> list[Entry]:
-    """Return the entries that have all the given values, e.g. ["model=glow,nice", "data.bits=5"].
+    """Return the entries that match all filters, e.g. ["model=glow,nice", "data.bits=5"].
 
-    A key is one of metrics.json (model, data, kind, seed, ...) or of the configuration; a value may
-    be several, separated by commas.
+    A filter is KEY=VALUE or KEY=VALUE,VALUE. The key is one of metrics.json (model, data, kind,
+    seed, ...) or of the configuration.
 
     Raises:
         GdlError: No run has such a key.
@@ -122,9 +122,9 @@ def select(entries: Sequence[Entry], where: Sequence[str]) -> list[Entry]:
 
 
 def group_seeds(entries: Sequence[Entry]) -> list[Entry]:
-    """Merge the runs whose configurations differ in the seed only: means, and the standard error.
+    """Merge runs that differ in their seed only, into means with a standard error.
 
-    Of runs that were repeated with the same seed the newest counts.
+    Where a seed was run several times, only the newest run counts.
     """
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -150,9 +150,9 @@ def _merge(group: Sequence[Entry]) -> Entry:
 
 
 def differences(entries: Sequence[Entry]) -> list[str]:
-    """Return, for each entry, the keys in which it differs from others of its model and data.
+    """Return, for each entry, the settings that differ from other entries of its model and data.
 
-    Only values that are not the commonest one of that key are named.
+    A setting is listed as key=value if its value is not the most common one.
     """
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -173,7 +173,11 @@ def differences(entries: Sequence[Entry]) -> list[str]:
 
 
 def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
-    """Return the positions of those entries of which none of its data set is better and cheaper."""
+    """Return the indices of the Pareto-optimal entries of each data set.
+
+    An entry is Pareto-optimal if no other entry on its data set is at least as good in `best` and in
+    the cost, and better in one of them.
+    """
     points = [
         (i, e.data, _or_nan(e.best[0]), _or_nan(e.metrics.get(cost)))
         for i, e in enumerate(entries)
@@ -187,7 +191,7 @@ def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
 
 
 def ranked(entries: Iterable[Entry]) -> list[Entry]:
-    """Sort by data set, the best first, those without a density last."""
+    """Sort by data set, then by result, the best first; entries without a density come last."""
 
     def rank(entry: Entry) -> tuple[str, bool, float, str]:
         value = _or_nan(entry.best[0])

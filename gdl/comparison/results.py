@@ -1,9 +1,9 @@
-"""RESULTS.md, generated from records of runs that are committed: no number in it is typed.
+"""Generates RESULTS.md from records of runs, which are committed; no number is typed by hand.
 
 results/<name>.json     a run: {"command", "commit", "seed", "hardware", "minutes", "metrics"}; or a
-                        benchmark: {"title", "columns", "rows", ...} with the same facts; each may
+                        benchmark: {"title", "columns", "rows", ...} with the same facts; either may
                         have a "note"
-results/published.json  numbers of the literature to stand beside, with their sources
+results/published.json  published numbers for comparison, with their sources
 """
 
 import json
@@ -31,15 +31,15 @@ numbers. Rows without a command are of the literature.
 """
 
 DROPPED = ("hydra.", "logger=", "resume=", "run_dir=")
-"""Arguments of a command that say where, and not what, it computed."""
+"""Prefixes of arguments that do not change what a command computes."""
 
 
 def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
-    """Write a record of each run, named after its folder; return the files.
+    """Write a record of each run, named after the folder of the run; return the files.
 
     Raises:
-        GdlError: A run was of files that differ from their commit, or does not know its hardware;
-            or two runs would have the same record.
+        GdlError: The code of a run was not committed, its hardware is not known, or two runs would
+            have the same record.
     """
     runs = [p for e in entries for p in e.paths]
     _check_names(runs, folder)
@@ -70,7 +70,11 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
 
 
 def _check_names(runs: Sequence[Path], folder: Path) -> None:
-    """Refuse runs of the same folder name, and one whose record is of another model or data."""
+    """Check that no two runs, and no run and an unrelated record, have the same name.
+
+    Raises:
+        GdlError: They have.
+    """
     named: dict[str, Path] = {}
     for path in runs:
         if (other := named.setdefault(path.name, path)) != path:
@@ -90,7 +94,7 @@ def _check_names(runs: Sequence[Path], folder: Path) -> None:
 
 
 def _plain(command: str) -> str:
-    """Return a command without the arguments that say where; nothing for one that only resumes."""
+    """Return a command without the arguments in `DROPPED`; "" for a command that only resumes."""
     program, script, *args = shlex.split(command)
     if any(a.startswith("resume=") for a in args):
         return ""
@@ -102,16 +106,16 @@ def _plain(command: str) -> str:
 
 
 def render(folder: Path) -> str:
-    """Return RESULTS.md from the records of a folder.
+    """Return the text of RESULTS.md from the records in a folder.
 
     Raises:
-        GdlError: There are none.
+        GdlError: There are no records.
     """
     files = sorted(folder.glob("*.json"))
     records = [json.loads(f.read_text()) for f in files if f.stem != "published"]
     if not records:
         raise GdlError(f"There is no record in {folder}: name runs that are to be recorded.")
-    machines = _machines(records)
+    letters = _letters(records)
     published = defaultdict(list)
     for row in read_json(folder / "published.json").get("rows", []):
         published[row["data"]].append(row)
@@ -119,21 +123,21 @@ def render(folder: Path) -> str:
     for record in records:
         if "metrics" in record:
             tables[_data(record["metrics"])].append(record)
-    parts = [INTRODUCTION, _machine_lines(machines)]
+    parts = [INTRODUCTION, _hardware_lines(letters)]
     for name in sorted(tables):
         others = published[name.partition(" (copy")[0]]
-        parts.append(_runs(name, tables[name], others, machines))
-    parts += [_benchmark(r, machines) for r in records if "rows" in r]
+        parts.append(_runs(name, tables[name], others, letters))
+    parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 
 
-def _machines(records: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return a letter for each kind of machine, by its text."""
-    texts = sorted({_machine(r["hardware"]) for r in records})
+def _letters(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return a letter for each kind of hardware, by its description."""
+    texts = sorted({_describe(r["hardware"]) for r in records})
     return {text: chr(ord("A") + i) for i, text in enumerate(texts)}
 
 
-def _machine(hardware: dict[str, Any]) -> str:
+def _describe(hardware: dict[str, Any]) -> str:
     threads = f", {hardware['threads']} thread" if "threads" in hardware else ""
     if threads and hardware["threads"] > 1:
         threads += "s"
@@ -144,12 +148,12 @@ def _machine(hardware: dict[str, Any]) -> str:
     )
 
 
-def _machine_lines(machines: dict[str, str]) -> str:
-    return "\n".join(f"- **{letter}**: {text}" for text, letter in machines.items()) + "\n"
+def _hardware_lines(letters: dict[str, str]) -> str:
+    return "\n".join(f"- **{letter}**: {text}" for text, letter in letters.items()) + "\n"
 
 
 def _data(m: dict[str, Any]) -> str:
-    """Return the data that share a table: all targets of toy2d do."""
+    """Return the title of the table of a run: the data set; all targets of toy2d share one table."""
     return m["data"] if "data/target" in m else data_name(m)
 
 
@@ -157,10 +161,10 @@ def _runs(
     name: str,
     records: Sequence[dict[str, Any]],
     published: Sequence[dict[str, Any]],
-    machines: dict[str, str],
+    letters: dict[str, str],
 ) -> str:
-    """Return one table, the lowest number first, beside what others have published."""
-    rows = [_run_row(r, r["metrics"], machines) for r in records]
+    """Return the table of a data set, the lowest number first, including published numbers."""
+    rows = [_run_row(r, r["metrics"], letters) for r in records]
     rows += [
         {
             **p,
@@ -187,10 +191,8 @@ def _runs(
     return "\n".join([f"## {name}\n", _table(lines), *(f"- {x}" for x in distances + notes), ""])
 
 
-def _run_row(
-    record: dict[str, Any], m: dict[str, Any], machines: dict[str, str]
-) -> dict[str, str]:
-    """Return the cells of a run by column; the test's own number and tighter bounds share one."""
+def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str]) -> dict[str, str]:
+    """Return the cells of a run by column; a cell holds the test result and all tighter bounds."""
     bounds = sorted({k.partition("/")[0] for k in m if k.startswith(BOUNDS)})
     found = [p for p in [*bounds, "test"] if f"{p}/nll" in m or f"{p}/bpd" in m]
     digits = 2 if m.get("data/target") is None else 4
@@ -202,7 +204,7 @@ def _run_row(
         "kind": "<br>".join(str(m["kind"]) if p == "test" else p for p in found) or "no density",
         "minutes": f"{record['minutes']:g}",
         "command": f"`{record['command']}`",
-        "commit, machine": f"{record['commit']}, {machines[_machine(record['hardware'])]}",
+        "commit, machine": f"{record['commit']}, {letters[_describe(record['hardware'])]}",
     }
     if "params" in m:
         row["parameters"] = f"{m['params']:,}"
@@ -212,7 +214,7 @@ def _run_row(
 
 
 def _number(cell: str) -> float:
-    """Return the first number of a cell, infinity for none."""
+    """Return the first number of a cell; infinity if there is none."""
     return float(cell.split()[0].split("<br>")[0].replace("-", "inf"))
 
 
@@ -221,11 +223,11 @@ def _pm(m: dict[str, Any], key: str, digits: int) -> str:
     return _shown(m.get(key), digits) + ("" if error is None else f" ± {error:.{digits}f}")
 
 
-def _benchmark(record: dict[str, Any], machines: dict[str, str]) -> str:
+def _benchmark(record: dict[str, Any], letters: dict[str, str]) -> str:
     minutes = f", {record['minutes']:g} minutes" if "minutes" in record else ""
     where = f"`{record['command']}`{minutes}; {record['commit']}, "
     lines = [record["columns"], *record["rows"]]
-    text = [f"## {record['title']}\n", where + machines[_machine(record["hardware"])] + "\n"]
+    text = [f"## {record['title']}\n", where + letters[_describe(record["hardware"])] + "\n"]
     note = [record["note"], ""] if record.get("note") else []
     return "\n".join([*text, _table([[str(c) for c in line] for line in lines]), *note, ""])
 

@@ -1,4 +1,4 @@
-"""Many runs as tables: in the terminal, or wherever else their text is to stand."""
+"""Comparison tables of many runs, one per data set, as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["ComparisonTable", "comparison_tables", "print_tables"]
 
 @dataclass
 class ComparisonTable:
-    """The runs on one data set, the best first, as text."""
+    """The table of the runs on one data set, the best first, with cells as text."""
 
     data: str
     columns: list[str]
@@ -26,7 +26,7 @@ class ComparisonTable:
 def comparison_tables(entries: Sequence[Entry]) -> list[ComparisonTable]:
     """Return one table for each data set.
 
-    A dagger marks a cost where no other run of the table is better and costs no more.
+    A dagger marks a cost for which the run is Pareto-optimal, see `gdl.comparison.entries.pareto`.
     """
     entries = ranked(entries)
     efficient = {key: pareto(entries, key) for key in COSTS}
@@ -48,7 +48,7 @@ def comparison_tables(entries: Sequence[Entry]) -> list[ComparisonTable]:
 
 
 def print_tables(found: Sequence[ComparisonTable], unfinished: Sequence[Path] = ()) -> None:
-    """Print the tables, and which runs have no results."""
+    """Print the tables, and the paths of the runs without results."""
     console = Console()
     for shown in found:
         table = Table(title=shown.data, title_justify="left")

@@ -1,4 +1,4 @@
-"""The tables of compare.py in Weights & Biases, beside the runs that they compare."""
+"""Logs the tables of compare.py to Weights & Biases, beside the runs that they compare."""
 
 import re
 import threading
@@ -15,29 +15,32 @@ from gdl.tracking.wandb_service import start_run, stop_service, sync_dir
 __all__ = ["log_tables", "place"]
 
 SECONDS = 60
-"""How long W&B is waited for."""
+"""The longest time to wait for W&B."""
 
 
 def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], folder: Path) -> str:
-    """Log the tables as W&B Tables, and all of them as one artifact; return where they are.
+    """Log each table as a W&B Table, and all tables together as one artifact.
 
-    They are in a W&B run of their own, of job type "compare", in the project of the compared runs
-    and, if these share one, in their group.
+    They belong to a new W&B run of job type "compare", in the project of the compared runs and, if
+    these have one group, in their group.
 
     Args:
         tables: The tables.
-        entries: The runs that are compared.
-        folder: Gets a folder wandb/, as a run directory does.
+        entries: The compared runs.
+        folder: The folder in which W&B writes its folder wandb/.
+
+    Returns:
+        The address of the W&B run, or the command that uploads an offline run.
 
     Raises:
-        GdlError: W&B does not take them.
+        GdlError: W&B fails, or does not answer in time.
     """
     import wandb
 
     paths = [path for e in entries for path in e.paths]
     shared = place(paths)
     group = shared["group"]
-    limit = threading.Timer(SECONDS, stop_service)  # makes whatever waits for W&B raise
+    limit = threading.Timer(SECONDS, stop_service)  # without its process, calls of W&B raise
     limit.daemon = True
     limit.start()
     try:
@@ -49,7 +52,7 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
             name=f"compare {group}" if group else "compare",
             config={"runs": [str(path) for path in paths]},
         )
-        # tables of the same sweep are versions of one artifact
+        # comparisons of the same sweep become versions of one artifact
         name = re.sub(r"[^\w.-]+", "_", f"comparison-{group}" if group else "comparison")[:128]
         artifact = wandb.Artifact(name, "comparison")
         for table in tables:
@@ -61,7 +64,7 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
         run.log_artifact(artifact)
         where = f"offline; wandb sync {d}" if (d := sync_dir(run)) else str(run.url)
         run.finish()
-    except Exception as e:  # whatever W&B may raise: the tables have been printed
+    except Exception as e:  # W&B may raise anything; the tables have been printed already
         stop_service()
         reason = (str(e).splitlines() or [""])[0].rstrip(".") or type(e).__name__
         raise GdlError(
@@ -73,7 +76,7 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
 
 
 def place(paths: Iterable[Path]) -> dict[str, str | None]:
-    """Return the W&B group, project and entity that all the runs share, None where they differ."""
+    """Return the W&B group, project and entity that all runs share; None where they differ."""
     found: dict[str, set[str | None]] = {"group": set(), "project": set(), "entity": set()}
     for path in paths:
         config = read_config(path)

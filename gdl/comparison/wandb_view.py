@@ -3,7 +3,7 @@
     pip install wandb-workspaces
     python -m gdl.comparison.wandb_view ENTITY [PROJECT]
 
-Needs the network and a login. It is a new view at each call; nothing is overwritten.
+It needs the network and a login. Each call creates a new view; nothing is overwritten.
 """
 
 import sys
@@ -17,7 +17,7 @@ __all__ = ["view"]
 
 
 def view(entity: str, project: str = "gdl") -> ws.Workspace:
-    """Return the view, not saved yet: runs grouped by data and model, the lowest bits/dim first."""
+    """Return an unsaved view: runs grouped by data and model, the lowest bits/dim first."""
     fronts = [
         wr.ScatterPlot(
             title=f"bits/dim against {name}",

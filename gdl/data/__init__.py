@@ -1,4 +1,4 @@
-"""Data sets: integer images in memory, a batch as one index operation."""
+"""Data sets: integer images in memory, from which a batch is taken by one index operation."""
 
 from gdl.data.base import ImageData, Split, hold_out
 from gdl.data.cifar import CIFAR10

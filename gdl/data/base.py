@@ -1,4 +1,4 @@
-"""The contract of every data set: integer images in memory, a batch as one index operation."""
+"""What every data set provides: three splits of integer images, and batches of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ class ImageData(pl.LightningDataModule, ABC):
     """A data set of integer images x in {0, ..., levels - 1}^(C, H, W), as batches of uint8.
 
     Nothing is scaled, centred or dequantized here: that belongs to the models, because it is part
-    of their density. The validation split is held out from the training images; the test split is
-    for one look after training.
+    of their density. The validation split is held out from the training images and chooses the
+    checkpoint; the test split is used once, after training.
 
     Args:
         shape: (C, H, W) of an image.
@@ -66,11 +66,18 @@ class ImageData(pl.LightningDataModule, ABC):
         """
 
     def facts(self) -> dict[str, Any]:
-        """Return what a number measured on this data must be printed with, e.g. a binarization."""
+        """Return the settings that a result on these data depends on, e.g. the binarization.
+
+        They are stored as data/{name} in metrics.json.
+        """
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images, once."""
+        """Load the images, once, and check that they fit `shape` and `levels`.
+
+        Raises:
+            GdlError: The images have another shape, or larger values.
+        """
         if self._splits:
             return
         splits = self.load()
@@ -90,7 +97,7 @@ class ImageData(pl.LightningDataModule, ABC):
         self._splits = splits
 
     def move_to(self, device: torch.device) -> None:
-        """Keep the images on a GPU from now on, if they take less than a quarter of its memory."""
+        """Move the images to a GPU if they take less than a quarter of its free memory."""
         size = sum(x.nbytes for x, _ in self._splits.values())
         if device.type == "cuda" and size < 0.25 * torch.cuda.mem_get_info(device)[0]:
             self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
@@ -98,8 +105,8 @@ class ImageData(pl.LightningDataModule, ABC):
     def images(self, split: str) -> Tensor:
         """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of a split.
 
-        Where training images are transformed at random, e.g. binarized, this is one draw, the same
-        at each call.
+        Training images with a random transform, e.g. a binarization, are transformed with a fixed
+        seed, so every call returns the same images.
         """
         self.setup()
         x = self._splits[split][0]
@@ -113,7 +120,7 @@ class ImageData(pl.LightningDataModule, ABC):
         return self._splits[split][1]
 
     def batch_total(self, split: str, batch_idx: int, num_processes: int) -> int:
-        """Return how many images all processes together have in a batch."""
+        """Return the size of a batch summed over all processes; the last batch may be smaller."""
         size = num_processes * (self.batch_size if split == "train" else self.eval_batch_size)
         return min(size, len(self._splits[split][0]) - batch_idx * size)
 

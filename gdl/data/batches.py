@@ -1,4 +1,4 @@
-"""Integer images in memory, and batches of them as one index operation."""
+"""Integer images in memory, and batches that one index operation takes from them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -26,8 +26,8 @@ class ImageSet(Dataset[Tensor]):
     Args:
         images: (N, C, H, W) uint8.
         transform: Called with a batch (B, C, H, W) uint8 and a generator; returns uint8.
-        seed: Seeds the transform's noise together with the epoch and the batch's first index, so
-            the noise is a function of what is drawn and not of what was drawn before.
+        seed: With the epoch and the index of the batch's first image it seeds the noise of the
+            transform. So the noise does not depend on which batches were drawn before.
         epoch: Returns the current epoch.
     """
 
@@ -50,9 +50,9 @@ class ImageSet(Dataset[Tensor]):
 
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
         """Return the batch (B, C, H, W) uint8; a DataLoader calls this once per batch."""
-        # by way of NumPy, which reads a list of integers several times as fast as torch
+        # NumPy reads a list of integers several times as fast as torch
         index = torch.from_numpy(np.asarray(indices))
-        # a copy to a GPU that blocks would wait for all steps under way
+        # a blocking copy to a GPU would wait until all queued steps are done
         index = index.to(self.images.device, non_blocking=True)
         x = self.images.index_select(0, index)
         if self._transform is None:
@@ -62,14 +62,14 @@ class ImageSet(Dataset[Tensor]):
 
 
 class EpochShuffle(RandomSampler):
-    """A shuffle that is a function of (seed, epoch) only; Lightning calls `set_epoch`."""
+    """A shuffle that depends on (seed, epoch) only; Lightning calls `set_epoch`."""
 
     def __init__(self, data_source: Dataset[Tensor], seed: int) -> None:
         super().__init__(cast(Any, data_source))
         self._seed, self._epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
+        """Set the epoch whose order the next iteration yields."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -78,15 +78,17 @@ class EpochShuffle(RandomSampler):
 
 
 class Batches(DataLoader[Tensor]):
-    """Batches, loaded in this process; of several processes each has its part of every batch.
+    """Batches, loaded in this process without workers.
+
+    With several processes, each yields its own part of every batch.
 
     Args:
         data: The images.
-        batch_size: Images of a batch in one process.
+        batch_size: Images per batch and process.
         sampler: The order of the images.
-        processes: The rank of this process, and how many there are.
-        given: Returns how many batches of the epoch to leave out, because an interrupted run has
-            had them.
+        processes: The rank of this process, and the number of processes.
+        given: Returns how many batches of the epoch to skip, because the run was interrupted after
+            them and is resumed now.
     """
 
     def __init__(
@@ -104,12 +106,12 @@ class Batches(DataLoader[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Yield this process's part (b, C, H, W) uint8 of each batch."""
-        # the trainer knows what was given only when the first batch is asked for
+        # `given` is called here because the trainer restores its position after the constructor
         for indices in islice(self._together, self._given(), None):
-            # all of it is transformed, so that each process draws what a single one would
+            # the whole batch is transformed, so that the noise is the same as with one process
             batch, part = (
                 self._images.__getitems__(indices),
                 Part.of(len(indices), *self._processes),
             )
-            # where there are fewer images than processes, one that counts for nothing
+            # a process without images yields one that is given weight 0
             yield batch[part.first : part.first + part.count] if part.count else batch[:1]

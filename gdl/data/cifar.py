@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009)."""
+"""CIFAR-10 (Krizhevsky, 2009, "Learning multiple layers of features from tiny images")."""
 
 import io
 import pickle
@@ -24,15 +24,15 @@ class CIFAR10(ImageData):
     """60,000 colour images of 32x32 pixels in 10 classes.
 
     Args:
-        bits: Bits per channel, 1 to 8; fewer than 8 drop the lowest ones, x // 2^(8 - bits), as
-            Glow does with 5. Numbers at different `bits` are not comparable.
+        bits: Bits per channel, 1 to 8. With fewer than 8 the lowest bits are dropped,
+            x // 2^(8 - bits); Glow uses 5. Results at different `bits` are not comparable.
         num_val: Training images held out for validation.
-        split_seed: Chooses them.
-        verify: False accepts batch files with other checksums, with a warning.
+        split_seed: Seed of the random choice of these images.
+        verify: Whether files with other than the published checksums are an error; False warns.
         **kwargs: See `ImageData`; `levels` is 2^bits.
 
     Raises:
-        GdlError: An argument has no meaning.
+        GdlError: `bits` or `num_val` is out of range, or `levels` is not 2^bits.
     """
 
     def __init__(
@@ -71,21 +71,17 @@ class CIFAR10(ImageData):
             download_and_extract_archive(SOURCE.url, root, None, SOURCE.filename, SOURCE.tgz_md5)
         except DOWNLOAD_ERRORS as e:
             archive = [(SOURCE.filename, SOURCE.tgz_md5)]
-            raise download_failed("CIFAR10", self.data_dir, archive, e) from e
+            raise GdlError(download_failed("CIFAR10", self.data_dir, archive, e)) from e
 
     def load(self) -> dict[str, Split]:
-        """Return 45,000 training, 5,000 validation and 10,000 test images.
-
-        Raises:
-            GdlError: A file is missing or damaged.
-        """
+        """Return 45,000 training, 5,000 validation and 10,000 test images; see `ImageData.load`."""
         self.prepare_data()
         x, y = self._read(SOURCE.train_list)
         train, val = hold_out(x, y, self.num_val, self.split_seed)
         return {"train": train, "val": val, "test": self._read(SOURCE.test_list)}
 
     def facts(self) -> dict[str, Any]:
-        """Give the bits per channel, and whether the files had the published checksums."""
+        """Return the bits per channel, and whether the files have the published checksums."""
         return {"bits": self.bits, "verified": self.verified}
 
     def _read(self, files: list[list[str]]) -> tuple[Tensor, Tensor]:
@@ -113,14 +109,14 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, EOFError, AttributeError),
     *(ValueError, TypeError, LookupError, OverflowError, MemoryError),
 )
-"""What a damaged pickle raises."""
+"""The exceptions that a damaged pickle file can raise."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays and plain containers only, so a file from anywhere cannot run code."""
+    """Reads only arrays and plain containers, so that no file can run code."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        # both names of the module: the official files are older than NumPy 2
+        # NumPy 2 renamed numpy.core, and the official files are older
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
             ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -134,5 +130,5 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _encode_latin1(text: str, _encoding: str) -> bytes:
-    """Undo the way in which pickle protocol 2 writes bytes."""
+    """Return bytes that pickle protocol 2 stored as a latin-1 string."""
     return text.encode("latin1")

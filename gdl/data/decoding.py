@@ -1,4 +1,4 @@
-"""Image files as integers."""
+"""Reads image files (PNG, JPEG, ...) as integer arrays."""
 
 import struct
 import zlib
@@ -18,11 +18,11 @@ UNREADABLE = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
     *(MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-"""What Pillow's decoders raise on broken files."""
+"""The exceptions that Pillow's decoders raise on broken files."""
 
 
 def read_image(path: Path, shape: Sequence[int]) -> torch.Tensor:
-    """Return one image file, scaled to cover `shape` (C, H, W) and cropped, as uint8.
+    """Return an image file as a tensor (C, H, W) uint8, scaled to cover `shape` and cropped.
 
     Raises:
         GdlError: The file cannot be read as an image.
@@ -36,11 +36,23 @@ def read_image(path: Path, shape: Sequence[int]) -> torch.Tensor:
 
 
 def decode_image(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
-    """Return an image (H, W, C) uint8, scaled and cropped to `size` (width, height) if given."""
+    """Return an image file as an array (H, W, C) uint8.
+
+    It is turned upright by its EXIF orientation, put on white where it is transparent, and
+    converted to RGB or grey.
+
+    Args:
+        path: The file.
+        channels: 3 for RGB, 1 for grey.
+        size: (width, height) to scale to and crop at the centre; None keeps the size.
+
+    Raises:
+        ValueError: The pixels are 32-bit numbers, whose range is not known.
+    """
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255
+        # Pillow's own conversion would clip 16-bit values at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode} have no known range")

@@ -16,7 +16,7 @@ class Digits(ImageData):
 
     Args:
         num_val: Images held out from the first 1,500 for validation.
-        split_seed: Chooses them.
+        split_seed: Seed of the random choice of these images.
         **kwargs: See `ImageData`.
     """
 

@@ -1,4 +1,4 @@
-"""Files from the internet: their checksums, and what to do where they cannot be had."""
+"""Checksums of downloaded files, and the message where a download fails."""
 
 import hashlib
 import warnings
@@ -12,23 +12,23 @@ __all__ = ["DOWNLOAD_ERRORS", "download_failed", "is_original"]
 
 
 DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException)
-"""What torchvision's download functions raise: URLError, a wrong checksum, a broken transfer."""
+"""The exceptions of torchvision's download functions: URLError, a wrong checksum, a broken transfer."""
 
 
 def is_original(
     path: Path, content: bytes | memoryview, expected: str, verify: bool, fix: str
 ) -> bool:
-    """Tell whether a file has its published checksum.
+    """Return whether a file has its published checksum.
 
     Args:
         path: The file.
-        content: What is in it.
+        content: The bytes of the file.
         expected: The algorithm and the checksum, e.g. "md5 f68b...".
-        verify: False accepts another checksum, with a warning.
-        fix: What to do about a damaged file.
+        verify: Whether another checksum is an error; False only warns.
+        fix: What to do about a damaged file, for the message.
 
     Raises:
-        GdlError: The checksum is another one, and `verify` is true.
+        GdlError: The checksum differs, and `verify` is true.
     """
     algorithm, digest = expected.split()
     found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
@@ -45,11 +45,11 @@ def is_original(
 
 def download_failed(
     name: str, folder: Path, files: Sequence[Sequence[str]], cause: Exception | None
-) -> GdlError:
-    """Return the error that says which files (name, md5) go into `folder` without a network."""
+) -> str:
+    """Return the message of a failed download: which files (name, md5) to copy to which folder."""
     reason = " ".join(str(cause).split()) or type(cause).__name__
     listing = ", ".join(f"{file} (md5 {md5})" for file, md5 in files)
-    return GdlError(
+    return (
         f"{name} is not complete in {folder} and cannot be downloaded ({reason}): on a machine "
         f"without a network, copy there from elsewhere {listing}, or set GDL_DATA_DIR to the "
         "folder above an existing copy."

@@ -1,4 +1,4 @@
-"""A folder of one's own images."""
+"""The images below a folder of the user's, as a data set."""
 
 import os
 import warnings
@@ -28,22 +28,23 @@ class Folder(ImageData):
 
     An image is turned upright by its EXIF orientation, put on white where it is transparent,
     converted to RGB or grey, scaled to cover `shape` and cropped at its centre. Files that cannot
-    be read are left out, and said so. Hidden files and other endings are not images. There are no
-    labels.
+    be read are left out with a warning. Hidden files, and files with another ending than those in
+    `ENDINGS`, are ignored. There are no labels.
 
     Args:
         root: The folder; sub-folders count too.
         shape: (C, H, W) of the images, C = 1 or 3.
-        size: None leaves the sizes as they are, and images of another size than `shape` are an
-            error. The value itself only serves to fill in `shape` in the configuration.
-        channels: Only serves to fill in `shape` in the configuration.
-        val_fraction: Part of the images held out for validation, at least one image.
-        test_fraction: Part of the images held out for testing, at least one image.
-        split_seed: Chooses them.
+        size: None keeps the sizes of the images, and an image of another size than `shape` is an
+            error; a number scales and crops them to `shape`. The number itself is used only in the
+            configuration, where `shape` refers to it.
+        channels: Used only in the configuration, where `shape` refers to it.
+        val_fraction: Fraction of the images held out for validation, at least one image.
+        test_fraction: Fraction of the images held out for testing, at least one image.
+        split_seed: Seed of the random choice of these images.
         **kwargs: See `ImageData`.
 
     Raises:
-        GdlError: There is no such folder, or an argument has no meaning.
+        GdlError: There is no such folder, or an argument is out of range.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Folder(ImageData):
         """Return the three splits, chosen at random among the sorted files.
 
         Raises:
-            GdlError: There are fewer than three images, or their sizes differ from `shape`.
+            GdlError: There are too few images for three splits.
         """
         x = self._decode_all()
         num_test = max(1, round(self.test_fraction * len(x)))
@@ -98,11 +99,11 @@ class Folder(ImageData):
         return {"train": train, "val": val, "test": test}
 
     def facts(self) -> dict[str, Any]:
-        """Count the images and the files that could not be read, and name the first five."""
+        """Return the number of images, and the number and names of files that could not be read."""
         return self._facts
 
     def _paths(self) -> list[Path]:
-        """Return the files with the ending of an image, in an order that does not change."""
+        """Return the image files, sorted by name, so that the splits are the same in each run."""
         names = [
             p.relative_to(self.root)
             for p in self.root.rglob("*")
@@ -127,7 +128,7 @@ class Folder(ImageData):
                 out[i] = x
             return x.shape[0], x.shape[1]
 
-        # Pillow works outside the interpreter lock
+        # threads suffice: Pillow releases the interpreter lock
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             results = list(pool.map(decode, range(len(paths))))
         self._report([r for r in results if isinstance(r, str)], len(paths))

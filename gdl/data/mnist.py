@@ -30,18 +30,19 @@ AMAT_SHA256 = {
 class MNIST(ImageData):
     """28x28 grey images with 256 levels: MNIST (LeCun et al., 1998) or Fashion-MNIST.
 
-    The four packed files are downloaded one by one and verified here, because torchvision looks
-    only at whether the unpacked ones are there.
+    The four packed files are downloaded and verified here, because torchvision only checks that
+    the unpacked files exist.
 
     Args:
         source: "mnist" or "fashion_mnist".
-        num_val: The last so many training images are the validation set, as in the literature.
-        verify: False accepts, with a warning, files with other checksums, and unpacked files
-            without their packed ones.
+        num_val: Number of validation images: the last ones of the training file, as in the
+            literature.
+        verify: Whether the packed files must be there with their published checksums. False
+            accepts other checksums, with a warning, and unpacked files alone.
         **kwargs: See `ImageData`.
 
     Raises:
-        GdlError: An argument has no meaning.
+        GdlError: There is no such source, or `num_val` is out of range.
     """
 
     def __init__(
@@ -61,21 +62,13 @@ class MNIST(ImageData):
         self._folder = self.data_dir / self._source.__name__ / "raw"
 
     def prepare_data(self) -> None:
-        """Download what is missing.
-
-        Raises:
-            GdlError: The download failed; the message names the files and where they go.
-        """
+        """Download the missing files; a GdlError names them and their folder where that fails."""
         for name, md5 in self._source.resources:
             if not self._path(name).is_file():
                 self._download(name, md5)
 
     def load(self) -> dict[str, Split]:
-        """Return 50,000 training, 10,000 validation and 10,000 test images.
-
-        Raises:
-            GdlError: A file is missing or damaged.
-        """
+        """Return 50,000 training, 10,000 validation and 10,000 test images; see `ImageData.load`."""
         self.prepare_data()
         arrays = [self._read(name, md5) for name, md5 in self._source.resources]
         x, y, test_x, test_y = (torch.from_numpy(a) for a in arrays)
@@ -84,12 +77,12 @@ class MNIST(ImageData):
         return {"train": (x[:cut], y[:cut]), "val": (x[cut:], y[cut:]), "test": (test_x, test_y)}
 
     def facts(self) -> dict[str, Any]:
-        """Tell whether the files had the published checksums."""
+        """Return whether the files have the published checksums."""
         return {"verified": self.verified}
 
     def _path(self, name: str) -> Path:
         packed, unpacked = self._folder / name, self._folder / Path(name).stem
-        # the published checksums are those of the packed files
+        # only the packed files have published checksums
         use_unpacked = not self.verify and not packed.is_file() and unpacked.is_file()
         return unpacked if use_unpacked else packed
 
@@ -100,13 +93,18 @@ class MNIST(ImageData):
                 return download_url(mirror + name, str(self._folder), name, md5)
             except DOWNLOAD_ERRORS as e:
                 cause = e
-                # half a file would be taken for a damaged one by the next run
+                # the next run would report a partial file as damaged
                 (self._folder / name).unlink(missing_ok=True)
         source = self._source
-        raise download_failed(source.__name__, self._folder, source.resources, cause) from cause
+        message = download_failed(source.__name__, self._folder, source.resources, cause)
+        raise GdlError(message) from cause
 
     def _read(self, name: str, md5: str) -> np.ndarray:
-        """Return one IDX file of bytes as an array, after comparing its checksum."""
+        """Return the array of bytes in an IDX file, after comparing its checksum.
+
+        Raises:
+            GdlError: The file is damaged.
+        """
         path, fix = self._path(name), "delete it, so that it is downloaded again"
         content = path.read_bytes()
         self.verified &= is_original(path, content, f"md5 {md5}", self.verify, fix)
@@ -119,13 +117,16 @@ class MNIST(ImageData):
 
 
 class BinarizedMNIST(MNIST):
-    """MNIST with two levels; numbers of different binarizations are not comparable.
+    """MNIST with two levels; results with different binarizations are not comparable.
 
     Args:
         binarization: "dynamic" draws Bernoulli(x / 255) anew for each training batch, and once,
             with a fixed seed, for validation and test; "static" is the fixed draw of Larochelle
             and Murray (2011), read from three text files; "threshold" is x > 127.
         **kwargs: See `MNIST`.
+
+    Raises:
+        GdlError: There is no such binarization.
     """
 
     def __init__(self, binarization: str = "dynamic", **kwargs: Any) -> None:
@@ -139,21 +140,19 @@ class BinarizedMNIST(MNIST):
             self.transform = bernoulli
 
     def facts(self) -> dict[str, Any]:
-        """Name the binarization, which every number has to be printed with."""
+        """Return the binarization, with which every result is printed."""
         return {"binarization": self.binarization, **super().facts()}
 
     def prepare_data(self) -> None:
-        """Download MNIST, which the static binarization does not need."""
+        """Download MNIST, unless the binarization is static, which has files of its own."""
         if self.binarization != "static":
             super().prepare_data()
 
     def load(self) -> dict[str, Split]:
         """Return 50,000 training, 10,000 validation and 10,000 test images.
 
-        With the dynamic binarization the training images are still grey; `transform` draws them.
-
-        Raises:
-            GdlError: A file is missing or damaged.
+        With the dynamic binarization the training images are still grey; `transform` binarizes
+        each batch. See `ImageData.load`.
         """
         if self.binarization == "static":
             folder = self.data_dir / "binarized_mnist"
@@ -168,7 +167,11 @@ class BinarizedMNIST(MNIST):
         return splits
 
     def _read_amat(self, folder: Path, name: str) -> Tensor:
-        """Return the images (N, 1, 28, 28) of a text file with an image of 784 digits per line."""
+        """Return the images (N, 1, 28, 28) of a text file that has 784 zeros and ones per line.
+
+        Raises:
+            GdlError: The file is missing or damaged.
+        """
         path = folder / f"binarized_mnist_{name}.amat"
         if not path.is_file():
             files = ", ".join(f"binarized_mnist_{n}.amat" for n in AMAT_SHA256)
@@ -187,10 +190,10 @@ class BinarizedMNIST(MNIST):
 
 
 def bernoulli(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw binary images from grey ones (B, C, H, W) in {0, ..., 255}: P(1) = x / 255.
+    """Draw binary images from grey images x (B, C, H, W) in {0, ..., 255}: P(1) = x / 255.
 
-    That is P(r < x) of an integer r uniform on {0, ..., 254}: exact, and three times as fast as
-    `torch.bernoulli`, which takes as long as a small model's forward pass.
+    The result is r < x for an integer r that is uniform on {0, ..., 254}. This is exact, and three
+    times as fast as `torch.bernoulli`, which takes as long as the forward pass of a small model.
     """
     r = torch.randint(255, x.shape, dtype=torch.uint8, device=x.device, generator=generator)
     return (r < x).view(torch.uint8)

@@ -1,4 +1,4 @@
-"""The Olivetti faces: 40 persons, ten 64x64 grey photographs of each (AT&T Cambridge, 1994)."""
+"""The Olivetti faces: ten 64x64 grey photographs of each of 40 people (AT&T Cambridge, 1994)."""
 
 from http.client import HTTPException
 from pathlib import Path
@@ -19,8 +19,8 @@ PERSONS = {"train": slice(0, 32), "val": slice(32, 35), "test": slice(35, 40)}
 class Olivetti(ImageData):
     """400 faces with 256 levels, split by person.
 
-    The first 32 persons (320 images) are for training, the next 3 (30) for validation and the last
-    5 (50) for testing, so nobody is in two splits. The labels are the persons, 0 to 39.
+    The first 32 people (320 images) are for training, the next 3 (30) for validation and the last
+    5 (50) for testing, so nobody is in two splits. The label of an image is its person, 0 to 39.
 
     Args:
         **kwargs: See `ImageData`.
@@ -31,11 +31,7 @@ class Olivetti(ImageData):
         self._file = self.data_dir / FILE
 
     def load(self) -> dict[str, Split]:
-        """Return 320 training, 30 validation and 50 test images.
-
-        Raises:
-            GdlError: The file is missing and cannot be downloaded, or is damaged.
-        """
+        """Return 320 training, 30 validation and 50 test images; see `ImageData.load`."""
         x = _read_mat(self._file) if self._file.is_file() else self._fetch()
         images = torch.from_numpy(x).view(40, 10, 1, 64, 64)
         persons = torch.arange(40)[:, None].expand(40, 10)
@@ -45,7 +41,11 @@ class Olivetti(ImageData):
         }
 
     def _fetch(self) -> np.ndarray:
-        """Return the images (400, 64, 64) uint8 through scikit-learn, which caches them."""
+        """Return the images (400, 64, 64) uint8 from scikit-learn, which downloads and caches them.
+
+        Raises:
+            GdlError: The download failed, or scikit-learn's file is another one.
+        """
         from sklearn.datasets import fetch_olivetti_faces  # takes a second to import
 
         try:
@@ -57,7 +57,7 @@ class Olivetti(ImageData):
                 f"({reason}): on a machine without a network, copy {FILE} or scikit-learn's "
                 "olivetti_py3.pkz there, or set GDL_DATA_DIR to the folder that has it."
             ) from e
-        # scikit-learn divides by the largest value; that of the original is 242
+        # scikit-learn divides by the largest value, which is 242 in the original images
         x = faces.images * 242
         if np.abs(x - x.round()).max() > 1e-3:
             raise GdlError(
@@ -68,7 +68,11 @@ class Olivetti(ImageData):
 
 
 def _read_mat(path: Path) -> np.ndarray:
-    """Return the images (400, 64, 64) uint8 of the MATLAB file, one per column."""
+    """Return the images (400, 64, 64) uint8 of the MATLAB file, which has one image per column.
+
+    Raises:
+        GdlError: The file is damaged, or another one.
+    """
     from scipy.io import loadmat  # takes a second to import
 
     fix = "replace it, or delete it, so that it is downloaded"

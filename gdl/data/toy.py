@@ -15,21 +15,21 @@ __all__ = ["Toy"]
 
 
 class Toy(ImageData):
-    """Samples (N, D), float32, of a density on the line or in the plane; those to train on are new.
+    """Samples (N, D) float32 of a known density on the line or in the plane.
 
-    The density is known, so KL(data, model) = E[log p(x) - log q(x)] can be reported itself and
-    not only up to the unknown entropy of the data. As there are always more samples to train on,
-    each training batch consists of new ones, and a model cannot learn them by heart.
+    Because the density is known, KL(data, model) = E[log p(x) - log q(x)] can be reported, and not
+    only the cross-entropy. Every training batch is drawn anew, so a model cannot memorise its
+    training data.
 
     Args:
-        target: A name of `TARGETS[D]`.
+        target: A key of `gdl.data.densities.TARGETS[D]`.
         shape: [D], D = 1 or 2.
-        num_train: Training samples of an epoch.
-        num_eval: Validation samples, and as many test samples, the same for every seed of a run.
+        num_train: Training samples per epoch.
+        num_eval: Number of validation and of test samples, which are the same for every `seed`.
         **kwargs: See `ImageData`; `levels` is None.
 
     Raises:
-        GdlError: There is no such target.
+        GdlError: There is no such target, or D is not 1 or 2.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Toy(ImageData):
         self.transform = lambda x, generator: self.density.draw(len(x), generator).to(x)
 
     def load(self) -> dict[str, Split]:
-        """Draw two splits; of the third, which is drawn batch by batch, there is only the size."""
+        """Return validation and test samples; "train" has zeros, which `transform` replaces."""
         blank = torch.zeros(1, *self.shape).expand(self.num_train, -1)
         return {"train": (blank, None), "val": self._draw("val"), "test": self._draw("test")}
 
     def facts(self) -> dict[str, Any]:
-        """Name the target."""
+        """Return the name of the density."""
         return {"target": self.target}
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -1,9 +1,16 @@
 r"""Distributions of integer pixels: each object holds log-probability *and* sampling.
 
-A likelihood owns the range of the decoder's output: the network returns real parameters
-(B, P, H, W), the likelihood turns them into a distribution over x in
-{0, ..., levels - 1}^(C, H, W) whose probabilities sum to 1. Inside, pixels are scaled to [-1, 1],
-so that adjacent levels lie 2 / (levels - 1) apart; log-scales are in that unit.
+A network returns real parameters (B, P, H, W) of any size. A likelihood turns them into a
+distribution over images x in {0, ..., levels - 1}^(C, H, W) whose probabilities sum to 1. Inside,
+pixels are scaled to [-1, 1], so adjacent levels are 2 / (levels - 1) apart; log-scales are in that
+unit. Here for one pixel with 17 levels:
+
+>>> import torch
+>>> likelihood = DiscretizedLogistic(shape=(1, 1, 1), levels=17)
+>>> params = torch.randn(1, likelihood.num_params, 1, 1)
+>>> x = torch.arange(17, dtype=torch.uint8).view(17, 1, 1, 1)
+>>> round(float(likelihood.log_prob(params, x).exp().sum()), 4)
+1.0
 """
 
 from collections.abc import Sequence
@@ -32,10 +39,10 @@ def default_likelihood(shape: Sequence[int], levels: int) -> Likelihood:
 
 
 def default_conditional(shape: Sequence[int], levels: int) -> Likelihood:
-    """Return what suits one pixel given others, whose distribution may have several modes.
+    """Return a likelihood for one pixel given other pixels, which may have several modes.
 
-    `Bernoulli` for binary images, `Categorical` for up to 32 levels, else a mixture of discretized
-    logistics.
+    It is `Bernoulli` for binary images, `Categorical` for up to 32 levels, and a mixture of
+    discretized logistics for more.
     """
     if levels == 2:
         return Bernoulli(shape, levels)

@@ -1,4 +1,4 @@
-"""What all likelihoods of integer pixels share, and the one of binary pixels."""
+"""The interface of all likelihoods of integer pixels, and the Bernoulli likelihood."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Return log p(x) in nats, (..., B), of params (..., B, P, H, W) and x (B, C, H, W)."""
+        """Return log p(x) in nats (..., B) for params (..., B, P, H, W) and images x (B, C, H, W)."""
 
     @abstractmethod
     def mean(self, params: Tensor) -> Tensor:
@@ -42,16 +42,16 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
-        """Return images (B, C, H, W) uint8, a function of params (B, P, H, W) and of `noise`.
+        """Return images (B, C, H, W) uint8 as a deterministic function of parameters and noise.
 
         Args:
-            params: Parameters of any height and width.
-            noise: What `noise` returned for that height and width. Multiplied by a temperature, it
-                divides the logits, or multiplies the scales, by it; zero gives the mode.
+            params: (B, P, H, W), of any height and width.
+            noise: The result of `noise` for that height and width. Noise times a temperature is
+                the same as logits divided by it, or scales multiplied by it; zero gives the mode.
         """
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
-        """Return all the noise (B, U, height, width) that a draw needs: here standard logistic."""
+        """Return the noise (B, U, height, width) for one call of `draw`; here standard logistic."""
         return torch.logit(source.uniform(self.shape[0], height, width))
 
     def sample(self, params: Tensor, noise: SampleNoise) -> Tensor:
@@ -60,7 +60,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def initial_params(self, x: Tensor) -> Tensor:
-        """Return parameters (P, H, W) that fit images (N, C, H, W) as independent pixels."""
+        """Return parameters (P, H, W) that fit images (N, C, H, W) with independent pixels."""
 
     def _scaled(self, x: Tensor, like: Tensor) -> Tensor:
         return x.to(like.dtype) * (2 / (self.levels - 1)) - 1
@@ -73,7 +73,11 @@ class Likelihood(nn.Module, ABC):
 
 
 class Bernoulli(Likelihood):
-    """Independent binary pixels; the parameters are logits."""
+    """Independent binary pixels; the parameters are logits.
+
+    Raises:
+        GdlError: The images are not binary.
+    """
 
     def __init__(self, shape: Sequence[int], levels: int) -> None:
         super().__init__(shape, levels)
@@ -101,5 +105,8 @@ class Bernoulli(Likelihood):
 
 
 def pixel_moments(y: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (C, H, W) of images in [-1, 1], std >= half a level."""
+    """Return mean and standard deviation (C, H, W) of images in [-1, 1].
+
+    The standard deviation is at least half a level, so that constant pixels have a finite fit.
+    """
     return y.mean(0), y.std(0, correction=0).clamp(min=1 / (levels - 1))

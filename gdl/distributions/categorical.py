@@ -1,4 +1,4 @@
-"""Pixels with a probability for each level."""
+"""The categorical likelihood: a probability for each level of a pixel."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ __all__ = ["Categorical"]
 
 
 class Categorical(Likelihood):
-    """Independent pixels; the parameters are logits, C x levels of them, channel after channel.
+    """Independent pixels with one logit per level: C x levels parameters, channel after channel.
 
-    It knows no order of the levels; see `DiscretizedLogistic` for many of them.
+    It ignores that levels are ordered. For many levels `DiscretizedLogistic` needs fewer parameters.
     """
 
     def __init__(self, shape: Sequence[int], levels: int) -> None:

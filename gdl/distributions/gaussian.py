@@ -1,4 +1,4 @@
-"""Pixels with a Gaussian error, integrated over their levels."""
+"""The discretized Gaussian likelihood: a normal distribution integrated over each level."""
 
 import math
 from collections.abc import Sequence
@@ -14,18 +14,21 @@ __all__ = ["DiscretizedGaussian", "log_normal"]
 
 
 class DiscretizedGaussian(Likelihood):
-    """Independent pixels, each a Gaussian integrated over its level, one variance for all.
+    """Independent pixels, each a Gaussian integrated over its level; all share one variance.
 
-    Equals a normal draw rounded to the nearest level. The variance is not a network output: it is
-    a learned scalar, or the optimum sigma^2 = mean squared error of the batch (Rybkin et al.,
-    2021, "Simple and effective VAE training with calibrated decoders", arXiv 2006.13202, Eq. 7).
-    The optimum is taken from the batch in training mode and remembered, as a running average, for
-    evaluation, where a variance that depends on the test images would not define a density.
+    This is the distribution of a normal variable rounded to the nearest level. The variance is not
+    a network output. It is a learned scalar, or the optimum sigma^2 = mean squared error of the
+    batch (Rybkin et al., 2021, "Simple and effective VAE training with calibrated decoders",
+    arXiv 2006.13202, Eq. 7). The optimum is computed from each training batch. Evaluation uses its
+    running average: a variance that depended on the test images would not define a density.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
         variance: "learned" or "optimal".
+
+    Raises:
+        GdlError: `variance` is neither.
     """
 
     log_std: Tensor
@@ -50,12 +53,12 @@ class DiscretizedGaussian(Likelihood):
             )
             self.log_std.lerp_(log_std.detach(), 0.05)
         std, half = log_std.clamp(min=MIN_LOG_SCALE).exp(), 1 / (self.levels - 1)
-        # reflect so that both edges of a level lie in the left tail, where the logs are exact
+        # both edges of a level are reflected into the left tail, where log_ndtr is exact
         gap = -(y - params).abs()
         upper, lower = (gap + half) / std, (gap - half) / std
         log_upper, log_lower = _log_ndtr(upper), _log_ndtr(lower)
         inner = log_upper + _log1mexp(log_upper - log_lower)
-        # the first and the last level take the open tail, which lies towards or away from the mean
+        # the first and the last level include the tail; it may point towards or away from the mean
         is_open = y.abs() > 1 - 0.5 * half
         away = (y > params) == (y > 0)
         tail = torch.where(away, log_upper, _log_ndtr(-lower))
@@ -80,12 +83,12 @@ class DiscretizedGaussian(Likelihood):
 
 
 def _log_ndtr(x: Tensor) -> Tensor:
-    """Return the log of the normal distribution function, with an exact gradient in both tails.
+    """Return the log of the standard normal CDF, with an exact gradient in both tails.
 
     In float32, the gradient of `torch.special.log_ndtr` is 5% off at -1000 and later overflows.
     """
     z = -math.sqrt(0.5) * x
-    # each branch gets arguments at which its gradient is finite
+    # clamped, because `where` multiplies the gradient of the unused branch by 0, and 0 * inf is NaN
     left = (0.5 * torch.special.erfcx(z.clamp(min=0))).log() - z.square()
     right = torch.log1p(-0.5 * torch.erfc(-z.clamp(max=1)))
     return torch.where(x < -1, left, right)

@@ -1,4 +1,4 @@
-"""Pixels with a logistic error, or a mixture of them, integrated over their levels."""
+"""The discretized logistic likelihood, and mixtures of discretized logistics."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ __all__ = ["DiscretizedLogistic", "DiscretizedLogisticMixture"]
 class DiscretizedLogistic(Likelihood):
     r"""Independent pixels, each a logistic distribution integrated over its level.
 
-    P(x) = sigmoid((x + h - mu) / s) - sigmoid((x - h - mu) / s) with h half a level; the first and
-    the last level take the open tails (Salimans et al., 2017, arXiv 1701.05517, Eq. 2).
+    P(x) = sigmoid((x + h - mu) / s) - sigmoid((x - h - mu) / s), where h is half a level. The first
+    and the last level include the tails (Salimans et al., 2017, arXiv 1701.05517, Eq. 2).
     """
 
     def __init__(self, shape: Sequence[int], levels: int) -> None:
@@ -40,7 +40,7 @@ class DiscretizedLogistic(Likelihood):
         return self._to_level(mean + log_scale.clamp(min=MIN_LOG_SCALE).exp() * noise)
 
     def initial_params(self, x: Tensor) -> Tensor:
-        """Match the mean and the variance pi^2 s^2 / 3 of each pixel, at least half a level."""
+        """Return mu and log s that match mean and variance, pi^2 s^2 / 3, of each pixel."""
         mean, std = pixel_moments(self._scaled(x, torch.empty(())), self.levels)
         return torch.cat([mean, (std * math.sqrt(3) / math.pi).log()])
 
@@ -75,7 +75,7 @@ class DiscretizedLogisticMixture(Likelihood):
     def _conditional_mean(
         self, mean: Tensor, coeff: Tensor, earlier: Sequence[Tensor], c: int
     ) -> Tensor:
-        """Return the mean (..., K, H, W) of channel c given the values of the channels before."""
+        """Return the mean (..., K, H, W) of channel c given the values of earlier channels."""
         out = mean[..., c, :, :]
         for i, value in enumerate(earlier):
             out = out + coeff[..., c * (c - 1) // 2 + i, :, :] * value
@@ -93,7 +93,7 @@ class DiscretizedLogisticMixture(Likelihood):
         return log_mass.logsumexp(-3).flatten(-2).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """See `Likelihood.mean`; components are averaged with their weights."""
+        """See `Likelihood.mean`; an average over the components with their weights."""
         logits, mean, _, coeff = self._split(params)
         expected: list[Tensor] = []
         for c in range(self.shape[0]):
@@ -102,7 +102,7 @@ class DiscretizedLogisticMixture(Likelihood):
         return self._unscaled(torch.stack([(weights * e).sum(-3) for e in expected], -3))
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
-        """See `Likelihood.noise`; Gumbel for the choice of a component, logistic for the channels."""
+        """See `Likelihood.noise`; Gumbel to choose a component, then logistic for each channel."""
         choice = source.gumbel(self.num_mixtures, height, width)
         return torch.cat([choice, super().noise(source, height, width)], 1)
 
@@ -122,7 +122,7 @@ class DiscretizedLogisticMixture(Likelihood):
         return self._to_level(torch.stack(drawn, -3))
 
     def initial_params(self, x: Tensor) -> Tensor:
-        """Spread equal components over the levels; scales fit a uniform mixture of them."""
+        """Return equal components whose means are spread over the levels, whatever the images."""
         k, (c, h, w) = self.num_mixtures, self.shape
         params = torch.zeros(k, sum(self._parts), h, w)
         params[:, 1 : 1 + c] = torch.linspace(-1, 1, k + 2)[1:-1].view(-1, 1, 1, 1)
@@ -131,10 +131,11 @@ class DiscretizedLogisticMixture(Likelihood):
 
 
 def _log_bin_mass(y: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
-    """Return log P of the level at y in [-1, 1] under a logistic, exact in the far tails.
+    """Return the log-probability of the level at y in [-1, 1] under a logistic distribution.
 
-    With a, b the standardised lower and upper edge, sigmoid(b) - sigmoid(a) equals
-    sigmoid(b) sigmoid(-a) (1 - exp(a - b)), a product without cancellation.
+    With a, b the standardised lower and upper edge of the level, sigmoid(b) - sigmoid(a) equals
+    sigmoid(b) sigmoid(-a) (1 - exp(a - b)). The product has no cancellation, so it is exact in the
+    far tails too.
     """
     inv_scale = torch.exp(-log_scale.clamp(min=MIN_LOG_SCALE))
     centred, half = (y - mean) * inv_scale, inv_scale / (levels - 1)

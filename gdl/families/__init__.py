@@ -1,4 +1,4 @@
-"""What every model shares, and what the models of a family share."""
+"""Base classes: for every model, for autoregressive models and for normalizing flows."""
 
 from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
 from gdl.families.base import GenerativeModel

@@ -1,4 +1,4 @@
-"""What all autoregressive models share: exact density, ancestral sampling, completion of images."""
+"""The base class of autoregressive models: exact density, ancestral sampling, completion of images."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
@@ -16,34 +16,39 @@ from gdl.noise import SampleNoise
 __all__ = ["AutoregressiveModel", "PositionSteps"]
 
 PositionSteps = Generator[Tensor, Tensor, None]
-"""Yields the parameters (n, P) of position 0, is sent its values (n, V) uint8, yields those of
-position 1 given them, and so on, N times."""
+"""A generator that alternates with the sampler, position by position.
+
+It yields the parameters (n, P) of position 0, receives the values (n, V) uint8 that were drawn
+there, then yields the parameters of position 1 given these values, and so on for N positions."""
 
 
 class AutoregressiveModel(GenerativeModel):
     r"""p(x) = prod_i p(x_i | x_0, ..., x_{i-1}) over the positions of an image, in a fixed order.
 
     Inside, an image is a sequence (B, N, V) of N positions with V integers each. The pixels are
-    visited in `order`; each of their channels is a position (N = H W C, V = 1, the channels of a
-    pixel follow one another), or with `joint_channels` all of them together are (N = H W, V = C).
+    visited in `order`. Each channel of a pixel is a position (N = H W C, V = 1; the channels of a
+    pixel follow one another), or, with `joint_channels`, each pixel is one (N = H W, V = C).
 
-    A model of this family writes `params`: the parameters (P of them) of the distribution of each
-    position given those before, in one pass. Density, sampling and completion follow. Where it can
-    sample with less work than one pass per position it also writes `steps`. It adds `bias` to its
-    output, which starts at independent pixels fitted to the data.
+    A subclass writes `params`, which returns for each position the P parameters of its distribution
+    given the earlier positions, in one pass. Density, sampling and completion follow. It may also
+    write `steps`, if it can sample with less work than one pass per position. It adds `bias`
+    (N, P) to its output; `initialize` sets it so that the model starts as independent pixels.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
         likelihood: Called with the shape (V, N, 1) and levels; see `gdl.distributions`.
-        order: See `pixel_order`. It is saved with the model.
+        order: Order of the pixels, see `gdl.families.order.pixel_order`. It is saved with the model.
 
     Raises:
         GdlError: The order is unknown, or the likelihood does not fit the levels.
     """
 
     joint_channels = False
+    """Whether all channels of a pixel are one position."""
+
     SAMPLES_AT_ONCE = 256
+    """Images that are sampled together, which bounds the memory."""
 
     orders: Tensor
 
@@ -59,29 +64,29 @@ class AutoregressiveModel(GenerativeModel):
         self.values = channels if self.joint_channels else 1
         self.num_positions = self.num_dims // self.values
         self.likelihood = likelihood((self.values, self.num_positions, 1), levels)
-        # one row; a mixture of models with different orders has several, of which one is in use
+        # one row per order; only a mixture over orders has several, and uses one at a time
         self.register_buffer("orders", pixel_order(order, height, width)[None])
         self.member = 0
         self.bias = nn.Parameter(torch.zeros(self.num_positions, self.likelihood.num_params))
 
     @abstractmethod
     def params(self, s: Tensor) -> Tensor:
-        """Return the parameters (B, N, P) of every position of sequences s (B, N, V) uint8.
+        """Return the parameters (B, N, P) of all positions of sequences s (B, N, V) uint8.
 
-        Those of position i may depend on s[:, :i] only.
+        The parameters of position i depend on s[:, :i] only.
         """
 
     def steps(self, n: int) -> PositionSteps:
         """Yield the parameters of one position after the other; see `PositionSteps`.
 
-        This one works for every model and needs a whole pass for each position.
+        This version works for every model and takes one whole pass per position.
         """
         s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
         for i in range(self.num_positions):
             s[:, i] = yield self.params(s)[:, i]
 
     def initialize(self, x: Tensor) -> None:
-        """Start at independent pixels fitted to images x (N, C, H, W) uint8."""
+        """Set `bias` so that the model starts as independent pixels fitted to images (N, C, H, W)."""
         s = self.sequence(x.to(self.device)).transpose(1, 2)[..., None]
         self.bias.data.copy_(self.likelihood.initial_params(s).squeeze(-1).T)
 
@@ -124,10 +129,11 @@ class AutoregressiveModel(GenerativeModel):
         return self.position_log_probs(x).sum(-1)
 
     def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
-        """Return the log-probability (B,) in nats of the unknown pixels of x as a completion.
+        """Return the log-probability (B,) in nats of the unknown pixels of x, given the known ones.
 
-        It is the sum of log p(x_i | x_<i) over the unknown positions. Where `known_come_first` it is
-        log p(unknown | known); elsewhere that of what `sample_given` draws from.
+        It is the sum of log p(x_i | x_<i) over the unknown positions, which is the log-probability
+        with which `sample_given` draws them. It equals log p(unknown | known) if all known pixels
+        come before all unknown ones, see `known_come_first`.
 
         Args:
             x: Images (B, C, H, W) uint8.
@@ -158,9 +164,9 @@ class AutoregressiveModel(GenerativeModel):
             n: Number of samples.
             seed: Seed of the whole set.
             temperature: Divides the logits, or multiplies the scales, of each conditional; 0 takes
-                the most likely value of each.
-            mean: Without meaning here: the values drawn are the sample.
-            naive: Use a whole pass for each position; for tests and benchmarks.
+                the most likely value.
+            mean: Ignored, because the model has no latents whose mean image could be shown.
+            naive: Use one whole pass per position; for tests and benchmarks.
         """
         nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
         return self.sample_given(
@@ -179,9 +185,10 @@ class AutoregressiveModel(GenerativeModel):
     ) -> Tensor:
         """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
 
-        They follow p(unknown | known) exactly where `known_come_first`. A known pixel that comes
-        after unknown ones in the order keeps its value, but the unknown pixels before it are drawn
-        without looking at it.
+        They are samples of p(unknown | known) if all known pixels come before all unknown ones, see
+        `known_come_first`. A known pixel that comes later keeps its value, but the unknown pixels
+        before it are drawn without looking at it. A mask that splits the channels of a pixel which
+        the model draws together is refused with a GdlError.
 
         Args:
             n: Number of completions.
@@ -190,9 +197,6 @@ class AutoregressiveModel(GenerativeModel):
             seed: Seed of the whole set.
             temperature: See `sample`.
             naive: See `sample`.
-
-        Raises:
-            GdlError: The mask splits the channels of a pixel that the model draws together.
         """
         given, known = (t.to(self.device).expand(n, *self.shape) for t in (given, known))
         options = {"seed": seed, "temperature": temperature, "naive": naive}
@@ -201,7 +205,7 @@ class AutoregressiveModel(GenerativeModel):
                 self._complete(k.tolist(), given[k], known[k], **options)
                 for k in torch.arange(n).split(self.SAMPLES_AT_ONCE)
             ]
-        # outside of inference mode, so that gradients with respect to samples can be taken
+        # outside of inference mode, so that callers can take gradients with respect to samples
         return torch.cat(parts)
 
     def _complete(
@@ -213,10 +217,10 @@ class AutoregressiveModel(GenerativeModel):
         temperature: float,
         naive: bool,
     ) -> Tensor:
-        """Return completions (n, C, H, W), which have these indices in the set of that seed."""
+        """Return the completions (n, C, H, W) with the given indices in the set of that seed."""
         given, keep = self.sequence(given), self._known_positions(known)
         source = SampleNoise(seed, indices, self.device, self.dtype)
-        # all at once: a generator call per sample and position would cost more than the model
+        # all noise at once: a generator call per sample and position would cost more than the model
         noise = temperature * self.likelihood.noise(source, self.num_positions, 1)
         noise = noise.movedim(2, 0).contiguous()[..., None].unbind()
         some, every = keep.any(0).tolist(), keep.all(0).tolist()
@@ -236,12 +240,16 @@ class AutoregressiveModel(GenerativeModel):
         return self.image(torch.stack(values, 1))
 
     def known_come_first(self, known: Tensor) -> bool:
-        """Return whether, in each mask (..., C, H, W), no unknown pixel precedes a known one."""
+        """Return whether all known pixels come before all unknown ones, in each mask (..., C, H, W)."""
         keep = self._known_positions(known.reshape(-1, *self.shape)).int()
         return bool((keep.diff(dim=1) <= 0).all())
 
     def _known_positions(self, known: Tensor) -> Tensor:
-        """Return which positions (B, N) are known, of masks (B, C, H, W)."""
+        """Return the known positions (B, N) of masks (B, C, H, W).
+
+        Raises:
+            GdlError: A mask splits the channels of a pixel that is one position.
+        """
         keep = self.sequence(known)
         if not torch.equal(keep.any(-1), keep.all(-1)):
             raise GdlError(
@@ -257,5 +265,5 @@ def _pixel(t: Tensor) -> Tensor:
 
 
 def _permuted(t: Tensor, order: Tensor) -> Tensor:
-    """Return t[:, :, order] of t (B, C, M), ten times as fast as that on a CPU."""
+    """Return t[:, :, order] for t (B, C, M); gather is ten times as fast as indexing on a CPU."""
     return t.gather(2, order.expand(*t.shape[:2], -1))

@@ -1,4 +1,4 @@
-"""The contract of every model, and the one place where nats become bits/dim."""
+"""The base class of every model, and the one place where nats become bits/dim."""
 
 import contextlib
 import inspect
@@ -20,8 +20,8 @@ __all__ = ["GenerativeModel"]
 class GenerativeModel(SharedStep):
     """A distribution over discrete images x in {0, ..., levels - 1}^(C, H, W).
 
-    A model writes `loss`. Everything else follows: the same terms are logged at all three stages as
-    `{stage}/{term}`, and `{stage}/bpd` where there is a likelihood.
+    A subclass writes `loss`, which returns terms per image. Training, validation and test log the
+    means of the same terms as `{stage}/{term}`, and `{stage}/bpd` where there is a likelihood.
 
     Args:
         shape: (C, H, W) of an image.
@@ -33,17 +33,17 @@ class GenerativeModel(SharedStep):
     """
 
     nll_kind: str | None = "exact"
-    """What "nll" is: "exact", "bound", "iwae-K", or None for a model without a likelihood."""
+    """The kind of "nll": "exact", "bound", "iwae-K", or None for a model without a likelihood."""
 
     takes_continuous = False
-    """Whether the model is a density of real vectors too."""
+    """Whether the model can also be a density of real vectors (levels=None)."""
 
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments, so that a checkpoint can say how its model was built."""
         model = super().__new__(cls)
-        # copies of a model are made without arguments; wrong ones are for __init__ to refuse
+        # copying calls __new__ without arguments; wrong arguments are reported by __init__
         with contextlib.suppress(TypeError):
             bound = inspect.signature(cls).bind_partial(*args, **kwargs)
             bound.apply_defaults()
@@ -67,9 +67,9 @@ class GenerativeModel(SharedStep):
         """Return the model of a checkpoint, in eval mode.
 
         Args:
-            checkpoint_path: A file that train.py or a Trainer of one's own has written.
+            checkpoint_path: A file that train.py, or any Lightning Trainer, has written.
             map_location: The device.
-            trust: Packages of the reader's own that the checkpoint may name, e.g. ["mylab"].
+            trust: Packages outside of gdl whose classes the checkpoint may use, e.g. ["mylab"].
 
         Raises:
             GdlError: The file cannot be used, or holds another kind of model.
@@ -85,10 +85,14 @@ class GenerativeModel(SharedStep):
         return model.to(map_location).eval()
 
     def load_weights(self, state: dict[str, Tensor], path: str | Path) -> None:
-        """Take the weights of a checkpoint.
+        """Load the weights of a checkpoint.
+
+        Args:
+            state: The state dictionary.
+            path: The file, for the message.
 
         Raises:
-            GdlError: They do not fit this model.
+            GdlError: The weights do not fit this model.
         """
         try:
             self.load_state_dict(state)
@@ -101,8 +105,7 @@ class GenerativeModel(SharedStep):
     def description(self) -> dict[str, Any]:
         """Return the model's class and arguments as plain data, see `gdl.serialization.build`.
 
-        Raises:
-            GdlError: An argument has no such form, e.g. a function of one's own.
+        An argument that cannot be plain data, e.g. a lambda, is refused with a GdlError.
         """
         named = dict(self._arguments)
         others = named.pop("kwargs", {})
@@ -112,8 +115,8 @@ class GenerativeModel(SharedStep):
     def loss(self, x: Tensor) -> dict[str, Tensor]:
         """Return the terms of images x (B, C, H, W) uint8, each of shape (B,), in nats.
 
-        "loss" is minimised; "nll", if there is one, is -log p(x) or an upper bound of it and becomes
-        bits/dim.
+        "loss" is minimised. "nll", if the model has a likelihood, is -log p(x) or an upper bound of
+        it, and is converted to bits/dim.
         """
 
     def nll(self, x: Tensor, k: int = 1) -> Tensor:
@@ -121,7 +124,8 @@ class GenerativeModel(SharedStep):
 
         Args:
             x: Images (B, C, H, W) uint8, or vectors (B, D).
-            k: Samples per image of a bound; more are tighter. An exact density needs none.
+            k: Number of samples per image for a bound, which is tighter with more; an exact density
+                ignores it.
 
         Raises:
             GdlError: The model has no density.
@@ -131,16 +135,16 @@ class GenerativeModel(SharedStep):
         return self.loss(x)["nll"]
 
     def scale(self, x: Tensor) -> Tensor:
-        """Map integer images to [-1, 1] in the model's dtype, as input of a network."""
+        """Map integer images to [-1, 1] in the model's dtype, as the input of a network."""
         assert self.levels is not None
         return x.to(self.dtype) * (2 / (self.levels - 1)) - 1
 
     def bits_per_dim(self, nats: float, dims: int | None = None) -> float:
-        """Convert nats to bits per dimension, nats / (D ln 2); by default with D = C H W."""
+        """Convert nats per image to bits per dimension, nats / (D ln 2), by default with D = C H W."""
         return nats / ((dims or self.num_dims) * math.log(2))
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
-        """Return the means of terms, in nats, with "bpd" where there is a likelihood of integers."""
+        """Add "bpd" to the mean terms, in nats, of a model with a likelihood of integers."""
         if "nll" in means and self.levels is not None:
             return {**means, "bpd": self.bits_per_dim(means["nll"])}
         return means

@@ -1,4 +1,4 @@
-"""Optimizer steps that would spoil the parameters are left out, and counted."""
+"""Optimizer steps whose loss or gradient is NaN or infinite are skipped and counted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +14,13 @@ __all__ = ["NonFiniteSteps"]
 
 
 class NonFiniteSteps:
-    """Leaves out a step whose loss or gradients are NaN or infinite, without waiting for the device.
+    """Skips a step whose loss or gradients are NaN or infinite, without waiting for the device.
 
-    Such a step changes neither parameters nor the optimizer's state. Whether it is one is known
-    on the device only. Fused optimizers (Adam, AdamW) look at the flag there, as they do at a
-    gradient scaler's. For the others (Adamax) it is read: for nothing on a CPU, but with one
-    synchronisation per step on an accelerator. A step left out still counts in the step number and
-    in the learning-rate schedule, and its terms stay in the means of its interval.
+    A skipped step changes neither the parameters nor the optimizer's state. The flag that says
+    whether to skip stays on the device. Fused optimizers (Adam, AdamW) read it there, as they read
+    the flag of a gradient scaler. For other optimizers (Adamax) the host reads it: at no cost on a
+    CPU, with one synchronisation per step on an accelerator. A skipped step still counts in the step
+    number and in the learning-rate schedule, and its terms stay in the means of its interval.
     """
 
     def __init__(self) -> None:
@@ -28,30 +28,30 @@ class NonFiniteSteps:
         self._count: Tensor | float = 0.0
 
     def watch(self, loss: Tensor) -> None:
-        """Remember a loss of the next step, one of several where gradients are accumulated."""
+        """Keep a loss of the next step; there are several where gradients are accumulated."""
         self._losses.append(loss.detach())
 
     def check(self, optimizer: Optimizer, reduce: Callable[[Tensor], Tensor], scaler: Any) -> None:
         """Call between backward and the optimizer's step, before gradients are clipped.
 
         Args:
-            optimizer: Its gradients are looked at.
-            reduce: The maximum of a tensor over all processes, which then agree.
-            scaler: A gradient scaler, which itself leaves out the steps whose gradients overflow in
-                half precision, as a matter of course; only losses that are not finite are counted.
+            optimizer: The optimizer whose gradients are checked.
+            reduce: Returns the maximum of a tensor over all processes, so that they all agree.
+            scaler: A gradient scaler, if there is one. In half precision it skips steps whose
+                gradients overflow, which is normal; so only non-finite losses are counted here.
         """
         tensors, self._losses = self._losses, []
         if scaler is None:
             params = (p for group in optimizer.param_groups for p in group["params"])
             tensors += [p.grad for p in params if p.grad is not None]
         found, one = tensors[0].new_zeros(()).float(), tensors[0].new_ones(()).float()
-        # what a gradient scaler uses: one pass, which multiplies by one
+        # the operation of a gradient scaler: one pass over all tensors; here it multiplies by one
         torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
         found = reduce(found)
         if scaler is None and self._stays_on_device(found, optimizer):
             optimizer.found_inf = found  # pyright: ignore[reportAttributeAccessIssue]
         elif scaler is None and bool(found):
-            optimizer.zero_grad()  # parameters without a gradient are passed over
+            optimizer.zero_grad()  # an optimizer ignores parameters without a gradient
         self._count = self._count + found
 
     @staticmethod
@@ -61,15 +61,15 @@ class NonFiniteSteps:
         )
 
     def enforce(self, limit: int, sums: TermSums, step: int) -> int:
-        """Return the steps left out until now; reading it waits for the device.
+        """Return the number of skipped steps; reading it waits for the device.
 
         Args:
-            limit: What is too many.
-            sums: The terms of the latest steps, of which the first bad one is named.
+            limit: The largest number that is allowed.
+            sums: The terms of the latest steps, from which the message names the first bad one.
             step: The number of the latest step.
 
         Raises:
-            GdlError: They are more than the limit.
+            GdlError: More steps were skipped than `limit`.
         """
         count = self.count
         if count > limit:
@@ -84,7 +84,7 @@ class NonFiniteSteps:
 
     @property
     def count(self) -> int:
-        """Steps left out until now."""
+        """Number of skipped steps since the start."""
         return int(self._count)
 
     @count.setter

@@ -13,9 +13,15 @@ __all__ = ["pixel_order"]
 def pixel_order(name: str, height: int, width: int) -> Tensor:
     """Return the raster indices (H W,) of the pixels, in the order in which they are visited.
 
+    >>> pixel_order("columns", 2, 3).tolist()
+    [0, 3, 1, 4, 2, 5]
+    >>> pixel_order("hilbert", 2, 2).tolist()
+    [0, 2, 3, 1]
+
     Args:
-        name: "raster" (row by row), "columns", "hilbert" (a curve whose neighbours are neighbours in
-            the image), or "random", "random-1", "random-2", ... (a permutation by that seed).
+        name: "raster" (row by row), "columns", "hilbert" (Hilbert's curve, whose successive pixels
+            are neighbours in the image), or "random", "random-1", "random-2", ... (a random
+            permutation with that seed).
         height: H.
         width: W.
 
@@ -38,10 +44,10 @@ def pixel_order(name: str, height: int, width: int) -> Tensor:
 
 
 def _hilbert_distance(height: int, width: int) -> Tensor:
-    """Return how far along Hilbert's curve each pixel (H, W) lies.
+    """Return the position (H, W) of each pixel on Hilbert's curve.
 
-    The curve fills the smallest square with a power of two as its side; for other images the order
-    skips what is outside, so that there a step may be longer than one pixel.
+    The curve fills the smallest square around the image whose side is a power of two. Positions
+    outside of the image are skipped, so a step there may be longer than one pixel.
     """
     side = 1 << (max(height, width) - 1).bit_length()
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -50,7 +56,7 @@ def _hilbert_distance(height: int, width: int) -> Tensor:
     while half:
         right, low = (x & half) > 0, (y & half) > 0
         distance += half * half * ((3 * right) ^ low.long())
-        # the curve in an upper quadrant is transposed, in the right one of them also turned around
+        # the curve is transposed in the upper quadrants, and turned around in the upper right one
         turn = right & ~low
         x, y = torch.where(turn, side - 1 - x, x), torch.where(turn, side - 1 - y, y)
         x, y = torch.where(low, x, y), torch.where(low, y, x)

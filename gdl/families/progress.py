@@ -1,4 +1,4 @@
-"""A progress bar for loops that turn out to be long."""
+"""A progress bar that appears only when a loop takes long."""
 
 import sys
 import time
@@ -10,12 +10,12 @@ __all__ = ["counted"]
 
 
 def counted(total: int, label: str, patience: float = 2.0) -> Iterator[int]:
-    """Count from 0 to total - 1, with a bar on a terminal.
+    """Yield 0, ..., total - 1; on a terminal, show a progress bar if the loop takes long.
 
     Args:
         total: Number of steps.
-        label: What is being done.
-        patience: Seconds without a bar.
+        label: Text beside the bar.
+        patience: Seconds before the bar appears.
     """
     bar = Progress(transient=True, disable=not sys.stdout.isatty())
     task, start = bar.add_task(label, total=total), time.monotonic()

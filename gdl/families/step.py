@@ -1,4 +1,4 @@
-"""What a training step, an evaluation and a checkpoint do, whatever the model."""
+"""The training step, evaluation step and checkpoint that all models share."""
 
 import time
 from abc import ABC, abstractmethod
@@ -21,7 +21,11 @@ __all__ = ["SharedStep"]
 
 
 class SharedStep(pl.LightningModule, ABC):
-    """At all stages `loss` gives terms per image; their means are logged as {stage}/{term}."""
+    """A LightningModule that logs the mean of each term of `loss` as {stage}/{term}.
+
+    Its noise is seeded anew for every batch, steps that are not finite are skipped, and its
+    checkpoints hold the configuration.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,11 +48,11 @@ class SharedStep(pl.LightningModule, ABC):
         """Return the terms (B,) of a batch; "loss" is minimised."""
 
     def _own_config(self) -> dict[str, Any]:
-        """Return what a model that train.py did not build can say of itself."""
+        """Return the configuration of a model that was built without train.py."""
         try:
             return {"model": self.description()}
         except GdlError:
-            return {}  # it is for load_state_dict only
+            return {}  # such a checkpoint is for load_state_dict only
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
@@ -56,11 +60,11 @@ class SharedStep(pl.LightningModule, ABC):
 
     @abstractmethod
     def derived(self, means: dict[str, float]) -> dict[str, float]:
-        """Return the means of terms, and what follows from them."""
+        """Return the mean terms, and numbers that follow from them, such as bits/dim."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of each hook, 40 times a step, which a module's own __setattr__
-        # takes for a possible parameter: a quarter of a millisecond
+        # Lightning sets this name 40 times per step, and Module.__setattr__ checks each time whether
+        # it is a parameter: a quarter of a millisecond per step
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -71,7 +75,7 @@ class SharedStep(pl.LightningModule, ABC):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
-        """Choose the optimizer of the next training; without a call it is Adam with a rate of 1e-3.
+        """Choose the optimizer for training; the default is Adam with a learning rate of 1e-3.
 
         Args:
             optimizer: Called with the parameters, returns the optimizer.
@@ -81,12 +85,12 @@ class SharedStep(pl.LightningModule, ABC):
 
     @property
     def fit_seconds(self) -> float:
-        """Seconds of training until now, those before an interruption included."""
+        """Seconds of training so far, including the time before an interruption."""
         return self._fit_seconds + time.perf_counter() - self._fit_start
 
     @property
     def skipped_steps(self) -> int:
-        """PositionSteps left out because loss or gradients were not finite, see `NonFiniteSteps`."""
+        """Number of steps skipped because loss or gradients were not finite; see `NonFiniteSteps`."""
         return self._nonfinite.count
 
     @property
@@ -101,11 +105,11 @@ class SharedStep(pl.LightningModule, ABC):
     def _apply_batch_transfer_handler(
         self, batch: Tensor, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Tensor:
-        # in place of three of Lightning's hooks a step, which nothing here overrides
+        # replaces three of Lightning's hooks per step, which no model here overrides
         return batch.to(device or self.device, non_blocking=True)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Return the mean loss; the terms are kept on the device until they are logged."""
+        """Return the mean loss; the sums of the terms stay on the device until they are logged."""
         part = self._part(batch, "train", batch_idx)
         self._seed(part, "train", self.current_epoch, batch_idx)
         terms = self.loss(batch)
@@ -130,7 +134,7 @@ class SharedStep(pl.LightningModule, ABC):
         self._sums[stage].add(self.loss(batch), part.count)
 
     def _part(self, batch: Tensor, stage: str, batch_idx: int) -> Part:
-        """Return which images of the batch of all processes this process has."""
+        """Return the part of the batch, shared by all processes, that this process has."""
         if self._trainer is None or self._trainer.world_size == 1:
             return Part(0, len(batch), len(batch))
         n, rank, world = len(batch), self.global_rank, self._trainer.world_size
@@ -142,8 +146,8 @@ class SharedStep(pl.LightningModule, ABC):
     def _seed(self, part: Part, *key: int | str) -> None:
         """Make the noise of a batch a function of (seed, stage, epoch, batch, image).
 
-        A resumed run then repeats the interrupted one bit for bit, whatever else drew random
-        numbers, and validation uses the same noise at each epoch.
+        Then a resumed run repeats the interrupted one bit for bit, even if other code draws random
+        numbers, and validation uses the same noise in each epoch.
         """
         seed_noise(self.device, self.noise_seed, *key, part=part)
 
@@ -152,19 +156,19 @@ class SharedStep(pl.LightningModule, ABC):
         self._fit_start = time.perf_counter()
 
     def on_train_epoch_start(self) -> None:
-        """Start the clock that images/s is measured with."""
+        """Start the clock that measures images/s."""
         self._train_clock = (time.perf_counter(), self._sums["train"].total)
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         """Log means over the last `log_every_n_steps` steps.
 
-        Logging at each step costs more than half of a small model's step.
+        For a small model, logging at each step would cost more than half of the step.
         """
         if self.global_step % self._log_every == 0:
             self._log_train_interval()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Leave out a step that is not finite; measure the norm, before clipping, where logged."""
+        """Skip a step that is not finite; measure the gradient norm before clipping, if logged."""
         if (self.global_step + 1) % self._log_every == 0:
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)
@@ -177,13 +181,16 @@ class SharedStep(pl.LightningModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the trainer is configured, also with a fused optimizer in bfloat16."""
+        """Clip gradients as the trainer is configured.
+
+        Lightning's own version refuses fused optimizers under mixed precision.
+        """
         if gradient_clip_val:
             clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
             clip(self.parameters(), gradient_clip_val)
 
     def on_validation_start(self) -> None:
-        """Look at the last training steps before anything is saved."""
+        """Log the last training steps, so that bad values stop the run before anything is saved."""
         if not self.trainer.sanity_checking:
             self._log_train_interval()
 
@@ -192,7 +199,7 @@ class SharedStep(pl.LightningModule, ABC):
         self._log_train_interval()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation means, and when in the training they were reached."""
+        """Log the validation means and the seconds of training so far."""
         self._log_means("val")
         self.log("seconds", self.fit_seconds)
         self.validated_step = self.global_step
@@ -202,10 +209,10 @@ class SharedStep(pl.LightningModule, ABC):
         self._log_means("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the resolved configuration as plain containers, so that a checkpoint is complete.
+        """Store the resolved configuration as plain data, from which the model can be rebuilt.
 
         Raises:
-            GdlError: A parameter is NaN or infinite; the checkpoint before stays the last good one.
+            GdlError: A parameter is NaN or infinite; the previous checkpoint is kept.
         """
         for name, p in self.named_parameters():
             if not bool(p.isfinite().all()):
@@ -219,7 +226,7 @@ class SharedStep(pl.LightningModule, ABC):
         checkpoint["gdl_validated_step"] = self.validated_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember time, steps left out and last validation of before the interruption."""
+        """Restore the training time, the number of skipped steps and the last validated step."""
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
@@ -229,7 +236,7 @@ class SharedStep(pl.LightningModule, ABC):
         options = {}
         trainer = self._trainer
         if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
-            # a fused optimizer unscales the gradients itself, too late for clipping
+            # a fused optimizer unscales the gradients itself, which is too late for clipping
             options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
         optimizer = self._optimizer(self.parameters(), **options)
         if self._scheduler is None:

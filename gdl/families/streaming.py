@@ -1,4 +1,4 @@
-"""Bounds from many samples, without keeping them."""
+"""The log-mean-exp of a stream of importance weights, in constant memory."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ __all__ = ["StreamingLogMeanExp"]
 
 @dataclass
 class StreamingLogMeanExp:
-    """log of the mean of exp(w) over a stream of log weights, in float64, without keeping them.
+    """log of (1/K) sum_k exp(w_k) over a stream of K log weights w_k, in float64.
 
-    Also keeps the sum of squares, for the effective sample size (sum w)^2 / sum w^2.
+    The weights themselves are not kept. The sum of their squares is, for the effective sample size.
     """
 
     log_sum: Tensor | None = None
@@ -35,7 +35,10 @@ class StreamingLogMeanExp:
         return self.log_sum - math.log(self.count)
 
     def effective_samples(self) -> Tensor:
-        """Return (B,), between 1 and K; below about 2 the bound is loose."""
+        """Return the effective sample size (sum e^w)^2 / sum e^(2w), (B,), between 1 and K.
+
+        Below about 2 the bound is loose.
+        """
         assert self.log_sum is not None
         assert self.log_sum_squares is not None
         return (2 * self.log_sum - self.log_sum_squares).exp()

@@ -1,4 +1,4 @@
-"""Sums of per-example terms that never make a step wait for the device; means with their errors."""
+"""Sums of per-image terms that need no synchronisation with the device, and means with errors."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,9 @@ __all__ = ["TermSums", "mean_and_error"]
 
 
 class TermSums:
-    """Collects the terms of many batches and gives their means over examples.
+    """Sums the terms of many batches and returns their means over examples.
 
-    A step costs two small kernels and no synchronisation; the rest is done when the means are
-    asked for.
+    Adding a batch costs two small kernels and no synchronisation; the rest happens in `pop`.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class TermSums:
         return len(self._steps)
 
     def add(self, terms: dict[str, Tensor], count: int | None = None) -> None:
-        """Add the terms of a batch, each of shape (B,), or of its first `count` examples."""
+        """Add the terms, each of shape (B,), of a batch, or only of its first `count` examples."""
         values = torch.stack(list(terms.values())).detach()[:, :count]
         wide = torch.float32 if values.device.type == "mps" else torch.float64
         self._names = list(terms)
@@ -44,7 +43,7 @@ class TermSums:
             return None
         step = int(bad.any(1).int().argmax())
         names = [n for n, is_bad in zip(self._names, bad[step], strict=True) if is_bad]
-        # "loss" contains the others, so a more precise name comes first
+        # "loss", "nll" and "elbo" are sums of other terms, so another name says more
         return next((n for n in names if n not in ("loss", "nll", "elbo")), names[0]), (
             len(self._steps) - 1 - step
         )
@@ -54,7 +53,7 @@ class TermSums:
 
         Args:
             reduce: Sums a tensor over processes. Sums and counts are reduced before the division,
-                so uneven last batches are weighted right.
+                so uneven last batches get the right weight.
         """
         if not self._steps:
             return {}
@@ -66,5 +65,9 @@ class TermSums:
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the mean over images and its standard error; a NaN makes both NaN, none is dropped."""
+    """Return the mean over images and its standard error; one NaN makes both NaN.
+
+    >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))[0]
+    2.0
+    """
     return float(values.mean()), float(values.std() / math.sqrt(len(values)))

@@ -1,4 +1,15 @@
-"""The models: one file per paper."""
+"""The models: one file per paper.
+
+A model is built from the shape and the number of levels of its data. It needs no Trainer:
+
+>>> import torch
+>>> model = MADE(shape=(1, 8, 8), levels=2).eval()
+>>> x = torch.randint(0, 2, (4, 1, 8, 8), dtype=torch.uint8)
+>>> model.nll(x).shape, model.nll_kind
+(torch.Size([4]), 'exact')
+>>> model.sample(2, seed=0).shape
+torch.Size([2, 1, 8, 8])
+"""
 
 from gdl.models.autoencoder import Autoencoder
 from gdl.models.fvsbn import FVSBN

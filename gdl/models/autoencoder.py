@@ -1,4 +1,8 @@
-"""Deterministic autoencoder: a code and its reconstruction, no density, hence no bits/dim."""
+"""Autoencoder: Hinton & Salakhutdinov, 2006, "Reducing the dimensionality of data".
+
+Science 313(5786); the full title goes on "with neural networks". A deterministic code and its
+reconstruction. It has no density, hence no bits/dim.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -11,17 +15,17 @@ __all__ = ["Autoencoder"]
 
 
 class Autoencoder(LatentModel):
-    """Encoder and decoder trained on the summed squared error of pixels in [0, 1].
+    """An encoder and a decoder, trained on the squared error summed over pixels in [0, 1].
 
-    It reports no nll: it is not a distribution, and latents drawn from N(0, I) decode to nothing
-    in particular, which is the point of the course's comparison with the VAE.
+    It is not a distribution, so it reports no nll. Latents drawn from N(0, I) decode to nothing
+    meaningful, in contrast to a VAE.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
         latent_dim: Number of latents M.
-        encoder: Called with the shape and M.
-        decoder: Called with M and the shape.
+        encoder: Called with the shape and M; returns a network from images to codes.
+        decoder: Called with M and the shape; returns a network from codes to images.
     """
 
     nll_kind = None
@@ -42,7 +46,7 @@ class Autoencoder(LatentModel):
     def loss(self, x: Tensor) -> dict[str, Tensor]:
         """Return "loss", the squared error summed over pixels, and "mse", its mean; each (B,)."""
         y = self.decoder(self.encoder(self.scale(x))).to(self.dtype)
-        # networks see [-1, 1], the error is of pixels in [0, 1]
+        # networks see pixels in [-1, 1], the error is measured in [0, 1]
         error = (0.5 * (y - self.scale(x))).square().flatten(1).sum(1)
         return {"loss": error, "mse": error / self.num_dims}
 

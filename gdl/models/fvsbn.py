@@ -1,7 +1,7 @@
-"""Fully visible sigmoid belief network.
+"""FVSBN: Frey, 1998, "Graphical models for machine learning and digital communication".
 
-Frey, 1998, "Graphical models for machine learning and digital communication"; Gan et al., 2015,
-"Learning deep sigmoid belief networks with data augmentation" (AISTATS).
+MIT Press. The fully visible sigmoid belief network; see also Gan et al., 2015, "Learning deep sigmoid
+belief networks with data augmentation" (AISTATS).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ __all__ = ["FVSBN"]
 
 
 class FVSBN(AutoregressiveModel):
-    """One logistic regression per position on those before it: p(x_i = 1 | x_<i) = sigmoid(W_i x).
+    """A logistic regression of each position on the earlier ones: p(x_i = 1) = sigmoid(W_i x_<i + b_i).
 
-    All of them are one product with a strictly lower triangular matrix. With more than two levels
-    the parameters of the likelihood, such as the logits of a softmax, are linear in the pixels.
+    Together they are one product with a strictly lower triangular matrix W. With more than two levels
+    the parameters of the likelihood, e.g. the logits of a softmax, are linear in the earlier pixels.
 
     Args:
         shape: (C, H, W) of an image.
@@ -30,7 +30,7 @@ class FVSBN(AutoregressiveModel):
         order: See `AutoregressiveModel`.
 
     Raises:
-        GdlError: The matrix would have more than MAX_WEIGHTS entries.
+        GdlError: W would have more than MAX_WEIGHTS entries.
     """
 
     MAX_WEIGHTS = 100_000_000
@@ -59,7 +59,7 @@ class FVSBN(AutoregressiveModel):
         return out.unflatten(1, self.bias.shape)
 
     def steps(self, n: int) -> PositionSteps:
-        """See `AutoregressiveModel.steps`; the row of a position, and what precedes it, at a time."""
+        """See `AutoregressiveModel.steps`; each step is a product with one row of W."""
         x = self.bias.new_empty(self.num_positions, n)
         rows = self.linear.weight.view(*self.bias.shape, -1)
         for i, (row, bias) in enumerate(zip(rows, self.bias[..., None], strict=True)):

@@ -1,6 +1,7 @@
-"""Masked autoencoder for distribution estimation.
+"""MADE: Germain et al., 2015, "MADE: Masked autoencoder for distribution estimation".
 
-Germain et al., 2015, "MADE: Masked autoencoder for distribution estimation", arXiv 1502.03509.
+arXiv 1502.03509. A perceptron whose weights are masked so that each output depends only on earlier
+positions; with several masks, a mixture of such models.
 """
 
 import math
@@ -22,16 +23,16 @@ __all__ = ["MADE"]
 
 
 class MADE(AutoregressiveModel):
-    """A multi-layer perceptron whose units each look at a prefix of the positions.
+    """A multi-layer perceptron in which each unit depends on a prefix of the positions.
 
-    A hidden unit of level m depends on the first m positions, and position i on units of levels up
-    to i (Germain et al., Eqs. 8-13, where levels are drawn at random; here they are spread evenly).
-    Units are sorted by level, so masks are staircases and a sampler computes each unit once.
+    A hidden unit of degree m depends on the first m positions, and the output of position i on units
+    of degree at most i (Germain et al., Eqs. 8-13; there degrees are random, here they are spread
+    evenly). Units are sorted by degree, so masks are staircases and sampling computes each unit once.
 
-    With `num_masks` R > 1 the model is a mixture: p(x) is the mean of R joint likelihoods, which
-    share their weights but differ in the levels of their units and, where `order` is "random", in
-    their orders. They are trained in turn (Section 4.2 of the paper); log_prob takes all of them in
-    evaluation and one in training.
+    With `num_masks` R > 1 the model is a mixture: p(x) is the mean of R densities, which share their
+    weights but differ in the degrees of their units and, if `order` is "random", in their orders.
+    They are trained in turn, one per step (Section 4.2 of the paper). In evaluation log_prob uses all
+    of them, in training one.
 
     Args:
         shape: (C, H, W) of an image.
@@ -39,10 +40,10 @@ class MADE(AutoregressiveModel):
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         hidden: Widths of the hidden layers.
-        num_masks: R.
+        num_masks: R, the number of densities in the mixture.
 
     Raises:
-        GdlError: There is no hidden layer, or no mask.
+        GdlError: `hidden` is empty, or `num_masks` is less than 1.
     """
 
     shuffled: Tensor
@@ -64,7 +65,7 @@ class MADE(AutoregressiveModel):
         if num_masks < 1:
             raise GdlError(f"model.num_masks={num_masks} leaves no model: use 1 or more.")
         n, p = self.bias.shape
-        # how many positions each unit depends on: inputs, hidden layers, outputs
+        # the degree of each unit, i.e. on how many positions it depends: inputs, hidden, outputs
         units = [torch.arange(n) + 1]
         units += [1 + torch.arange(width) * (n - 1) // width for width in hidden]
         units += [torch.arange(n).repeat_interleave(p)]
@@ -72,7 +73,7 @@ class MADE(AutoregressiveModel):
             PrefixLinear(len(a), torch.searchsorted(a, b, right=True)) for a, b in pairwise(units)
         )
         self.hidden_biases = nn.ParameterList(torch.zeros(width) for width in hidden)
-        # of each layer of units, how many can be computed before position i
+        # for each layer and position i: how many units can be computed before position i is known
         self._ready = [torch.searchsorted(u, torch.arange(n), right=True).tolist() for u in units]
         self.num_masks, self.hidden = num_masks, list(hidden)
         if num_masks > 1:
@@ -91,7 +92,7 @@ class MADE(AutoregressiveModel):
         return h.unflatten(1, self.bias.shape)
 
     def steps(self, n: int) -> PositionSteps:
-        """See `AutoregressiveModel.steps`; each unit is computed once, as soon as it can be."""
+        """See `AutoregressiveModel.steps`; each unit is computed once, when its inputs are known."""
         *hidden, (weight, bias) = self._in_use()
         layers = [self.bias.new_empty(width, n) for width in (self.num_positions, *self.hidden)]
         done, num_params = [0] * len(hidden), self.bias.shape[1]
@@ -108,7 +109,7 @@ class MADE(AutoregressiveModel):
             layers[0][i] = self.unit(value).squeeze(-1)
 
     def _in_use(self) -> list[tuple[Tensor, Tensor]]:
-        """Return weight and bias of each layer, its units as the mask in use sorts them."""
+        """Return the weight and bias of each layer, with units in the order of the current mask."""
         weights: list[Any] = [layer.weight for layer in self.layers]
         found = list(zip(weights, [*self.hidden_biases, self.bias.flatten()], strict=True))
         if self.num_masks == 1:
@@ -126,11 +127,11 @@ class MADE(AutoregressiveModel):
     # ---- a mixture of several masks
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        """Take the next mask, a function of the step, so that a resumed run takes the same."""
+        """Choose the mask of this step by its number, so that a resumed run chooses the same."""
         self.member = self.global_step % self.num_masks
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) (B,) in nats; in training, of the mask in use only."""
+        """Return log p(x) (B,) in nats; in training, under the current mask only."""
         if self.training or self.num_masks == 1:
             return super().log_prob(x)
         joint = self._each_member(lambda: self.position_log_probs(x).sum(-1))
@@ -139,8 +140,8 @@ class MADE(AutoregressiveModel):
     def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
         """See `AutoregressiveModel.log_prob_given`.
 
-        A mask's weight is its probability of the known pixels that precede all others in its order:
-        exact where `known_come_first`.
+        Each mask is weighted by its probability of the known pixels that precede all unknown ones in
+        its order. This is exact if all known pixels do, see `known_come_first`.
         """
         if self.num_masks == 1:
             return super().log_prob_given(x, known)
@@ -149,7 +150,7 @@ class MADE(AutoregressiveModel):
         return (lead + rest).logsumexp(0) - lead.logsumexp(0)
 
     def known_come_first(self, known: Tensor) -> bool:
-        """See `AutoregressiveModel.known_come_first`; here in the orders of all masks."""
+        """See `AutoregressiveModel.known_come_first`; here for the orders of all masks."""
         come_first = super().known_come_first
         return bool(self._each_member(lambda: torch.tensor(come_first(known))).all())
 
@@ -159,7 +160,7 @@ class MADE(AutoregressiveModel):
         return (self.position_log_probs(x) * before).sum(-1)
 
     def _each_member(self, f: Callable[[], Tensor]) -> Tensor:
-        """Return f() of each mask, stacked."""
+        """Call f once with each mask; return the results, stacked."""
         found = []
         for member in range(self.num_masks):
             self.member = member
@@ -168,11 +169,17 @@ class MADE(AutoregressiveModel):
         return torch.stack(found)
 
     def _complete(
-        self, indices: Sequence[int], given: Tensor, known: Tensor, seed: int, **options: Any
+        self,
+        indices: Sequence[int],
+        given: Tensor,
+        known: Tensor,
+        seed: int,
+        temperature: float,
+        naive: bool,
     ) -> Tensor:
-        """See `AutoregressiveModel._complete`; each completion is drawn from one of the masks."""
+        """See `AutoregressiveModel._complete`; each completion is drawn with one of the masks."""
         if self.num_masks == 1:
-            return super()._complete(indices, given, known, seed=seed, **options)
+            return super()._complete(indices, given, known, seed, temperature, naive)
         noise = SampleNoise(mix_seed("mask", seed), indices, self.device, self.dtype)
         lead = self._each_member(lambda: self._lead(given, known)).T
         chosen = (lead + noise.gumbel(self.num_masks)).argmax(1).cpu()
@@ -181,6 +188,7 @@ class MADE(AutoregressiveModel):
             self.member = member
             mine = (chosen == member).nonzero().flatten()
             own = [indices[k] for k in mine.tolist()]
-            out[mine] = super()._complete(own, given[mine], known[mine], seed=seed, **options)
+            part = super()._complete(own, given[mine], known[mine], seed, temperature, naive)
+            out[mine] = part
         self.member = 0
         return out

@@ -1,7 +1,6 @@
-"""Neural autoregressive distribution estimator.
+"""NADE: Larochelle & Murray, 2011, "The neural autoregressive distribution estimator".
 
-Larochelle & Murray, 2011, "The neural autoregressive distribution estimator" (AISTATS); Uria et
-al., 2016, arXiv 1605.02226.
+AISTATS. See also Uria et al., 2016, "Neural autoregressive distribution estimation", arXiv 1605.02226.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +19,8 @@ __all__ = ["NADE"]
 class NADE(AutoregressiveModel):
     """One hidden layer per position, with tied weights: h_i = sigmoid(c + W x_<i), logit V_i h_i + b_i.
 
-    Since position i + 1 adds one column of W to what position i has, sampling costs O(N H)
-    (Larochelle & Murray, Algorithm 1).
+    The input of h_{i+1} is the input of h_i plus one column of W times x_i, so density and sampling
+    cost O(N H) (Larochelle & Murray, Algorithm 1).
 
     Args:
         shape: (C, H, W) of an image.
@@ -41,7 +40,8 @@ class NADE(AutoregressiveModel):
     ) -> None:
         super().__init__(shape, levels, likelihood, order)
         n, p = self.bias.shape
-        # a state is multiplied with the V of its chunk, of which it needs a part: few if they are large
+        # positions in a chunk, see `prefix_outputs`: a hidden layer is multiplied with the V of its
+        # whole chunk but needs only part of the result, so chunks are short where V is large
         self.chunk = 16 if p == 1 else 4
         self.weight = nn.Parameter(torch.empty(n, hidden).uniform_(-1, 1) * n**-0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
@@ -49,17 +49,17 @@ class NADE(AutoregressiveModel):
 
     def params(self, s: Tensor) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        # sums over all positions are too long for low precision
+        # float32, because the sums have a term for each position
         with torch.autocast(s.device.type, enabled=False):
             x = self.unit(s).squeeze(-1).T.contiguous()
             out = prefix_outputs(x, self.weight, self.hidden_bias, self.output, self.chunk)
             return out.transpose(0, 1) + self.bias
 
     def steps(self, n: int) -> PositionSteps:
-        """See `AutoregressiveModel.steps`; one column of W at a time.
+        """See `AutoregressiveModel.steps`; each step adds one column of W.
 
-        On a CPU only the hidden layers that change, those after a value that is not zero, are
-        computed anew; elsewhere the host would have to wait for their number.
+        On a CPU only the hidden layers that changed, i.e. whose last value is not zero, are computed
+        again. On other devices the host would have to wait for their number.
         """
         total = self.hidden_bias.repeat(n, 1)
         h, count, binary = total.sigmoid(), by_hand(total), self.levels == 2
@@ -69,7 +69,7 @@ class NADE(AutoregressiveModel):
                 torch.sigmoid(total.addr_(self.unit(value), weight), out=h)
             elif len(rows := value.nonzero().view(-1)):
                 new = total.index_select(0, rows)
-                # what is not zero is one in binary images: an operation instead of three
+                # in binary images the value is 1, which takes one operation instead of three
                 new += weight if binary else self.unit(value[rows])[:, None] * weight
                 total.index_copy_(0, rows, new)
                 h.index_copy_(0, rows, new.sigmoid_())

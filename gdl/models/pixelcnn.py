@@ -1,6 +1,6 @@
-"""PixelCNN with gated convolutions.
+"""PixelCNN: van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders".
 
-van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders", arXiv 1606.05328.
+arXiv 1606.05328. Gated convolutions in two streams, which together see all earlier pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,16 +17,16 @@ __all__ = ["PixelCNN"]
 
 
 class PixelCNN(AutoregressiveModel):
-    """Two streams of gated convolutions, and for each channel a small network at each pixel.
+    """Two streams of gated convolutions, then a small network per channel at each pixel.
 
-    Sampling computes each layer once per pixel.
+    Sampling evaluates each layer once per pixel.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
         likelihood: See `AutoregressiveModel`.
         width: Channels of each stream.
-        layers: Gated layers.
+        layers: Number of gated layers.
         first_kernel: Odd size of the first convolution.
         kernel: Odd size of the others.
         hidden: Width of the network at each pixel.
@@ -36,8 +36,8 @@ class PixelCNN(AutoregressiveModel):
         GdlError: A kernel is even.
 
     Note:
-        The paper divides the channels of all layers into groups for red, green and blue. Here the
-        streams see whole pixels, and the network of a channel also takes the channels before it.
+        In the paper all layers have groups of channels for red, green and blue. Here the streams see
+        whole pixels, and the network of a channel also gets the earlier channels of its pixel.
     """
 
     def __init__(

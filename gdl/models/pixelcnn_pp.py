@@ -1,7 +1,7 @@
-"""PixelCNN++.
+"""PixelCNN++: Salimans et al., 2017, "PixelCNN++: Improving the PixelCNN".
 
-Salimans, Karpathy, Chen & Kingma, 2017, "PixelCNN++: Improving the PixelCNN with discretized
-logistic mixture likelihood and other modifications", arXiv 1701.05517.
+arXiv 1701.05517, by Salimans, Karpathy, Chen and Kingma; the full title goes on "with discretized
+logistic mixture likelihood and other modifications".
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ __all__ = ["PixelCNNpp"]
 
 
 class PixelCNNpp(AutoregressiveModel):
-    """Gated residual blocks at several resolutions; a mixture of logistics couples the channels.
+    """Gated residual blocks at several resolutions, and a mixture of logistics over whole pixels.
 
-    Sampling computes each layer once per pixel of its resolution.
+    Sampling evaluates each layer once per pixel of its resolution.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values of a pixel.
-        likelihood: See `AutoregressiveModel`. The mixture is the only one that couples the channels
-            of a pixel, so that with another one they are independent given the pixels before.
+        likelihood: See `AutoregressiveModel`. Only the default mixture makes the channels of a pixel
+            depend on each other; with any other they are independent given the earlier pixels.
         width: Channels of each stream.
-        blocks: Blocks of a stream per resolution, on the way down and again on the way up.
-        resolutions: Each has half the height and width of the one before.
+        blocks: Blocks per stream and resolution on the way down, and as many on the way up.
+        resolutions: Number of resolutions; each has half the height and width of the one before.
         dropout: Probability that a channel is dropped inside a block.
     """
 

@@ -1,7 +1,7 @@
-"""A causal transformer over pixels.
+"""Transformer: Chen et al., 2020, "Generative pretraining from pixels".
 
-Chen et al., 2020, "Generative pretraining from pixels" (ICML); Vaswani et al., 2017, "Attention is
-all you need", arXiv 1706.03762.
+ICML (iGPT). A causal transformer over the pixels of an image; see also Vaswani et al., 2017,
+"Attention is all you need", arXiv 1706.03762.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ __all__ = ["Transformer"]
 
 
 class Transformer(AutoregressiveModel):
-    """Each channel of each pixel is a token that attends to all tokens before it.
+    """A causal transformer with one token per channel and pixel, which attends to all earlier tokens.
 
-    Sampling keeps their keys and values.
+    Sampling caches their keys and values.
 
     Args:
         shape: (C, H, W) of an image.
@@ -27,10 +27,10 @@ class Transformer(AutoregressiveModel):
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         width: Features of a token.
-        blocks: Blocks of attention and MLP.
+        blocks: Number of blocks of attention and MLP.
         heads: Attention heads.
-        window: Odd side of the square around a pixel whose known values its token starts from; 1 for
-            none.
+        window: Odd side of the square around a pixel whose earlier values its token starts from. A
+            token always starts from the value before it.
         dropout: Probability that an output of attention or MLP is dropped.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Variational autoencoder, beta-VAE and importance-weighted autoencoder: one class, three YAML files.
+"""VAE: Kingma & Welling, 2014, "Auto-encoding variational Bayes".
 
-Kingma & Welling, 2014, "Auto-encoding variational Bayes", arXiv 1312.6114; Higgins et al., 2017,
-"beta-VAE", OpenReview Sy2fzU9gl; Burda et al., 2016, "Importance weighted autoencoders",
-arXiv 1509.00519.
+arXiv 1312.6114. With `beta` it is the beta-VAE (Higgins et al., 2017, OpenReview Sy2fzU9gl), with
+`num_importance_samples` the importance weighted autoencoder, IWAE (Burda et al., 2016,
+arXiv 1509.00519).
 """
 
 import math
@@ -24,26 +24,26 @@ __all__ = ["VAE", "gaussian_kl"]
 class VAE(LatentModel):
     """p(x) = int p(x | z) N(z; 0, I) dz with a Gaussian encoder q(z | x) of diagonal covariance.
 
-    With one importance sample the terms are rate = KL(q(z | x), N(0, I)) in closed form and
-    distortion = -log p(x | z) for one z ~ q; nll = distortion + rate is the negative ELBO, and
+    With one importance sample, rate = KL(q(z | x), N(0, I)) in closed form, and distortion =
+    -log p(x | z) for one z ~ q. Then nll = distortion + rate is the negative ELBO, and
     loss = distortion + beta * rate. With k > 1, loss = nll = the negative IWAE-k bound (Burda et
-    al., Eq. 8), and rate and distortion are those of the ELBO, averaged over the k samples.
+    al., Eq. 8); rate and distortion are still the terms of the ELBO, as means over the k samples.
 
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
         latent_dim: Number of latents M.
-        encoder: Called with the shape and the number of outputs 2 M.
-        decoder: Called with M and the shape of the likelihood's parameters.
+        encoder: Called with the shape and 2 M; returns a network from images to 2 M numbers.
+        decoder: Called with M and the shape of the likelihood's parameters; returns a network.
         likelihood: Called with shape and levels; see `gdl.distributions`.
-        beta: Weight of the rate in the loss. It does not touch nll.
-        kl_warmup_steps: PositionSteps over which the weight of the rate rises from 0 to beta.
+        beta: Weight of the rate in the loss. It does not change nll.
+        kl_warmup_steps: Steps in which the weight of the rate rises from 0 to beta.
         free_bits: Nats per latent below which the rate, averaged over the batch, is not reduced
-            further (Kingma et al., 2016, arXiv 1606.04934, Eq. 15). It does not touch nll.
-        num_importance_samples: k; 1 trains a VAE, more an IWAE.
+            further (Kingma et al., 2016, arXiv 1606.04934, Eq. 15). It does not change nll.
+        num_importance_samples: k; with 1 it is a VAE, with more an IWAE.
 
     Raises:
-        GdlError: k > 1 together with beta, warm-up or free bits, which have no meaning there.
+        GdlError: k > 1 together with beta, warm-up or free bits, which only weight a rate.
     """
 
     kl_weight: Tensor
@@ -84,7 +84,7 @@ class VAE(LatentModel):
         self.register_buffer("kl_weight", torch.tensor(0.0 if kl_warmup_steps else 1.0))
 
     def initialize(self, x: Tensor) -> None:
-        """Start the decoder at independent pixels fitted to images x (N, C, H, W) uint8."""
+        """Set the offset so that the decoder starts as independent pixels fitted to images x."""
         self.offset.data.copy_(self.likelihood.initial_params(x.to(self.device)))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,16 +144,16 @@ class VAE(LatentModel):
         return -stream.value()
 
     def _surrogate_rate(self, kl: Tensor) -> Tensor:
-        """Return (B,): the mean of sum_j max(free_bits, mean over the batch of KL_j) is this one's.
+        """Return a rate (B,) whose batch mean is sum_j max(free_bits, batch mean of KL_j).
 
-        The average comes before the maximum, so a latent may be unused for some images.
+        The mean is taken before the maximum, so a latent may be unused for some of the images.
         """
         if not self.free_bits:
             return kl.sum(-1)
         return torch.where(kl.mean(0) > self.free_bits, kl, self.free_bits).sum(-1)
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        """Set the weight of the warm-up, a buffer, so that it is saved with the model."""
+        """Set the weight of the rate in the warm-up. It is a buffer, so checkpoints contain it."""
         if self.kl_warmup_steps:
             self.kl_weight.fill_(min(1.0, self.global_step / self.kl_warmup_steps))
 
@@ -176,7 +176,7 @@ class VAE(LatentModel):
             n: Number of images.
             seed: Seed of the whole set.
             temperature: Multiplies the standard deviation of the prior.
-            mean: Return E[x | z], as pictures in papers do, and not a draw from p(x | z).
+            mean: Return E[x | z], as in the figures of most papers, instead of a draw from p(x | z).
         """
         chunks = []
         for indices in torch.arange(n).split(100):

@@ -1,4 +1,4 @@
-"""Networks that know nothing of densities."""
+"""Neural networks; none of them computes a density."""
 
 from gdl.nn.attention import CausalBlock, ImageTransformer, KeyValues, neighbours
 from gdl.nn.conv import ConvDecoder, ConvEncoder

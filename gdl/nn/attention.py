@@ -1,7 +1,7 @@
-"""A causal transformer over the positions of an image, on whole images or one position at a time.
+"""A causal transformer over the positions of an image, for whole images or one position at a time.
 
 Chen et al., 2020, "Generative pretraining from pixels" (iGPT): a decoder in the style of GPT-2 over
-pixels in a fixed order; each token also has a small window around the pixel that it predicts.
+pixels in a fixed order. Here each token also sees a small window around the pixel that it predicts.
 """
 
 from collections.abc import Generator
@@ -14,14 +14,14 @@ __all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
 
 
 class KeyValues:
-    """Keys and values of the tokens so far, of one block.
+    """The key-value cache of one block: keys and values of all tokens so far.
 
     Args:
-        n: Images.
+        n: Number of images.
         heads: Attention heads.
-        length: Tokens that there will be.
-        size: Of a key.
-        like: Has the dtype and the device.
+        length: Number of tokens of a whole image.
+        size: Size of a key in one head.
+        like: A tensor with the dtype and the device of the cache.
     """
 
     def __init__(self, n: int, heads: int, length: int, size: int, like: Tensor) -> None:
@@ -29,21 +29,24 @@ class KeyValues:
         self.length = 0
 
     def append(self, new: Tensor) -> Tensor:
-        """Return all keys and values (2, n, heads, t, size) after (2, n, heads, 1, size) came."""
+        """Append the keys and values (2, n, heads, 1, size) of a token; return all t of them.
+
+        The result has shape (2, n, heads, t, size).
+        """
         self.all[..., self.length : self.length + 1, :] = new
         self.length += 1
         return self.all[..., : self.length, :]
 
 
 class CausalBlock(nn.Module):
-    """Attention to the tokens up to one's own, then an MLP; norms come before each.
+    """A transformer block: causal self-attention, then an MLP, each behind a LayerNorm.
 
     Args:
         width: Features of a token.
-        heads: Attention heads; they share the width.
-        dropout: Probability that an output of either half is zeroed.
-        std: Of the initial weights of the two last layers, small, so that the residual stream keeps
-            its size.
+        heads: Attention heads; each has width / heads features.
+        dropout: Probability that an output of the attention or of the MLP is zeroed.
+        std: Standard deviation of the initial weights of the last layer of attention and MLP. It is
+            small, so that the residual stream keeps its size through many blocks.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, std: float) -> None:
@@ -63,10 +66,10 @@ class CausalBlock(nn.Module):
 
         Args:
             h: All tokens, or the next one (T = 1).
-            past: What the tokens before the next one left.
+            past: The cache of the tokens before the next one.
         """
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # unbind, whose gradient is one stack; that of an index is a tensor of zeros for each
+        # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
         q, k, v = qkv.unbind() if past is None else (qkv[0], *past.append(qkv[1:]))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=past is None)
         h = h + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
@@ -74,15 +77,15 @@ class CausalBlock(nn.Module):
 
 
 class ImageTransformer(nn.Module):
-    """Features of each position of a sequence that depend on the positions before it.
+    """A transformer whose features of a position depend only on the positions before it.
 
-    The token of a position has the value before it and those of a small window of the image around
-    it, as far as they come before it; attention brings everything else.
+    The token of position i starts from the value of position i - 1 and from the values in a small
+    window of the image around i, as far as they come before i. Attention adds all other values.
 
     Args:
-        neighbours: (N, K), the positions that the token of each position has; see `neighbours`.
+        neighbours: (N, K), the positions whose values each token starts from; see `neighbours`.
         width: Features of a token.
-        blocks: Number of them.
+        blocks: Number of blocks.
         heads: Attention heads.
         dropout: See `CausalBlock`.
     """
@@ -109,10 +112,10 @@ class ImageTransformer(nn.Module):
         return self.last(h)
 
     def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
-        """Yield the features (n, width) of each position of n sequences.
+        """Yield the features (n, width) of one position of n sequences after the other.
 
-        Each is answered with the values (n,) of its position. The features equal those of
-        `forward`, up to rounding.
+        The caller sends the values (n,) of a position to get the features of the next one. They
+        equal the features of `forward`, up to rounding.
         """
         length, width = self.position.shape
         size = width // self.heads
@@ -126,10 +129,10 @@ class ImageTransformer(nn.Module):
 
 
 def neighbours(order: Tensor, channels: int, size: tuple[int, int], window: int) -> Tensor:
-    """Return which positions before it the token of each position has, (N, K).
+    """Return the positions (N, K) whose values each token starts from.
 
-    The first is the position before; the others are those in a square around the pixel. N stands
-    for a position that does not exist or does not come before.
+    The first one is the previous position, the others lie in a square around the pixel. The number N
+    stands for a position that does not exist or does not come before.
 
     Args:
         order: (H W,) raster indices of the pixels; N = H W C, the channels of a pixel follow one

@@ -12,7 +12,7 @@ __all__ = ["ConvDecoder", "ConvEncoder"]
 
 
 class ResBlock(nn.Module):
-    """Pre-activation residual block; the second convolution starts at zero.
+    """A pre-activation residual block whose second convolution starts at zero.
 
     Args:
         channels: Channels of input and output.
@@ -36,7 +36,11 @@ class ResBlock(nn.Module):
 
 
 def _pyramid(height: int, width: int, patch: int, smallest: int) -> list[tuple[int, int]]:
-    """Return the sizes of the stages: halved, rounded up, while the shorter side allows it."""
+    """Return the size (H, W) of each stage: halved, rounding up, until a side is `smallest` or less.
+
+    Raises:
+        GdlError: The patch does not divide the image size.
+    """
     if height % patch or width % patch:
         raise GdlError(
             f"model.encoder.patch={patch} does not divide the image size {height}x{width}: use "
@@ -57,10 +61,10 @@ class ConvEncoder(nn.Module):
         out_features: Size of the output.
         channels: Channels of the first stage; doubled at each halving of the size.
         blocks: Residual blocks per stage.
-        patch: Pixels in a square of this side become channels before the first stage. 2 makes
-            the network about three times as fast.
+        patch: Squares of patch x patch pixels become channels before the first stage. With 2 the
+            network is about three times as fast.
         smallest: The size is halved while the shorter side is larger than this.
-        max_channels: Channels of a stage are at most this.
+        max_channels: Largest number of channels of a stage.
         act: Name of the activation.
     """
 
@@ -94,12 +98,12 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Map vectors (..., in_features) to maps (..., P, H, W): the encoder in reverse.
+    """Map vectors (..., in_features) to maps (..., P, H, W), mirroring `ConvEncoder`.
 
     Args:
         in_features: Size of the input.
         shape: (P, H, W).
-        channels: Channels of the last stage, see `ConvEncoder`.
+        channels: Channels of the last stage; see `ConvEncoder`.
         blocks: Residual blocks per stage.
         patch: See `ConvEncoder`.
         smallest: See `ConvEncoder`.

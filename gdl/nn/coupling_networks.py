@@ -1,4 +1,4 @@
-"""Networks inside coupling layers: they start at zero, so that a flow starts near the identity."""
+"""Networks inside coupling layers. Their output starts at zero, so a flow starts near the identity."""
 
 from collections.abc import Sequence
 
@@ -36,18 +36,18 @@ class ZeroConv(nn.Module):
 
 
 class ConvConditioner(nn.Module):
-    """Pre-activation residual blocks at full resolution, with skips to the end (Real NVP, App. A).
+    """Pre-activation residual blocks at one resolution, with skips to the end (Real NVP, App. A).
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        width: Channels in between.
+        width: Channels of the hidden layers.
         blocks: Residual blocks.
-        recompute: Compute the activations again on the way back, instead of keeping them.
+        recompute: Compute the activations again in the backward pass instead of keeping them.
 
     Note:
-        The paper's nets use batch normalisation, whose running statistics make bits/dim in
-        evaluation differ from training's; a group norm of one group does without.
+        The paper uses batch normalisation. Its running statistics make bits/dim in evaluation differ
+        from bits/dim in training; a group norm with one group needs no statistics.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ConvConditioner(nn.Module):
 
 
 class VectorConditioner(nn.Sequential):
-    """A perceptron with ReLU, from vectors (B, in_features) to (B, out_features).
+    """A ReLU perceptron that maps vectors (B, in_features) to (B, out_features), zero at the start.
 
     Args:
         in_features: Size of the input.

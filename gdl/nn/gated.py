@@ -1,4 +1,4 @@
-"""The gated PixelCNN's network: layers of both streams at one resolution.
+"""The network of the gated PixelCNN: gated layers of two streams at one resolution.
 
 van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders", arXiv 1606.05328,
 Eq. 2 and Fig. 2.
@@ -12,11 +12,13 @@ __all__ = ["GatedPixelNet"]
 
 
 class VerticalLayer(nn.Module):
-    """tanh(a / 2) sigmoid(b) of a convolution with outputs a and b.
+    """A gated convolution of the vertical stream: tanh(a / 2) sigmoid(b) of its outputs a and b.
+
+    The paper has tanh(a). The factor 1/2 only rescales weights, and makes the gate cheaper.
 
     Args:
         width: Channels.
-        size: Of the convolution, see `CausalConv`.
+        size: Size of the convolution; see `CausalConv`.
     """
 
     def __init__(self, width: int, size: int) -> None:
@@ -25,18 +27,18 @@ class VerticalLayer(nn.Module):
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
 
     def forward(self, v: Tensor, piece: Piece | None) -> tuple[Tensor, Tensor]:
-        """Return the stream behind the layer, and what the horizontal layer takes."""
+        """Return the output (B, width, H, W), and features (B, 2 width, H, W) for the other stream."""
         v = self.conv(v, piece)
         return _gate(v), self.across(v)
 
 
 class HorizontalLayer(nn.Module):
-    """A gated convolution as in `VerticalLayer`, and a step back into a residual stream.
+    """A gated convolution of the horizontal stream, with a residual connection.
 
     Args:
         width: Channels.
-        size: Of the convolution, see `CausalConv`.
-        dropout: Probability that an input of the last step is zeroed.
+        size: Size of the convolution; see `CausalConv`.
+        dropout: Probability that an input of the last 1x1 convolution is zeroed.
     """
 
     def __init__(self, width: int, size: int, dropout: float) -> None:
@@ -46,20 +48,20 @@ class HorizontalLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, above: Tensor, piece: Piece | None) -> Tensor:
-        """Return the stream behind the layer."""
+        """Return the output (B, width, H, W); `above` are the vertical layer's features."""
         return h + self.out(self.dropout(_gate(self.conv(h, piece) + above)), piece)
 
 
 class GatedPixelNet(TwoStreams):
-    """The gated PixelCNN's two streams of layers at one resolution.
+    """The vertical and the horizontal stream of the gated PixelCNN.
 
     Args:
         in_channels: Channels of the image.
         size: (H, W) of the image.
         width: Channels of each stream, and of the features.
-        layers: Gated layers.
-        first: Size of the first convolution, see `CausalConv`.
-        kernel: Size of all others.
+        layers: Number of gated layers.
+        first: Size of the first convolution; see `CausalConv`.
+        kernel: Size of the convolutions of the gated layers.
         dropout: See `HorizontalLayer`.
     """
 
@@ -98,6 +100,6 @@ class GatedPixelNet(TwoStreams):
 
 
 def _gate(h: Tensor) -> Tensor:
-    # tanh(a / 2) = 2 sigmoid(a) - 1: one sigmoid does both, and tanh takes several times as long
+    # tanh(a / 2) = 2 sigmoid(a) - 1, so one sigmoid computes both; tanh takes several times as long
     a, b = h.sigmoid().chunk(2, 1)
     return (2 * a - 1) * b

@@ -1,13 +1,14 @@
-"""Causal convolutions in two streams without a blind spot, on whole images or piece by piece.
+"""Causal convolutions in two streams without a blind spot, for whole images or piece by piece.
 
 A vertical stream sees the rows above a position, a horizontal stream the pixels to its left and, at
 each layer, the vertical stream (van den Oord et al., 2016, "Conditional image generation with
 PixelCNN decoders", arXiv 1606.05328, Fig. 2). No weight is masked: the image is moved down by a row,
-or right by a pixel, and the windows of all convolutions end where they stand.
+or right by a pixel, and the window of each convolution ends at its own position.
 
-Each layer also works piece by piece, a row of the vertical stream or a pixel of the horizontal one at
-a time, and remembers what its window needs: an image is sampled at the cost of one evaluation
-(Ramachandran et al., 2017, "Fast generation for convolutional autoregressive models", 1704.06001).
+Each layer can also compute one piece at a time: a row of the vertical stream, or a pixel of the
+horizontal stream. It keeps the earlier inputs in its window, so sampling an image costs as much as
+evaluating one (Ramachandran et al., 2017, "Fast generation for convolutional autoregressive models",
+arXiv 1704.06001).
 """
 
 from abc import ABC, abstractmethod
@@ -24,12 +25,12 @@ __all__ = ["CausalConv", "Piece", "TwoStreams", "columns"]
 
 @dataclass
 class Piece:
-    """The row, or the pixel, that an evaluation piece by piece has come to.
+    """The row or the pixel that is computed now, where an image is computed piece by piece.
 
     Args:
         row: Its row, at the resolution of the layer.
         column: Its column; None for a whole row.
-        memory: What layers remember, by layer.
+        memory: The earlier inputs that a layer still needs, by layer.
     """
 
     row: int
@@ -38,27 +39,27 @@ class Piece:
 
     @property
     def is_first(self) -> bool:
-        """Whether nothing comes before the piece in its stream."""
+        """Whether the piece is the first one in its stream."""
         return (self.row if self.column is None else self.column) == 0
 
     def half(self) -> "Piece":
-        """Return the same place at half the resolution."""
+        """Return the piece of half the resolution that contains this one."""
         column = None if self.column is None else self.column // 2
         return Piece(self.row // 2, column, self.memory)
 
 
 class CausalConv(nn.Conv2d):
-    """A convolution with a window that ends at the position itself.
+    """A convolution whose window ends at its own position.
 
-    The window of a vertical one has (size + 1) / 2 rows, its own the last, and `size` columns around
-    it; that of a horizontal one has the (size + 1) / 2 pixels of the row that end with its own.
+    In a vertical stream the window has (size + 1) / 2 rows, down to its own row, and `size` columns
+    around its own. In a horizontal stream it has (size + 1) / 2 pixels of its own row, up to its own.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         size: An odd number.
-        vertical: Whether it belongs to a vertical stream.
-        stride: Of whole images only; pieces are all computed.
+        vertical: Whether the layer belongs to a vertical stream.
+        stride: Stride for whole images; every piece is computed, whatever the stride.
     """
 
     def __init__(
@@ -71,12 +72,13 @@ class CausalConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, stride, padding)
         self.vertical = vertical
 
-    def forward(self, h: Tensor, piece: Piece | None = None) -> Tensor:
+    def forward(self, input: Tensor, piece: Piece | None = None) -> Tensor:
         """Map (B, in_channels, H, W), or a piece of it, to (B, out_channels, H, W)."""
         if piece is None:
-            # padding on both sides and a cut are faster than padding on one
-            height, width = (-(-s // self.stride[0]) for s in h.shape[-2:])
-            return super().forward(h)[..., :height, :width]
+            # padding both sides and cutting the result is faster than padding one side
+            height, width = (-(-s // self.stride[0]) for s in input.shape[-2:])
+            return super().forward(input)[..., :height, :width]
+        h = input
         axis, length = (-2, self.kernel_size[0]) if self.vertical else (-1, self.kernel_size[1])
         if length > 1:
             if piece.is_first:
@@ -88,12 +90,12 @@ class CausalConv(nn.Conv2d):
         if piece.column is None:
             pad = self.kernel_size[1] // 2 if self.vertical else 0
             return F.conv2d(h, self.weight, self.bias, padding=(0, pad))
-        # the window of one pixel: a convolution of this size costs several times a matrix product
+        # one pixel: a convolution would cost several times as much as this matrix product
         return F.linear(h.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
 
 
 class TwoStreams(nn.Module, ABC):
-    """Features of each position of an image that depend on the positions before it, in raster order.
+    """A network of two streams: features of a position depend only on earlier ones in raster order.
 
     Args:
         in_channels: Channels of the image.
@@ -107,12 +109,12 @@ class TwoStreams(nn.Module, ABC):
 
     @abstractmethod
     def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
-        """Return what the horizontal stream takes, by resolution, the highest first, and by layer.
+        """Return the features for the horizontal stream: a list per resolution, one tensor per layer.
 
         Args:
             x: (B, in_channels + 1, H, W) moved down by a row, with a channel of ones.
-            piece: Where x is a row (B, in_channels + 1, 1, W): which one. Of low resolutions only
-                those are returned that have a new row.
+            piece: The row, if x is one row (B, in_channels + 1, 1, W). Then only the resolutions
+                that get a new row are returned. The highest resolution comes first.
         """
 
     @abstractmethod
@@ -123,23 +125,23 @@ class TwoStreams(nn.Module, ABC):
 
         Args:
             x: (B, in_channels + 1, H, W) moved to the right by a pixel, with a channel of ones.
-            above: The vertical stream's.
-            piece: Where x is a pixel (B, in_channels + 1, 1, 1): which one; then `above` is its row.
+            above: The features of the vertical stream, for the image or for the row of the pixel.
+            piece: The pixel, if x is one pixel (B, in_channels + 1, 1, 1).
         """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pixels (B, H W, in_channels) in raster order to features (B, H W, out_channels)."""
-        # ones tell pixels from the border; channels last in memory suit convolutions everywhere
+        # the channel of ones tells pixels from padding; convolutions are fast with channels last
         x = torch.cat([x, torch.ones_like(x[..., :1])], -1).unflatten(1, self.size)
         x = x.permute(0, 3, 1, 2)
         above = self.vertical(F.pad(x, (0, 0, 1, 0))[..., :-1, :])
         return self.horizontal(F.pad(x, (1, 0))[..., :-1], above).permute(0, 2, 3, 1).flatten(1, 2)
 
     def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
-        """Yield the features (n, out_channels) of each position of n images in raster order.
+        """Yield the features (n, out_channels) of one position of n images after the other.
 
-        Each is answered with the pixels (n, in_channels) of its position. The features equal those
-        of `forward`, up to rounding.
+        The caller sends the pixels (n, in_channels) of a position to get the features of the next
+        one in raster order. They equal the features of `forward`, up to rounding.
         """
         height, width = self.size
         like = next(self.parameters())
@@ -158,7 +160,7 @@ class TwoStreams(nn.Module, ABC):
 
 
 def columns(above: list[Tensor], piece: Piece | None) -> list[Tensor]:
-    """Return what lies above a piece: the column of a pixel, and all columns otherwise."""
+    """Return the features at the column of a pixel; all of them for a row or a whole image."""
     if piece is None or piece.column is None:
         return above
     return [a[..., piece.column : piece.column + 1] for a in above]

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons between images and vectors; they know nothing of densities."""
+"""Multi-layer perceptrons that map images to vectors and vectors to images."""
 
 import math
 from collections.abc import Sequence
@@ -18,14 +18,18 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """Return the activation of that name; raises ValueError for an unknown one."""
+    """Return an activation by its name in `ACTIVATIONS`.
+
+    Raises:
+        ValueError: There is no such activation.
+    """
     if name not in ACTIVATIONS:
         raise ValueError(f"Unknown activation {name!r}: use one of {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]()
 
 
 class ResidualLayer(nn.Module):
-    """h + act(W h + b).
+    """A linear layer with a residual connection: h + act(W h + b).
 
     Args:
         width: Size of input and output.
@@ -42,10 +46,10 @@ class ResidualLayer(nn.Module):
 
 
 def perceptron(sizes: Sequence[int], act: str, residual: bool = False) -> list[nn.Module]:
-    """Return linear layers from each size to the next, with an activation behind each.
+    """Return linear layers, each followed by an activation.
 
     Args:
-        sizes: Of the input and of each layer.
+        sizes: Size of the input, then of the output of each layer.
         act: Name of the activation.
         residual: Add the input of a layer to its output where their widths agree.
     """
@@ -64,7 +68,7 @@ class MLPEncoder(nn.Sequential):
     Args:
         shape: (C, H, W).
         out_features: Size of the output.
-        hidden: Widths of the hidden layers, from the image inwards.
+        hidden: Widths of the hidden layers, starting at the image.
         act: Name of the activation.
         residual: Add the input of a hidden layer to its output where their widths agree.
     """
@@ -89,7 +93,7 @@ class MLPDecoder(nn.Module):
     Args:
         in_features: Size of the input.
         shape: (P, H, W).
-        hidden: Widths of the hidden layers, from the image inwards: the encoder's list.
+        hidden: Widths of the hidden layers, starting at the image, as in `MLPEncoder`.
         act: Name of the activation.
         residual: Add the input of a hidden layer to its output where their widths agree.
     """

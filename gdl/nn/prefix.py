@@ -1,4 +1,4 @@
-"""Linear layers whose outputs see a prefix of the inputs; they know nothing of densities."""
+"""A linear layer whose outputs each depend on a prefix of the inputs."""
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +11,14 @@ __all__ = ["PrefixLinear"]
 
 
 class PrefixLinear(nn.Module):
-    """y_o = b_o + sum over i < reach_o of W_oi x_i, where reach does not decrease.
+    """A linear layer whose outputs see prefixes: y_o = b_o + sum over i < reach_o of W_oi x_i.
 
-    W is a staircase. On a CPU it is multiplied as a few rectangles, so that what the mask would set
-    to zero costs nothing: with many inputs and outputs half of the work.
+    Since `reach` does not decrease, the used part of W is a staircase. On a CPU it is multiplied as a
+    few rectangles, which skips most masked entries: with many inputs and outputs half of the work.
 
     Args:
         in_features: Number of inputs I.
-        reach: How many inputs each output sees (O,), in increasing order.
+        reach: (O,), the number of inputs that each output sees, in increasing order.
     """
 
     reach: Tensor
@@ -27,7 +27,7 @@ class PrefixLinear(nn.Module):
         super().__init__()
         self.register_buffer("reach", reach, persistent=False)
         self._staircase = cut_staircase(reach, in_features)
-        # each output starts with the variance of a linear layer of as many inputs as it sees
+        # the initial variance of an output is as in a linear layer with reach_o inputs
         bound = reach.clamp(min=1)[:, None] ** -0.5
         self.weight = nn.Parameter(bound * torch.empty(len(reach), in_features).uniform_(-1, 1))
 
@@ -36,7 +36,7 @@ class PrefixLinear(nn.Module):
         return f"{self.weight.shape[1]}, {len(self.reach)}"
 
     def forward(self, x: Tensor, bias: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return y (B, O) of x (B, I) and b (O,); another W can be used in place of the layer's."""
+        """Return y (B, O) for x (B, I) and b (O,); `weight`, if given, replaces the layer's W."""
         weight = self.weight if weight is None else weight
         if by_hand(x):
             return StaircaseProduct.apply(x, weight, bias, self._staircase)  # pyright: ignore[reportReturnType]

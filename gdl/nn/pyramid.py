@@ -1,4 +1,4 @@
-"""PixelCNN++'s network: gated residual blocks at several resolutions, with short-cuts between equals.
+"""The network of PixelCNN++: gated residual blocks at several resolutions, with short-cuts.
 
 Salimans, Karpathy, Chen & Kingma, 2017, "PixelCNN++", arXiv 1701.05517, Sec. 2.3 and 2.4.
 """
@@ -15,12 +15,12 @@ __all__ = ["PyramidPixelNet"]
 
 
 class GatedResBlock(nn.Module):
-    """A residual block of one stream that also takes features of the other and of a short-cut.
+    """A gated residual block of one stream, with optional inputs from the other and a short-cut.
 
     Args:
         width: Channels.
-        vertical: Which stream it belongs to.
-        shortcut: Whether it takes a short-cut.
+        vertical: Whether the block belongs to the vertical stream.
+        shortcut: Whether the block has a short-cut as input.
         dropout: Probability that an input of the second convolution is zeroed.
     """
 
@@ -34,7 +34,14 @@ class GatedResBlock(nn.Module):
     def forward(
         self, h: Tensor, above: Tensor | None, shortcut: Tensor | None, piece: Piece | None
     ) -> Tensor:
-        """Return h (B, width, H, W) behind the block, or a piece of it."""
+        """Return the output (B, width, H, W), or a piece of it.
+
+        Args:
+            h: Input (B, width, H, W).
+            above: Features (B, width, H, W) of the vertical stream, for a horizontal block.
+            shortcut: Features (B, width, H, W) of an earlier block of the same resolution.
+            piece: See `CausalConv`.
+        """
         y = self.first(_concat_elu(h), piece)
         if above is not None:
             y = y + above
@@ -45,13 +52,16 @@ class GatedResBlock(nn.Module):
 
 
 class Resolution(nn.Module):
-    """Blocks of one stream at one resolution, half of them before and half behind the next lower one.
+    """The blocks of one stream at one resolution, and inside of them the next lower resolution.
+
+    Half of the blocks come before the lower resolution and half after it. The latter get short-cuts
+    from the former.
 
     Args:
         width: Channels.
-        blocks: Blocks on each of the two sides.
-        resolutions: How many there are, this one included.
-        vertical: Which stream it belongs to.
+        blocks: Blocks before, and as many after, the lower resolution.
+        resolutions: Number of resolutions, including this one.
+        vertical: Whether the blocks belong to the vertical stream.
         dropout: See `GatedResBlock`.
     """
 
@@ -72,7 +82,10 @@ class Resolution(nn.Module):
     def forward(
         self, h: Tensor, above: list[list[Tensor]] | None = None, piece: Piece | None = None
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Return h and what each block returned, by resolution; `above` is in the same order."""
+        """Return the output, and the output of each block as a list per resolution.
+
+        `above` has the features of the vertical stream in the same order.
+        """
         found: list[Tensor] = []
         given = iter(repeat(None) if above is None else columns(above[0], piece))
         for block in self.before:
@@ -96,7 +109,7 @@ class Resolution(nn.Module):
         if piece is None:
             low, below = self.lower(low, lower_above)
             return F.pixel_shuffle(self.up(low), 2)[..., : h.shape[-2], : h.shape[-1]], below
-        # two rows, and two columns, take turns in what a piece of the lower resolution becomes
+        # a piece of the lower resolution becomes 2x2 pieces here: compute it once and keep it
         half, row, column = piece.half(), piece.row % 2, (piece.column or 0) % 2
         key = (self, half.column)
         if not row and not column:
@@ -109,20 +122,21 @@ class Resolution(nn.Module):
 
 
 class PyramidPixelNet(TwoStreams):
-    """Both streams of PixelCNN++.
+    """The vertical and the horizontal stream of PixelCNN++.
 
     Args:
         in_channels: Channels of the image.
         size: (H, W) of the image.
         width: Channels of each stream, and of the features.
-        blocks: Gated residual blocks of a stream per resolution, on the way down and again up.
-        resolutions: Each has half the height and width of the one before.
+        blocks: Gated residual blocks per stream and resolution on the way down, and as many on the
+            way up.
+        resolutions: Number of resolutions; each has half the height and width of the one before.
         dropout: See `GatedResBlock`.
 
     Note:
-        The horizontal stream sees only the pixel to the left in each convolution, and the rows above
-        through the vertical stream, where the paper's sees a row of its own above as well. Weights
-        are not normalised: a block returns little of its input's size at the start.
+        A convolution of the horizontal stream sees its own row only, and rows above through the
+        vertical stream; in the paper it also sees the row above. Weights are not normalised, because
+        at the start a block adds little to its input.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A hidden layer for each prefix of a sequence, with tied weights; it knows nothing of densities."""
+"""The hidden layers of NADE: one for each prefix of a sequence, with tied weights."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,13 @@ __all__ = ["prefix_outputs"]
 
 
 def prefix_outputs(x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, chunk: int) -> Tensor:
-    """Return y_i = V_i sigmoid(c + sum over j < i of x_j W_j), (N, B, P).
+    """Return y_i = V_i sigmoid(c + sum over j < i of x_j W_j) for all positions i, (N, B, P).
 
-    Positions are taken in chunks. Inside a chunk the hidden layer of an example changes only after
-    inputs that are not zero, so on a CPU each of its states is computed once and multiplied with the
-    V of the whole chunk: a few matrix products in place of N B sigmoids of H units. On other devices
-    every position has a state of its own, because to count them would make the host wait.
+    Positions are processed in chunks. Within a chunk, the hidden layer of an example changes only
+    after an input that is not zero. On a CPU each distinct hidden layer is computed once and
+    multiplied with the V of the whole chunk, which takes a few matrix products instead of N B
+    hidden layers of H units. On other devices every position is computed, because counting the
+    distinct ones would make the host wait for the device.
 
     Args:
         x: Inputs (N, B).

@@ -11,17 +11,20 @@ __all__ = ["read_config"]
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return a run's configuration, flat: {"model.optimizer.lr": 0.001, ...}."""
+    """Return the configuration of a run directory, flat: {"model.optimizer.lr": 0.001, ...}.
+
+    It is empty where the directory has none.
+    """
     file = path / ".hydra" / "config.yaml"
     text = file.read_text() if file.is_file() else ""
-    # the keys of the outermost level one by one: most are the same in many runs, and read once
+    # one top-level key at a time, because most are equal in many runs and can be cached
     parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
     return {key: value for part in parts for key, value in _part(part).items()}
 
 
 @functools.lru_cache(maxsize=10_000)
 def _part(text: str) -> dict[str, Any]:
-    # PyYAML's C parser: OmegaConf's takes 20 ms a file, seconds for a hundred runs
+    # PyYAML's C parser; OmegaConf takes 20 ms per file, seconds for a hundred runs
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return _flat(yaml.load(text, Loader=loader) or {})
 

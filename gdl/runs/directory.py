@@ -2,14 +2,14 @@
 
 outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<name>/<job>/
     .hydra/          the composed configuration and the overrides it came from
-    run.json         what the run is: commands, commit, W&B id, hardware
+    run.json         facts about the run: commands, commit, W&B id, hardware
     checkpoints/     best.ckpt, last.ckpt
     metrics.csv      one row per logged step
-    metrics.json     final numbers; train.py writes them, evaluate.py merges into them
+    metrics.json     final numbers; train.py writes them, evaluate.py adds to them
     images/          grids of samples and reconstructions; results of sample.py
-    status.json      of a job: running, done, failed or interrupted; its objective, or the reason
-    output.txt       of a job: what its own process printed, or the traceback of a failure
-outputs/sweeps/<name>/study.db   trials of a search with Optuna
+    status.json      jobs only: running, done, failed or interrupted; the objective, or the reason
+    output.txt       jobs only: the output of the job's process, or the traceback of a failure
+outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
 import json
@@ -55,7 +55,11 @@ class Run:
         self.output_txt = self.path / "output.txt"
 
     def note_command(self, **facts: Any) -> dict[str, Any]:
-        """Append this process's command to run.json, made with these facts; return its content."""
+        """Append the command of this process to run.json and return the content.
+
+        Args:
+            **facts: Facts about the run, stored where the file does not have them yet.
+        """
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         known = read_json(self.record)
@@ -79,12 +83,16 @@ class Run:
         return read_json(self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
-        """Merge numbers into metrics.json."""
+        """Add numbers to metrics.json; numbers with the same names are replaced."""
         merged = self.metrics() | metrics
         write_atomically(self.metrics_json, json.dumps(merged, indent=2) + "\n")
 
     def overrides(self) -> list[str]:
-        """Return the command-line overrides that the run was started with."""
+        """Return the command-line overrides that the run was started with.
+
+        Raises:
+            GdlError: The directory is not a gdl run.
+        """
         path = self.path / ".hydra" / "overrides.yaml"
         if not path.is_file():
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
@@ -93,7 +101,7 @@ class Run:
 
     @property
     def sweep(self) -> str | None:
-        """Name of the sweep that the run is a job of, None for a run of its own."""
+        """Name of the sweep that the run belongs to; None for a run outside of sweeps."""
         return self.path.parent.name if self.status_json.is_file() else None
 
     def newest_samples(self) -> Path | None:
@@ -107,7 +115,10 @@ class Run:
         return any(self.checkpoints.glob("*.ckpt"))
 
     def checkpoint(self, prefer: str = "best") -> Path:
-        """Return the best or the last checkpoint, the other one if that is missing or damaged.
+        """Return a complete checkpoint: the preferred one, else the other one.
+
+        Args:
+            prefer: "best" or "last".
 
         Raises:
             GdlError: There is no complete checkpoint.
@@ -126,7 +137,7 @@ class Run:
 
 
 def is_complete(path: Path) -> bool:
-    """Tell whether a file is a whole checkpoint: a zip archive whose parts have their checksums."""
+    """Return whether a checkpoint file is complete: a zip archive with correct checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -145,7 +156,7 @@ def job_dirs(sweep: Path) -> list[Path]:
 
 
 def study_db(sweep: Path) -> Path:
-    """Return the database of a sweep that searches with Optuna, see conf/sweep/optuna.yaml."""
+    """Return the database of an Optuna search, see conf/sweep/optuna.yaml."""
     return sweep / "study.db"
 
 
@@ -183,7 +194,7 @@ def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | No
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code, with "+" where files differ from it, or None outside git."""
+    """Return the commit of the code, with a "+" if files were changed since; None outside of git."""
     root = Path(__file__).resolve().parent
 
     def git(*args: str) -> str:

@@ -1,4 +1,4 @@
-"""What a number was measured on."""
+"""The hardware and versions that a result was measured with."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ __all__ = ["hardware"]
 
 
 def hardware() -> dict[str, str | int]:
-    """Return processor, cores and threads, GPU if there is one, and versions, for run.json."""
+    """Return processor, cores, threads, GPU (if any) and versions, as stored in run.json."""
     facts: dict[str, str | int] = {
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, and searches that are started again."""
+"""Sweeps: jobs that are done once, and Optuna searches that can be continued."""
 
 from gdl.sweeps.jobs import Job, JobFailed, job_name, report, run_apart, run_job, sweep_name
 from gdl.sweeps.optuna_study import StudySoFar, continue_study

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: each has a folder, records how it ended, and is done once."""
+"""The jobs of a sweep: each has a folder, records how it ended, and is done only once."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from gdl.runs.directory import Run, job_dirs
 __all__ = ["Job", "JobFailed", "job_name", "report", "run_apart", "run_job", "sweep_name"]
 
 OWN_KEYS = ("sweep", "hydra", "resume")
-"""Overrides that say how a sweep is carried out, and not what it computes, begin with these."""
+"""Prefixes of overrides that say how a sweep is carried out, and not what it computes."""
 
 
 class JobFailed(GdlError):
@@ -31,7 +31,7 @@ class JobFailed(GdlError):
 
 
 def sweep_name(args: list[str]) -> str:
-    """Return the name of a sweep's folder from its arguments; the same ones give the same name."""
+    """Return the folder name of a sweep, a function of its arguments."""
     what = sorted(a for a in args if "=" in a and not a.startswith(OWN_KEYS))
     method = [a for a in args if a.startswith("sweep=")]
     values = "_".join(a.partition("=")[2] for a in what) or "default"
@@ -39,13 +39,17 @@ def sweep_name(args: list[str]) -> str:
 
 
 def job_name(overrides: str) -> str:
-    """Return the name of a job's folder from its overrides, "a=1,b=2"; it is theirs alone."""
+    """Return the folder name of a job from its overrides; different overrides have different names.
+
+    >>> job_name("model=vae,seed=1")
+    'model=vae,seed=1'
+    """
     kept = [o for o in re.split(r",(?=[^,=]+=)", overrides) if not o.startswith(OWN_KEYS)]
     return _short(",".join(kept), ",".join(kept)) or "default"
 
 
 def _short(text: str, identity: str, hashed: bool = False) -> str:
-    """Return a text as a file name, with a hash if that alone could be another text's too."""
+    """Return a text as a file name, with a hash where another text could have the same name."""
     name = re.sub(r"[^\w=,.+-]+", "_", text)[:100].strip("_.")
     if name == text and not hashed:
         return name
@@ -53,14 +57,14 @@ def _short(text: str, identity: str, hashed: bool = False) -> str:
 
 
 class Job:
-    """One job: its folder and its status.json."""
+    """One job of a sweep: its folder and its status.json."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run = folder, Run(folder)
 
     @property
     def status(self) -> dict[str, Any]:
-        """Content of status.json; the state of a job whose process is gone is "interrupted"."""
+        """Content of status.json; the state is "interrupted" if the process of the job is gone."""
         status = read_json(self.run.status_json)
         if status.get("state") == "running" and status.get("process") != _process(status["pid"]):
             status["state"] = "interrupted"
@@ -72,7 +76,14 @@ class Job:
         write_atomically(self.run.status_json, json.dumps(facts, indent=2) + "\n")
 
     def start(self, rerun: str) -> Path | None:
-        """Say that the job is running; return the checkpoint that an interrupted one goes on from."""
+        """Mark the job as running; first wait while another process runs it.
+
+        Args:
+            rerun: See `run_job`.
+
+        Returns:
+            The checkpoint from which an interrupted job continues, else None.
+        """
         waits = False
         while (status := self.status).get("state") == "running":
             if not waits:
@@ -85,14 +96,17 @@ class Job:
         return self.run.checkpoint("last") if self.run.has_checkpoint else None
 
     def clear(self) -> None:
-        """Remove what a failed job, or one that is asked for again, has written."""
+        """Remove everything that an earlier start of the job has written, except .hydra/."""
         for path in self.folder.iterdir():
             if path.name != ".hydra":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _process(pid: int) -> str | None:
-    """Return what identifies a process even after its number is reused; None if there is none."""
+    """Return a text that identifies a process even after its pid is reused; None if it is gone.
+
+    It is the host name, the pid and, on Linux, the time at which the process started.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -103,7 +117,7 @@ def _process(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:  # not Linux, or gone since
         return f"{socket.gethostname()} {pid}"
-    # with when it was started, in ticks since the machine was: numbers of processes come again
+    # field 22 of the file is the start time, in clock ticks since boot
     return f"{socket.gethostname()} {pid} {stat.rpartition(')')[2].split()[19]}"
 
 
@@ -113,16 +127,18 @@ def run_job(
     rerun: str,
     explain: Callable[[BaseException], str | None],
 ) -> float | None:
-    """Leave out, resume or start one job of a sweep, and record how it ends.
+    """Skip, resume or start one job of a sweep, and record how it ends.
 
     Args:
         job: The job.
         compute: Called with the checkpoint of an interrupted job, else None; returns the objective.
-        rerun: Which jobs that have ended are started over: failed, all or none.
-        explain: Returns the sentence for an exception that bad input has caused.
+        rerun: Which ended jobs are started again: "failed", "all" or "none".
+        explain: Returns one sentence for an exception that was caused by bad input, else None.
 
     Raises:
-        JobFailed: It failed, now or, with rerun="none", before.
+        JobFailed: The job failed, now or, with rerun="none", earlier.
+        SystemExit: The process was told to stop; the job is recorded as interrupted.
+        KeyboardInterrupt: As for SystemExit.
     """
     name, status = job.folder.name, job.status
     if status.get("state") == "done" and rerun != "all":
@@ -153,7 +169,9 @@ def run_job(
 
 
 def run_apart(job: Job, args: list[str]) -> float | None:
-    """Run a job as a process of its own, `python -m gdl train ARGS`; return its objective.
+    """Run a job in a process of its own, `python -m gdl train ARGS`; return its objective.
+
+    It exits as the process does, with SystemExit, where a signal has stopped the process.
 
     Raises:
         JobFailed: The process failed.
@@ -182,7 +200,7 @@ def run_apart(job: Job, args: list[str]) -> float | None:
 
 
 def _reason(code: int, output: Path) -> str:
-    """Return why a command failed: its signal, its sentence, or the last line of its traceback."""
+    """Return why a command failed: a signal, its error message, or the last line of its traceback."""
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
@@ -194,14 +212,18 @@ def _reason(code: int, output: Path) -> str:
 
 
 def _free_memory() -> None:
-    """Give back what a job of this process leaves on a GPU."""
+    """Free the GPU memory that a job in this process has used."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def report(folder: Path) -> int:
-    """Print how the jobs of a sweep ended, with a table of those that failed; return their number."""
+    """Print how many jobs of a sweep ended in which way, and a table of the failed ones.
+
+    Returns:
+        The number of failed jobs.
+    """
     jobs = [Job(path) for path in job_dirs(folder)]
     states = [job.status for job in jobs]
     counts = [

@@ -1,4 +1,4 @@
-"""A search with Optuna that goes on: earlier trials count, interrupted ones come first."""
+"""Continues an Optuna search: earlier trials count, interrupted ones are run first."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,18 +9,18 @@ __all__ = ["StudySoFar", "continue_study"]
 
 
 class StudySoFar(NamedTuple):
-    """What an earlier start of a search has left."""
+    """The number of trials that earlier starts of a search have made."""
 
     trials: int
     """All trials."""
     ended: int
-    """Those that count: ended and not enqueued again."""
+    """Trials that have ended and are not run again, which count towards the total."""
 
 
 def continue_study(folder: Path, retry_failed: bool) -> StudySoFar | None:
     """Enqueue the trials that were running when the search ended, with the same parameters.
 
-    Their jobs have the same folders, and go on there.
+    Jobs with the same parameters have the same folder, so they continue from their checkpoints.
 
     Args:
         folder: The folder of the sweep.

@@ -1,4 +1,4 @@
-"""Where metrics go: a CSV file, Weights & Biases."""
+"""Loggers for metrics: a CSV file and Weights & Biases."""
 
 from gdl.tracking.metrics_csv import MetricsCSV
 from gdl.tracking.wandb_logger import close, offline_dir, open_wandb_logger

@@ -1,4 +1,4 @@
-"""Metrics in a CSV file that survives resuming."""
+"""A logger that writes metrics to a CSV file, also across interruptions."""
 
 import csv
 from argparse import Namespace
@@ -14,10 +14,10 @@ __all__ = ["MetricsCSV"]
 
 
 class MetricsCSV(Logger):
-    """Appends one row per logged step to metrics.csv; a new column rewrites the file.
+    """A logger that appends one row per logged step to metrics.csv; a new column rewrites the file.
 
     Args:
-        path: The file. Rows that are there already are kept up to the step that is resumed from.
+        path: The file. A resumed run keeps the rows before the step that it resumes from.
     """
 
     def __init__(self, path: str) -> None:
@@ -33,12 +33,12 @@ class MetricsCSV(Logger):
 
     @property
     def version(self) -> str:
-        """There is one file per run."""
+        """The empty string, because there is one file per run."""
         return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any) -> None:
-        """Hyperparameters are in .hydra/ and in the checkpoint."""
+        """Do nothing: hyperparameters are in .hydra/ and in the checkpoint."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -54,7 +54,7 @@ class MetricsCSV(Logger):
             csv.DictWriter(f, self._columns).writerow(row)
 
     def _open(self, step: int) -> None:
-        """Drop the rows that a resumed run will write again, and a row cut off by a kill."""
+        """Drop rows that a resumed run will write again, and a last row that is incomplete."""
         self._opened = True
         if not self.path.exists():
             return

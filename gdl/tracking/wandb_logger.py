@@ -1,4 +1,4 @@
-"""Where metrics go: a CSV file that survives resuming, and Weights & Biases without a prompt."""
+"""A Weights & Biases logger that can neither stop nor slow down training."""
 
 import atexit
 import sys
@@ -20,17 +20,17 @@ __all__ = ["close", "offline_dir", "open_wandb_logger"]
 
 
 class DetachedWandb(WandbLogger):
-    """A W&B logger that can neither stop nor slow training, nor keep a run from ending.
+    """A W&B logger that can neither stop nor slow down training, nor keep the process from ending.
 
-    What is logged waits in a queue for a thread. If W&B's own process dies, is frozen, or does not
-    take what it is given, that is said once and the run goes on; metrics.csv has the numbers.
+    A thread takes log entries from a queue and passes them to W&B. If W&B's own process dies,
+    freezes or raises, a warning is printed once and the run goes on; metrics.csv has the numbers.
 
     Args:
-        experiment: A started run.
+        experiment: A started W&B run.
         save_dir: The run directory.
         project: W&B project.
-        size: Entries that wait at most; further ones are left out.
-        finish_seconds: How long the end of the run waits for W&B at most.
+        size: Length of the queue. If it is full, W&B is given up.
+        finish_seconds: The longest time in seconds that the end of the run waits for W&B.
     """
 
     def __init__(
@@ -48,21 +48,21 @@ class DetachedWandb(WandbLogger):
         threading.Thread(target=self._work, name="wandb", daemon=True).start()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers, later."""
+        """Queue numbers for logging."""
         self._later(partial(super().log_metrics, dict(metrics), step))
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:  # pyright: ignore
-        """Log the configuration, later."""
+        """Queue the configuration for logging."""
         self._later(partial(super().log_hyperparams, params))
 
     def log_image(
         self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
     ) -> None:
-        """Log image files, later."""
+        """Queue image files for logging."""
         self._later(partial(super().log_image, key, images, step, **kwargs))
 
     def finalize(self, status: str) -> None:
-        """Wait for what is in the queue, ten seconds at most."""
+        """Wait until the queue is empty, for at most ten seconds."""
         self._wait(10)
 
     def finish(self, exit_code: int) -> None:
@@ -70,7 +70,8 @@ class DetachedWandb(WandbLogger):
         if self in UNFINISHED:
             UNFINISHED.remove(self)
         self.finalize("")
-        # by the thread too: no other can be waited for with a limit while the interpreter ends
+        # in the queue's thread: a call that may hang needs a thread to be waited for with a limit, and
+        # no new thread can start while the interpreter ends
         self._later(partial(self.experiment.finish, exit_code))
         self._wait(self.finish_seconds)
         if self._fault is not None:
@@ -84,7 +85,7 @@ class DetachedWandb(WandbLogger):
             time.sleep(0.01)
 
     def _later(self, call: Callable[[], None]) -> None:
-        if self._fault is None and rank_zero_only.rank == 0:
+        if self._fault is None and rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
             try:
                 self._queue.put_nowait(call)
             except Full:
@@ -111,11 +112,11 @@ class DetachedWandb(WandbLogger):
 
 
 UNFINISHED: list[DetachedWandb] = []
-"""What this process has started and not finished: one at most, as W&B has one run at a time."""
+"""The logger that this process has not finished; at most one, as W&B has one run per process."""
 
 
 def _finish_left() -> None:
-    """Finish the W&B run of a job of a sweep that failed, or of a process that was interrupted."""
+    """Finish the W&B run of a sweep job that failed, or of a process that was interrupted."""
     for logger in list(UNFINISHED):
         logger.finish(exit_code=1)
 
@@ -136,17 +137,19 @@ def open_wandb_logger(
     Args:
         save_dir: The run directory; offline runs are written to its folder wandb/.
         project: W&B project.
-        id: The W&B run; the same id continues the same run.
+        id: Id of the W&B run; a known id continues that run.
         group: W&B group; the jobs of a sweep share one.
         job_type: W&B job type.
         name: Display name.
-        mode: "online", "offline", or "auto" for online if logged in. WANDB_MODE wins over "auto".
-        finish_seconds: How long the end of the run waits for W&B at most, uploads included; what is
-            missing then is for `wandb sync`.
+        mode: "online", "offline" or "auto", which is online if the user is logged in. The variable
+            WANDB_MODE takes precedence over "auto".
+        finish_seconds: The longest time in seconds that the end of the run waits for W&B and its
+            uploads; `wandb sync` uploads the rest.
         **kwargs: Passed on to `wandb.init`.
     """
-    if rank_zero_only.rank != 0:
-        return WandbLogger(save_dir=save_dir, project=project)  # the first process writes for all
+    if rank_zero_only.rank != 0:  # pyright: ignore[reportFunctionMemberAccess]
+        # the first process writes for all
+        return WandbLogger(save_dir=save_dir, project=project)
     _finish_left()
     run = start_run(
         mode,
@@ -168,12 +171,13 @@ def open_wandb_logger(
     logger = DetachedWandb(run, save_dir, project, finish_seconds=finish_seconds)
     UNFINISHED.append(logger)
     atexit.unregister(_finish_left)
-    atexit.register(_finish_left)  # after W&B's own hook, and so before it, which waits forever
+    # registered after W&B's own exit hook, so it runs before that hook, which may wait forever
+    atexit.register(_finish_left)
     return logger
 
 
 def close(loggers: Iterable[Logger], status: str = "success") -> None:
-    """Finish all loggers; a W&B run too, so that the next job of a sweep starts its own."""
+    """Finish all loggers, and the W&B run, so that the next job of a sweep can start its own."""
     for logger in loggers:
         logger.finalize(status)
         if isinstance(logger, DetachedWandb):
@@ -181,5 +185,5 @@ def close(loggers: Iterable[Logger], status: str = "success") -> None:
 
 
 def offline_dir(logger: Logger) -> Path | None:
-    """Return the directory to pass to `wandb sync`, None for a logger that needs none."""
+    """Return the directory to pass to `wandb sync`; None if the logger is not an offline W&B run."""
     return sync_dir(logger.experiment) if isinstance(logger, WandbLogger) else None

@@ -1,4 +1,4 @@
-"""Weights & Biases without a prompt, and an end of it that cannot hang."""
+"""Starts Weights & Biases without a prompt, and stops its process without hanging."""
 
 import contextlib
 import netrc
@@ -13,7 +13,7 @@ __all__ = ["start_run", "stop_service", "sync_dir", "wandb_logged_in"]
 
 
 def wandb_logged_in() -> bool:
-    """Tell whether an API key is at hand, without asking the user or the network."""
+    """Return whether an API key is available, without asking the user or the network."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -30,7 +30,8 @@ def start_run(mode: str, **options: Any) -> Any:
     """Return a started W&B run: online where the user is logged in and the server answers.
 
     Args:
-        mode: "online", "offline", or "auto" for online if logged in. WANDB_MODE wins over "auto".
+        mode: "online", "offline" or "auto", which is online if the user is logged in. The variable
+            WANDB_MODE takes precedence over "auto".
         **options: Passed on to `wandb.init`.
     """
     import wandb
@@ -50,20 +51,20 @@ def start_run(mode: str, **options: Any) -> Any:
 
 
 def sync_dir(run: Any) -> Path | None:
-    """Return the directory of a W&B run to pass to `wandb sync`, None for one that is online."""
+    """Return the directory of an offline W&B run, to pass to `wandb sync`; None if it is online."""
     return Path(run.dir).parent if run.settings._offline else None
 
 
 def stop_service(seconds: float = 5) -> None:
-    """End W&B's own process, which it would wait for at the exit without a limit.
+    """Stop W&B's own process, for which W&B would otherwise wait at exit without a limit.
 
-    The process writes what it has received when it is told to stop; one that does not stop within
-    some seconds, because it is frozen, is killed.
+    The process is asked to stop, and then writes what it has received. It is killed if it is still
+    there after `seconds`.
     """
     import wandb
     from wandb.sdk import wandb_setup
 
-    # W&B has no public name for its process, and none at all where another program started it
+    # W&B has no public name for its process; there is none if another program started it
     owner: Any = getattr(wandb_setup, "_singleton", None)
     for name in ("_connection", "_proc", "_process"):
         owner = getattr(owner, name, None)
@@ -76,6 +77,6 @@ def stop_service(seconds: float = 5) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # without this W&B would say at the exit, with a traceback, that its process is gone
+    # otherwise W&B would print a traceback at exit, because its process is gone
     with contextlib.suppress(Exception, SystemExit):
         wandb.teardown()

@@ -1,4 +1,4 @@
-"""What is shown during training: the progress line and image grids."""
+"""Callbacks: the progress line, averaged weights, and image grids."""
 
 import math
 import shutil
@@ -24,12 +24,13 @@ __all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
 
 
 class ProgressLine(ProgressBar):
-    """One line: epoch, bits/dim, images/s, time left.
+    """A progress bar of one line of text: epoch, bits/dim, images/s, time left.
 
-    On a terminal it is rewritten in place a few times a second; in a file it is a line now and then.
+    On a terminal the line is rewritten in place, five times a second. Elsewhere a new line is printed
+    every `every_seconds` seconds.
 
     Args:
-        every_seconds: Time between lines where the output is not a terminal.
+        every_seconds: Seconds between two lines if the output is not a terminal.
     """
 
     def __init__(self, every_seconds: float = 30.0) -> None:
@@ -41,11 +42,11 @@ class ProgressLine(ProgressBar):
         self._first_step = 0
 
     def disable(self) -> None:
-        """Called by Lightning on ranks other than 0."""
+        """Print nothing; Lightning calls this on ranks other than 0."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Called by Lightning."""
+        """Print again; Lightning calls this."""
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,19 +54,26 @@ class ProgressLine(ProgressBar):
         self._start, self._first_step = time.monotonic(), trainer.global_step
         self._last = self._start
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Rewrite the line if it is time."""
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Print the line again if enough time has passed."""
         if time.monotonic() - self._last >= (0.2 if self._live else self._every_seconds):
             self._show(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the last state standing."""
+        """Print the last state and keep it on the terminal."""
         self._show(trainer)
         if self._live and self._enabled:
             print(flush=True)
 
     def line(self, trainer: pl.Trainer) -> str:
-        """Return the text."""
+        """Return the text of the line."""
         model = trainer.lightning_module
         latest: Mapping[str, float] = getattr(model, "train_metrics", {})
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
@@ -100,15 +108,15 @@ class ProgressLine(ProgressBar):
 
 
 class AveragedWeights(WeightAveraging):
-    """An exponential moving average of the parameters, for validation, checkpoints and test.
+    """An exponential moving average of the parameters, used in validation, checkpoints and test.
 
-    Lightning's own averages one tensor after another in several passes, which costs as much as the
-    whole step of a linear model, and twice a step waits for a GPU. It also keeps the average where
-    the model is when training is set up, which is the CPU, and averages buffers: those of integers,
-    such as an order of pixels, are cut off to other integers.
+    It differs from Lightning's class in three points. All tensors are averaged in one pass without
+    waiting for a GPU; one after another they would take as long as the whole step of a linear model.
+    The average is kept on the device of the training, not on the CPU. Buffers are not averaged,
+    because the mean of integers, e.g. of an order of pixels, would be rounded to wrong ones.
 
     Args:
-        decay: The part of the average that a step keeps.
+        decay: Factor of the old average in each update.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -117,19 +125,24 @@ class AveragedWeights(WeightAveraging):
         self._has_begun = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Make the average, on the device where training will run."""
+        """Create the average on the device where training will run."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look whether the average is one of an interrupted run."""
+        """Find out whether the average was restored from an interrupted run."""
         assert self._average_model is not None
         self._has_begun = bool(self._average_model.n_averaged > 0)
         self._latest_update_step = trainer.global_step
 
     @torch.no_grad()
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Move the average towards the parameters after each optimizer step."""
         if trainer.global_step == self._latest_update_step:
@@ -145,14 +158,14 @@ class AveragedWeights(WeightAveraging):
 
 
 class ImageGrids(Callback):
-    """Writes samples, and reconstructions beside originals, after validation.
+    """A callback that writes samples, and reconstructions beside originals, after validation.
 
-    Seeds and images are fixed, so that grids of successive epochs are comparable. Each grid is one
-    picture, also in the loggers.
+    Seeds and images are fixed, so that the grids of all epochs are comparable. Each grid is written
+    to a PNG file and sent to W&B and TensorBoard.
 
     Args:
-        folder: Where the files go.
-        every_n_epochs: How often; the last epoch is always drawn. 0 draws nothing.
+        folder: Folder of the files.
+        every_n_epochs: Epochs between two grids; 0 for no grids. The last epoch always has one.
         n: Number of samples.
         seed: Seed of the samples.
     """
@@ -161,13 +174,13 @@ class ImageGrids(Callback):
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.n, self.seed = n, seed
         self.sampling_ms: float | None = None
-        """Milliseconds for each of the n samples of the latest grid, drawn together."""
+        """Milliseconds per sample of the latest grid, whose n samples are drawn together."""
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw with the weights that validation used: the averaged ones where there is an EMA."""
+        """Draw the grids with the weights that validation used: averaged ones, if there are any."""
         if trainer.sanity_checking or trainer.testing or not trainer.is_global_zero:
             return
-        # once more after training, when the epoch has been counted
+        # a last validation after training happens when the epoch has already been counted
         is_after = trainer.state.fn == TrainerFn.VALIDATING
         epoch = trainer.current_epoch + (not is_after)
         is_last = is_after or epoch == trainer.max_epochs
@@ -205,7 +218,11 @@ class ImageGrids(Callback):
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as a person says it: "8 s", "3 min 05 s", "2 h 10 min"."""
+    """Return a duration as text.
+
+    >>> duration(8), duration(185), duration(7800)
+    ('8 s', '3 min 05 s', '2 h 10 min')
+    """
     s = round(seconds)
     if s < 60:
         return f"{s} s"

@@ -1,4 +1,4 @@
-"""A run that is told to stop saves where it is; one that is killed loses minutes at most."""
+"""Saves a run that is told to stop by a signal, and every few minutes in case it is killed."""
 
 import os
 import signal
@@ -16,11 +16,11 @@ from lightning.pytorch.callbacks import Callback
 __all__ = ["Interrupted", "Interruption"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-"""SIGUSR2 is a launcher's: submitit's handler of it queues a SLURM job again and ends the process."""
+"""SIGUSR2 comes from submitit, whose handler queues the SLURM job again and ends the process."""
 
 
 class Interrupted(SystemExit):
-    """The process was told to stop by a signal; its exit code is 128 + the signal's number."""
+    """The exception that ends a process after a signal, with exit code 128 + the signal's number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
@@ -31,15 +31,16 @@ class Interrupted(SystemExit):
 
 
 class Interruption(Callback):
-    """Writes last.ckpt every few minutes and, on SIGTERM or Ctrl-C, after the step at hand.
+    """A callback that writes last.ckpt every few minutes and after SIGTERM or Ctrl-C.
 
-    All processes of a run save and stop at the same step, even if only one of them has the signal.
-    A second signal stops at once.
+    After a signal, the current step is finished, then the run is saved and stopped. All processes of
+    a run save and stop at the same step, even if only one of them got the signal. A second signal
+    stops at once, without saving.
 
     Args:
-        folder: Where last.ckpt goes.
-        every_minutes: Time between saves within an epoch; null for none. Each epoch's end is saved
-            by the callback `last`.
+        folder: Folder of last.ckpt.
+        every_minutes: Minutes between two saves within an epoch; None for no such saves. The end of
+            each epoch is saved by the callback `last`.
     """
 
     def __init__(self, folder: str, every_minutes: float | None) -> None:
@@ -49,9 +50,9 @@ class Interruption(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock and take the signals; Lightning gives them back after training."""
+        """Start the clock and install the signal handlers; Lightning removes them after training."""
         self._saved, self._signum = time.monotonic(), 0
-        # in place of Lightning's own handler, which talks to the other processes from within, while
+        # Lightning's own handler communicates with the other processes inside of the handler, where
         # they may be in the middle of a reduction
         if threading.current_thread() is threading.main_thread():
             self._before = {s: signal.getsignal(s) for s in SIGNALS}
@@ -60,15 +61,20 @@ class Interruption(Callback):
                     signal.signal(signum, self._note)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        """Save and stop if it is time."""
+        """Save if enough time has passed; save and stop if there was a signal."""
         late = (
             self.every_minutes is not None
             and time.monotonic() - self._saved > 60 * self.every_minutes
         )
         signum, late = self._agree(trainer, self._signum, late)
-        # after the last batch of an epoch come validation and its own checkpoint
+        # after the last batch of an epoch, validation follows and writes its own checkpoint
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or not (signum or late):
             return
         trainer.save_checkpoint(self.path)
@@ -77,7 +83,7 @@ class Interruption(Callback):
             self._stop(signum)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop before the test if the last epoch was interrupted, which is saved by now."""
+        """Stop before the test if a signal came in the last epoch, whose end has been saved."""
         signum, _ = self._agree(trainer, self._signum, False)
         if signum:
             self._stop(signum)

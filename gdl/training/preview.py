@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts."""
+"""An estimate of the duration of a training run, made before it starts."""
 
 import copy
 import statistics
@@ -16,7 +16,7 @@ __all__ = ["Preview", "preview"]
 
 @dataclass
 class Preview:
-    """Size of the model and expected time of its training."""
+    """The number of parameters, the speed and the expected duration of a training run in seconds."""
 
     params: int
     images_per_second: float
@@ -36,14 +36,14 @@ def preview(
     images: int,
     steps: int = 6,
 ) -> Preview:
-    """Time a few steps, forwards and backwards, on a copy of the model.
+    """Time a few training steps on a copy of the model.
 
     Args:
-        model: The model; it stays as it is.
-        data: Its first training images are the batch.
-        device: Where training will run.
-        images: Training images of all epochs together.
-        steps: Timed steps; the first third is a warm-up.
+        model: The model; it is not changed.
+        data: The data set; its first training images are the batch.
+        device: Device of the training.
+        images: Number of training images, summed over all epochs.
+        steps: Number of timed steps; the first third of them is a warm-up and is not counted.
     """
     twin = copy.deepcopy(model).to(device).train()
     batch = data.images("train")[: data.batch_size].to(device)

@@ -1,4 +1,4 @@
-"""The steps of train.py: from a configuration to a trained, tested and recorded model."""
+"""The stages of a training run: prepare, estimate the cost, fit, test and record."""
 
 import contextlib
 import logging
@@ -43,19 +43,20 @@ QUIET = (
     ".*exists and is not empty.*",
     ".*`isinstance.treespec.*",
     ".*logging interval.*",
-    ".*your dataloader is not resumable.*",  # Batches is, by the trainer's own count
+    ".*your dataloader is not resumable.*",  # gdl's loader resumes from the trainer's batch count
     ".*sync_dist=True.*",  # the means are reduced over processes before they are logged
-    ".*AccumulateGrad node's stream.*",  # of recording a GPU's work, where nothing is accumulated
+    ".*AccumulateGrad node's stream.*",  # comes with CUDA graphs, in which nothing is accumulated
 )
+"""Warnings of libraries that do not apply to gdl, as regular expressions."""
 
 
-KNOWN = ("test/kl", "test/entropy", "test/points")  # of data whose density is known
+KNOWN = ("test/kl", "test/entropy", "test/points")  # measured where the data's density is known
 SUMMARY = ("best_", "params", "train_seconds", "sampling_ms", "skipped_steps", *KNOWN)
-"""What the loggers are told at the end, beside the terms of the test."""
+"""Prefixes of the final numbers that are sent to the loggers, beside the terms of the test."""
 
 
 class NoProfiler(PassThroughProfiler):
-    """Lightning's default profiler without its generators, of which each step enters forty."""
+    """Lightning's default profiler without its context managers, which each step enters forty times."""
 
     _nothing = contextlib.nullcontext()
 
@@ -66,7 +67,7 @@ class NoProfiler(PassThroughProfiler):
 
 @dataclass
 class Training:
-    """What one training run consists of."""
+    """The objects of one training run."""
 
     cfg: DictConfig
     run: Run
@@ -81,7 +82,8 @@ def prepare(cfg: DictConfig) -> Training:
     """Build data, model, callbacks, loggers and trainer.
 
     Raises:
-        GdlError: The data cannot be had, or the model does not fit them.
+        GdlError: The seed is no integer. Missing data, a model that does not fit them, or a missing
+            device are reported in the same way.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
@@ -91,7 +93,7 @@ def prepare(cfg: DictConfig) -> Training:
     if not isinstance(cfg.seed, int):
         raise GdlError(f"seed must be an integer, got {cfg.seed!r}.")
     if cfg.trainer.accelerator == "cpu":
-        # Lightning sets it; optimizers then look for a GPU at each step, through NVML, slowly
+        # Lightning sets this to 1; then optimizers query NVML for a GPU at each step, which is slow
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
@@ -106,13 +108,13 @@ def prepare(cfg: DictConfig) -> Training:
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
     data.prepare_data()
     data.setup("fit")
-    # from here on the input is known to be good, so a mistake leaves no run behind
+    # the run directory is created after all input was checked, so bad input leaves no directory
     run = Run(HydraConfig.get().runtime.output_dir)
-    # the W&B id is fixed by the directory, so that a resumed run continues the same W&B run
+    # the W&B id is stored in run.json, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     names = {"model": choices["model"], "data": choices["data"]}
     record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         record = run.note_command(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
@@ -132,16 +134,16 @@ def prepare(cfg: DictConfig) -> Training:
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
-        # on resuming too: the cost is measured on a few steps before the checkpoint is loaded
+        # also when resuming: the cost is estimated by a few steps before the checkpoint is loaded
         model.initialize(data.images("train")[:10_000])
     return Training(cfg, run, data, model, trainer, cfg.resume)
 
 
 def build_model(node: DictConfig) -> GenerativeModel:
-    """Return a model of the configuration, with its optimizer and schedule."""
+    """Return the model of a configuration node, with its optimizer and scheduler."""
     arguments: Any = OmegaConf.to_container(node, resolve=True)
     parts = {key: arguments.pop(key, None) for key in ("optimizer", "scheduler")}
-    # within a node of that name, which an error then tells
+    # inside of a node called "model", because error messages contain the path of the node
     model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
     if parts["optimizer"] is not None:
         model.train_with(**instantiate(parts, _convert_="all"))
@@ -149,7 +151,7 @@ def build_model(node: DictConfig) -> GenerativeModel:
 
 
 def show_cost(job: Training) -> None:
-    """Print parameters, images/s of a few warm-up steps and the expected duration."""
+    """Print the number of parameters, the images/s of a few steps and the expected duration."""
     if not job.trainer.is_global_zero:
         return
     images = len(job.data.images("train")) * (job.trainer.max_epochs or 1)
@@ -163,7 +165,7 @@ def show_cost(job: Training) -> None:
 
 
 def fit(job: Training) -> None:
-    """Train, from the start or from where the interrupted run was saved."""
+    """Train, from the start or from the checkpoint of an interrupted run."""
     if job.cfg.compile:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
@@ -173,7 +175,7 @@ def fit(job: Training) -> None:
 
 
 def _look_at_last_weights(job: Training) -> None:
-    """Validate where training ended between two validations, so that its last weights can be best."""
+    """Validate the last weights, which training left unvalidated, and save them if they are best."""
     trainer, best = job.trainer, _best_checkpoint(job.trainer)
     trainer.validate(job.model, datamodule=job.data, verbose=False)
     value = trainer.callback_metrics[best.monitor or ""]
@@ -242,7 +244,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
 
 
 def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
-    """Instantiate the loggers; those of a sweep's jobs share a W&B group."""
+    """Instantiate the loggers; all jobs of a sweep have the same W&B group."""
     if not cfg.logger:
         return []
     nodes = dict(cfg.logger)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules over the whole of training, in optimizer steps."""
+"""Learning-rate schedules, as functions of the optimizer step."""
 
 import math
 
@@ -9,20 +9,23 @@ __all__ = ["cosine", "warmup"]
 
 
 def warmup(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> LambdaLR:
-    """Rise linearly over `warmup_steps`, then stay; `total_steps` is not needed."""
+    """Raise the learning rate linearly over `warmup_steps`, then keep it; `total_steps` is ignored."""
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))
 
 
 def cosine(
     optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, final: float = 0.0
 ) -> LambdaLR:
-    """Rise linearly over `warmup_steps`, then fall along a half cosine to `final` times the rate.
+    """Raise the learning rate linearly, then lower it along a half cosine.
+
+    Loshchilov & Hutter, 2017, "SGDR: Stochastic gradient descent with warm restarts",
+    arXiv 1608.03983, Eq. 5, without restarts.
 
     Args:
         optimizer: Its learning rate is the maximum.
-        total_steps: Steps at which the final rate is reached.
-        warmup_steps: Steps of the rise.
-        final: Last rate, as a fraction of the maximum (Loshchilov & Hutter, 2017, 1608.03983).
+        total_steps: The step at which the final rate is reached.
+        warmup_steps: Number of steps of the linear rise.
+        final: The final rate as a fraction of the maximum.
     """
 
     def factor(step: int) -> float:

@@ -1,4 +1,4 @@
-"""Learning curves out of metrics.csv, few enough points for a page."""
+"""Reads learning curves from metrics.csv, thinned to few enough points for a page."""
 
 import csv
 import math
@@ -8,18 +8,18 @@ from typing import Any
 __all__ = ["TERMS", "read_curves"]
 
 TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
-"""What a curve may show, the first that a run has, and its name."""
+"""The terms that a curve can show, with their names; the first one that a run has is shown."""
 
 MAX_POINTS = 200
 
 
 def read_curves(path: Path) -> dict[str, Any] | None:
-    """Return the curves of train and val in a metrics.csv, at most `MAX_POINTS` points each.
+    """Return the training and validation curve of a metrics.csv, at most `MAX_POINTS` points each.
 
     Returns:
-        "term", a key of `TERMS`, and for each stage that was logged {"step", "seconds", "value"},
-        lists of the same length. "seconds", of training, is None where a row has no time. None if
-        there is no file or no curve in it.
+        "term", a key of `TERMS`, and for each logged stage {"step", "seconds", "value"}, three lists
+        of the same length. "seconds", the time of training, is None if a row has no time. None if
+        the file does not exist or has no curve.
     """
     if not path.is_file():
         return None
@@ -38,7 +38,7 @@ def read_curves(path: Path) -> dict[str, Any] | None:
 def _curve(
     rows: list[list[str]], columns: dict[str, int], name: str
 ) -> dict[str, list[Any] | None] | None:
-    """Return the finite points of a column, evenly thinned; the last one stays."""
+    """Return the finite points of a column, evenly thinned; the last point is kept."""
     if name not in columns or "step" not in columns:
         return None
     at, step, time = columns[name], columns["step"], columns.get("seconds")

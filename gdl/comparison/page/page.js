@@ -1,7 +1,7 @@
 "use strict";
 const COLOURS = ["#3b86c8", "#e0803a", "#3c9f62", "#cc5064", "#8d72cc", "#a07d3e", "#d470b2", "#4fa3a8", "#a9a02c", "#7286a0"];
-const board = JSON.parse(document.getElementById("board").textContent);
-const shown = new Set(board.flatMap(section => section.runs.map(run => run.id)));
+const sections = JSON.parse(document.getElementById("numbers").textContent);
+const shown = new Set(sections.flatMap(section => section.runs.map(run => run.id)));
 
 // plotly reads tags and entities in texts; those of a run are to be seen as they are
 const literal = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
@@ -102,7 +102,7 @@ function toggle(section, root, ids, on) {
   root.redraw?.();
 }
 
-for (const section of board) {
+for (const section of sections) {
   const root = document.getElementById(section.id), table = root.querySelector("table");
   for (const run of section.runs) root.querySelector(`tr[data-run="${run.id}"] .swatch`).style.background = colour(run);
   table.tHead.addEventListener("click", event => event.target.matches("button") && sortBy(event.target.closest("th")));
@@ -123,7 +123,7 @@ for (const section of board) {
 
 document.getElementById("filter").addEventListener("input", event => {
   const words = event.target.value.toLowerCase().split(/\s+/);
-  for (const section of board) {
+  for (const section of sections) {
     const root = document.getElementById(section.id), rows = [...root.querySelector("table").tBodies[0].rows];
     for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
     root.hidden = rows.every(row => row.hidden);
@@ -131,5 +131,5 @@ document.getElementById("filter").addEventListener("input", event => {
 });
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const section of board) document.getElementById(section.id).redraw?.();
+  for (const section of sections) document.getElementById(section.id).redraw?.();
 });

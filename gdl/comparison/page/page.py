@@ -1,7 +1,7 @@
-"""The board of many runs as one file of HTML: table, learning curves, costs, configurations, samples.
+"""Writes a comparison of runs as one HTML file: tables, curves, costs, configurations, samples.
 
-The tables and pictures are in the HTML; page.js sorts, filters and draws, from numbers that stand in
-the page as JSON. The script of plotly is in the page too, so that it needs no network.
+The tables and pictures are in the HTML. page.js sorts, filters and draws; its numbers are in the page
+as JSON. The page also contains the script of plotly, so it needs no network.
 """
 
 import json
@@ -22,28 +22,28 @@ from gdl.runs.metrics import COSTS
 __all__ = ["write_page"]
 
 BEST, BEST_OF_ALL = 16, 64
-"""Runs per data set, and on the page, that have curves and samples, which bounds the page's size."""
+"""Most runs with curves and samples per data set and per page, which limits the size of the page."""
 
 FOLDER = Path(__file__).parent
 
 
 def write_page(entries: Iterable[Entry], unfinished: Sequence[Path], path: Path) -> Path:
-    """Write the page.
+    """Write the HTML page and return its path.
 
     Args:
-        entries: Lines of the board.
-        unfinished: Directories of runs without results, which are listed.
+        entries: The rows of the comparison.
+        unfinished: Directories of runs without results, which are listed at the end.
         path: The file.
 
     Raises:
-        GdlError: plotly is not installed, or the folder of the file is not there.
+        GdlError: The folder of the file does not exist. A missing plotly is reported in the same way.
     """
     if not path.parent.is_dir():
         raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
     script = _plotly()
     entries = ranked(entries)
     places = [i for _, group in groupby(entries, lambda e: e.data) for i, _ in enumerate(group)]
-    # the best of each data set first, so that the runs with curves are shared out evenly
+    # the best run of each data set first, then the second best, ..., until the page is full
     order = sorted((r, i) for i, r in enumerate(places) if r < BEST)
     detailed = {i for _, i in order[:BEST_OF_ALL]}
     marks = {cost: pareto(entries, cost) for cost in COSTS}
@@ -62,13 +62,13 @@ def write_page(entries: Iterable[Entry], unfinished: Sequence[Path], path: Path)
         "links": "".join(f'<a href="#{s.id}">{escape(s.data)}</a>' for s in sections),
         "sections": "".join(s.html() for s in sections),
         "unfinished": _unfinished(unfinished),
-        # "<" would end the script element that the JSON stands in
-        "board": json.dumps([s.numbers() for s in sections]).replace("<", "\\u003c"),
+        # an unescaped "</script>" would end the script element around the JSON
+        "numbers": json.dumps([s.numbers() for s in sections]).replace("<", "\\u003c"),
         "css": (FOLDER / "page.css").read_text(),
         "script": (FOLDER / "page.js").read_text(),
         "plotly": script,
     }
-    # in one pass: a text of a run that looks like a placeholder stays what it is
+    # in one pass, so that a placeholder in the text of a run is not replaced
     page = re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], (FOLDER / "page.html").read_text())
     write_atomically(path, page)
     return path

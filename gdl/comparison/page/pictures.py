@@ -1,4 +1,4 @@
-"""Sample grids as text that stands inside a page."""
+"""Embeds sample grids in a page as data URIs."""
 
 import base64
 import io
@@ -12,16 +12,16 @@ MAX_BYTES = 32_000
 
 
 def as_data_uri(picture: Path) -> tuple[str, bool] | None:
-    """Return a grid of samples as a data URI.
+    """Return a PNG file as a data URI of at most about `MAX_BYTES` bytes.
 
     Returns:
-        The URI, and whether it shows the top left part only, because the whole grid has more than
-        `MAX_BYTES` bytes. None if it cannot be read.
+        The URI, and whether it shows only the top left part, because the whole picture is larger.
+        None if the picture cannot be read.
     """
     content = picture.read_bytes()
     cut = len(content) > MAX_BYTES
     while len(content) > MAX_BYTES:
-        # a part with its true pixels says more about samples than a blurred whole
+        # cropped, not scaled, because single pixels matter in samples
         try:
             with Image.open(io.BytesIO(content)) as grid:
                 part = grid.crop((0, 0, grid.width // 2 + 1, grid.height // 2 + 1))

@@ -1,4 +1,4 @@
-"""One line of the board on the page: its row, its picture, and the numbers that page.js draws."""
+"""One run of a comparison page: its table row, its picture, and the numbers that page.js draws."""
 
 import math
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from gdl.runs.metrics import COSTS
 __all__ = ["SEEDS", "Row"]
 
 SEEDS = 5
-"""Curves of a line, at most."""
+"""Most seeds of a row whose curves are drawn."""
 
 
 @dataclass
 class Row:
-    """A line of the board.
+    """One row of the comparison.
 
     Args:
-        id: Its position on the whole board.
+        id: Its index in the whole comparison.
         entry: The run, or the runs that differ in their seed only.
-        differs: In what, see `gdl.comparison.entries.differences`.
-        front: The costs for which no other run on the data is better and costs no more.
-        detailed: Whether the page holds its curves, configuration and samples.
+        differs: The settings that differ, see `gdl.comparison.entries.differences`.
+        front: The costs for which it is Pareto-optimal, see `gdl.comparison.entries.pareto`.
+        detailed: Whether the page contains its curves, configuration and samples.
     """
 
     id: int
@@ -45,7 +45,7 @@ class Row:
 
     @cached_property
     def curves(self) -> list[dict[str, Any]]:
-        """Learning curves, one for each seed, see `read_curves`."""
+        """Learning curves, one for each seed; see `read_curves`."""
         if not self.detailed:
             return []
         found = [
@@ -57,15 +57,15 @@ class Row:
 
     @property
     def value(self) -> float | None:
-        """The test number, None where it is unknown or not finite."""
+        """The test result; None if it is unknown or not finite."""
         return _finite(self.entry.best[0])
 
     def cost(self, key: str) -> float | None:
-        """Return a cost, None where it is unknown."""
+        """Return a cost; None if it is unknown."""
         return _finite(self.entry.metrics.get(key))
 
     def row(self, costs: Sequence[str]) -> str:
-        """Return the row of the table."""
+        """Return the HTML of the table row, with a column for each of the costs."""
         e, (value, kind) = self.entry, self.entry.best
         error = "" if e.error is None else f' <span class="error">± {e.error:.4f}</span>'
         over = f"{len(e.paths)} seeds" if e.spread is not None else "the test images"
@@ -89,7 +89,7 @@ class Row:
         return f'<tr data-run="{self.id}">{"".join(cells)}</tr>'
 
     def picture(self) -> str:
-        """Return the newest grid of samples of the first run; empty if there is none."""
+        """Return the HTML of the newest sample grid of the first run; empty if there is none."""
         samples = Run(self.entry.paths[0]).newest_samples()
         found = None if samples is None else as_data_uri(samples)
         if found is None:
@@ -102,7 +102,7 @@ class Row:
         )
 
     def numbers(self, rank: int) -> dict[str, Any]:
-        """Return what is drawn of the line; rank is its place on its data, from 0."""
+        """Return the numbers that page.js draws; rank counts the runs on the data set from 0."""
         return {
             "id": self.id,
             "rank": rank,

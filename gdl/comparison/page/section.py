@@ -1,4 +1,4 @@
-"""One data set's part of the page: its HTML, and the numbers that page.js draws."""
+"""The section of a page for one data set: its HTML, and the numbers that page.js draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,26 @@ __all__ = ["Section"]
 
 @dataclass
 class Section:
-    """The lines on one data set, the best first."""
+    """The runs on one data set, the best first."""
 
     id: str
+    """Id of the HTML element."""
     data: str
+    """Name of the data set."""
     lines: list[Row]
 
     @property
     def unit(self) -> str:
-        """Unit of the test numbers."""
+        """Unit of the test results."""
         return unit(self.lines[0].entry.metrics)[1]
 
     @property
     def costs(self) -> list[str]:
-        """The costs that a line has."""
+        """The costs that at least one run has."""
         return [key for key in COSTS if any(n.cost(key) is not None for n in self.lines)]
 
     def numbers(self) -> dict[str, Any]:
-        """Return what page.js draws."""
+        """Return the numbers that page.js draws."""
         return {
             "id": self.id,
             "unit": self.unit,
@@ -41,7 +43,7 @@ class Section:
         }
 
     def html(self) -> str:
-        """Return the section of the page."""
+        """Return the HTML of the section."""
         parts = (self._table(), self._figures(), self._differences(), self._samples())
         return f'<section id="{self.id}"><h2>{escape(self.data)}</h2>{"".join(parts)}</section>\n'
 
@@ -58,7 +60,7 @@ class Section:
         rows = "\n".join(n.row(self.costs) for n in self.lines)
         return (
             f'<div class="scroll" tabindex="0" role="region" aria-label="Runs on {escape(self.data)}">'
-            '<table class="board"><thead><tr><th scope="col"><input type="checkbox" class="all" '
+            '<table class="comparison"><thead><tr><th scope="col"><input type="checkbox" class="all" '
             f'checked aria-label="draw all rows"></th>{head}</tr></thead><tbody>{rows}</tbody>'
             f"</table></div>{self._limits()}"
         )
@@ -68,11 +70,11 @@ class Section:
         notes = []
         if best < len(self.lines):
             notes.append(
-                f"Curves, configurations and samples are those of the best {best} of "
-                f"{len(self.lines)} lines; filters of compare.py choose others."
+                f"Curves, configurations and samples are shown for the best {best} of "
+                f"{len(self.lines)} rows; filters of compare.py choose others."
             )
         if any(n.detailed and len(n.entry.paths) > SEEDS for n in self.lines):
-            notes.append(f"Curves of a line are those of its first {SEEDS} seeds.")
+            notes.append(f"Curves are drawn for the first {SEEDS} seeds of a row.")
         return f'<p class="note">{" ".join(notes)}</p>' if notes else ""
 
     def _figures(self) -> str:
