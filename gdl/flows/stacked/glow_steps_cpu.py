@@ -1,4 +1,6 @@
-"""Glow's steps on a CPU, forwards and backwards by hand, see `gdl.flows.stacked.vector_couplings_cpu`.
+"""K steps of a Glow on a CPU as one node of the graph, forwards and backwards by hand.
+
+`gdl.flows.stacked.vector_couplings_cpu` says why.
 
 Images are matrices (pixels, channels); 3x3 convolutions are matrix products with windows gathered
 before or scattered after.
@@ -15,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from gdl.flows.coupling import LOWEST, WIDEST, clipped
 from gdl.kernels.cpu import Layers, hidden_layers, net_backward, networks, unstack
 
-__all__ = ["FusedSteps", "frame", "invert", "kernels", "scatter", "windows"]
+__all__ = ["FusedSteps", "as_convolutions", "frame", "invert", "scatter", "windows"]
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
@@ -173,7 +175,7 @@ def invert(
         inverse: W^-1, (K, C, C).
         bias: -W^-1 b, (K, C).
         stacks: The networks, as in `FusedSteps`.
-        convolutions: The same, as `kernels` returns them.
+        convolutions: The same, as `as_convolutions` returns them.
         pixels: Of so many together, what is computed stays in the cache.
     """
     h, w = z.shape[2:]
@@ -209,7 +211,7 @@ def _invert(
     return x.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
-def kernels(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+def as_convolutions(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Return the networks as convolutions, channels last within."""
     w1, b1, w2, b2, w3, b3 = stacks
     first = w1.unflatten(2, (3, 3, -1)).permute(0, 1, 4, 2, 3)

@@ -124,8 +124,6 @@ class CompiledSteps:
     ) -> tuple[Tensor, Tensor]:
         """Return what `run_steps` does, or `otherwise`, the same in plain operations."""
         stacks = (weight, bias, *net)
-        if not torch.is_grad_enabled():
-            return otherwise(x, *stacks)
         size, self._size = self._size, x.shape
         if x.shape != size or self._backward_is_due:
             return otherwise(x, *stacks)
