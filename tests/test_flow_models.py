@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gdl.errors import GdlError
@@ -18,6 +18,7 @@ from gdl.flows import Affine, Chain, Flatten, GlowStep, NormalPrior, Squeeze
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
+from gdl.nn.coupling_networks import ConvConditioner
 from gdl.tasks.generate import interpolate, reconstruct
 from gdl.tasks.layer_densities import density
 
@@ -255,6 +256,28 @@ def test_a_kind_of_network_is_traced_once_for_all_couplings(
     # one with gradients for the loss of 4 images, and one to draw 3 of them without; Glow has only
     # the former, and of its plain steps the first to be inverted sees another order in memory
     assert graphs == {"glow": 1, "plain_glow": 3}.get(name, 2)
+
+
+def test_compiling_reaches_every_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: found.append(self))
+    model = build("realnvp", dequantization="variational")
+    model.compile_networks()
+    assert set(found) == {m for m in model.modules() if isinstance(m, ConvConditioner)}
+    assert model.dequantize.net in found  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Glow(SHAPE, LEVELS, num_levels=0), "model.num_levels"),
+        (lambda: RealNVP(SHAPE, LEVELS, num_scales=0), "model.num_scales"),
+        (lambda: RealNVP((2,), None, coupling="mixture", mixtures=0), "model.mixtures"),
+    ],
+)
+def test_numbers_below_one_are_refused(make: Callable[[], FlowModel], name: str) -> None:
+    with pytest.raises(GdlError, match=f"{name} must be 1 or more, got 0"):
+        make()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -104,7 +104,7 @@ class FlowModel(GenerativeModel):
         return self.dequantize(x, self.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) (B,) in nats; of integer images one draw of the dequantization bound."""
+        """Return log p(x) (B,) in nats; for integer images one draw of the dequantization bound."""
         y, term = self._continuous(x)
         return self._log_density(self.bijection, self.prior, y) + term
 
@@ -127,7 +127,7 @@ class FlowModel(GenerativeModel):
     # ---- capabilities
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return all latents (B, D); of integer images those of the middle of each pixel's cell."""
+        """Return all latents (B, D); an integer pixel stands for the middle of its cell."""
         if self.dequantize is None:
             return self.bijection(x.to(self.dtype))[0]
         return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
@@ -147,7 +147,7 @@ class FlowModel(GenerativeModel):
         Args:
             n: Number of samples.
             seed: Seed of the whole set.
-            temperature: Multiplies the latents, those of learned split priors included.
+            temperature: Multiplies all latents, also where a learned split prior follows.
             mean: Without meaning for a flow, which has no noise behind its latents.
         """
         y = self.sample_continuous(n, seed=seed, temperature=temperature)

@@ -73,7 +73,7 @@ class Glow(FlowModel):
         splits: list[SplitPrior] = []
         shapes = _level_shapes(shape, num_levels)
         for k, (c, _, _) in enumerate(shapes):
-            # the same map as K times GlowStep(c, width, affine, net_norm), computed faster
+            # the same map as Chain(GlowStep(c, width, affine, net_norm) for _ in range(depth))
             steps = GlowSteps(
                 c, depth, width, affine, net_norm, checkpoint_conditioners, reversible
             )
