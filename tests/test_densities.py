@@ -13,7 +13,7 @@ from gdl.families.flow import FlowModel
 from gdl.flows.base import Chain
 from gdl.flows.dequantize import Logit, UniformDequantization, VariationalDequantization
 from gdl.flows.priors import LogisticPrior, NormalPrior
-from gdl.flows.reshape import Flatten
+from gdl.flows.vectors import Flatten
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP

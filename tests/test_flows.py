@@ -12,18 +12,18 @@ from gdl.flows.base import Bijection, Chain, DataInitialized, initialize
 from gdl.flows.coupling import (
     AdditiveCoupling,
     AffineCoupling,
-    MaskedCoupling,
-    checkerboard,
     sigmoid_scale,
     tanh_scale,
 )
 from gdl.flows.dequantize import Affine, Logit
-from gdl.flows.linear import ActNorm, Conv1x1, Permutation, Scale
+from gdl.flows.glow import GlowStep
+from gdl.flows.linear import ActNorm, Conv1x1
+from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
+from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
-from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
-from gdl.flows.stacked.glow_steps import GlowSteps
-from gdl.flows.stacked.vector_couplings import VectorCouplings
+from gdl.flows.stacked import GlowSteps, VectorCouplings
+from gdl.flows.vectors import Flatten, Permutation, Scale
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
@@ -64,6 +64,9 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
         lambda: MaskedCoupling(ConvConditioner(4, 8, 6, 1), checkerboard(4, 4, True)),
         IMAGE,
     ),
+    "glow_step": (lambda: GlowStep(4, 8), IMAGE),
+    "glow_step_additive": (lambda: GlowStep(4, 8, affine=False), IMAGE),
+    "glow_step_without_norms": (lambda: GlowStep(4, 8, net_norm=False), IMAGE),
     "glow_steps": (lambda: GlowSteps(4, 3, 8), IMAGE),
     "glow_steps_additive": (lambda: GlowSteps(4, 3, 8, affine=False), IMAGE),
     "glow_steps_checkpointed": (
@@ -73,7 +76,6 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "glow_steps_reversible": (lambda: GlowSteps(4, 3, 8, reversible=True), IMAGE),
     "vector_couplings": (lambda: VectorCouplings(6, 3, [8, 5]), VECTOR),
     "vector_couplings_additive": (lambda: VectorCouplings(6, 4, [8], affine=False), VECTOR),
-    "one_vector_coupling": (lambda: VectorCouplings(6, 2, [8]).layers()[1], VECTOR),
     "mixture_logit": (lambda: MixtureLogit(6, 5), VECTOR),
     "mixture_logit_line": (lambda: MixtureLogit(1, 5), LINE),
     "mixture_logit_of_one": (lambda: MixtureLogit(6, 1), VECTOR),

@@ -1,117 +1,211 @@
-"""Glow's steps: by hand, by autograd, and as a chain of the bijections they consist of."""
+"""Stacked bijections: each of their implementations against the chain of plain bijections."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gdl.flows.base import Bijection, Chain, initialize
-from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, sigmoid_scale
-from gdl.flows.linear import ActNorm, Conv1x1, matrices, mix_channels
-from gdl.flows.stacked.glow_steps import GlowSteps
+from gdl.flows.base import Bijection, DataInitialized, initialize
+from gdl.flows.stacked import Form, GlowSteps, Stacked, VectorCouplings, choose
 from gdl.flows.stacked.glow_steps_cpu import frame, scatter, windows
 from gdl.flows.stacked.glow_steps_gpu import run_steps, step
-from gdl.flows.stacked.vector_couplings import VectorCouplings
 
-SHAPES = [(4, 4, 4), (6, 5, 3), (2, 1, 1), (2, 2, 7)]
+SHAPES = [(4, 4, 4), (6, 5, 3), (2, 1, 1), (2, 2, 7), (2, 9, 8)]
+"""Of the images; the last one has more than 64 pixels, where the inverse by hand is another."""
 
 
 @torch.no_grad()
-def build(shape: tuple[int, ...], affine: bool, net_norm: bool = True) -> tuple[GlowSteps, Tensor]:
+def glow(shape: tuple[int, ...], affine: bool, net_norm: bool = True) -> tuple[GlowSteps, Tensor]:
     torch.manual_seed(0)
     steps = GlowSteps(shape[0], 3, 8, affine, net_norm).double()
     x = torch.randn(5, *shape, dtype=torch.float64)
     initialize(steps, x)
     for p in steps.parameters():
         p.add_(0.1 * torch.randn_like(p))
-    return steps, x
+    return steps, 3 * x  # some of which is clipped for the networks
 
 
-class Net(nn.Module):
-    """The k-th network of some steps, as convolutions."""
+def vectors(depth: int, affine: bool) -> tuple[VectorCouplings, Tensor]:
+    torch.manual_seed(0)
+    couplings = VectorCouplings(6, depth, [8, 5], affine, init_range=0.5).double()
+    return couplings, torch.randn(5, 6, dtype=torch.float64)
 
-    def __init__(self, steps: GlowSteps, k: int) -> None:
+
+STACKED: dict[str, Callable[[], tuple[Stacked, Tensor]]] = {
+    f"glow {shape} {'affine' if affine else 'additive'}{'' if norm else ' without norms'}": (
+        lambda shape=shape, affine=affine, norm=norm: glow(shape, affine, norm)
+    )
+    for shape in SHAPES
+    for affine in (True, False)
+    for norm in (True, False)
+} | {
+    f"vectors {depth} {'affine' if affine else 'additive'}": (
+        lambda depth=depth, affine=affine: vectors(depth, affine)
+    )
+    for depth in (1, 4, 5)
+    for affine in (True, False)
+}
+each = pytest.mark.parametrize("name", STACKED)
+
+
+class MatrixForm(Bijection):
+    """The steps as they are compiled for a GPU, here not compiled."""
+
+    def __init__(self, steps: GlowSteps) -> None:
         super().__init__()
-        w1, b1, w2, b2, w3, b3 = (w[k].detach() for w in steps._net())
-        c, o = w1.shape[1] // 9, len(b3)
-        layers = [
-            (w1.view(-1, 3, 3, c).permute(0, 3, 1, 2), b1),
-            (w2[:, :, None, None], b2),
-            (w3.view(3, 3, o, -1).permute(2, 3, 0, 1).flip(2, 3), b3),
-        ]
-        self.layers = nn.ModuleList()
-        for weight, bias in layers:
-            conv = nn.Conv2d(*weight.shape[1::-1], weight.shape[2], padding="same").double()
-            conv.load_state_dict({"weight": weight, "bias": bias})
-            self.layers.append(conv)
+        self.steps = steps
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, second, third = self.layers
-        return third(second(first(x.clamp(-4, 4)).relu()).relu())
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.steps._maps()
+        z, log_det = run_steps(step, x.dtype, x, maps.weight, maps.bias, *maps.net)
+        return z, log_det + maps.log_det * x[0, 0].numel()
+
+    def inverse(self, z: Tensor) -> Tensor:
+        return self.steps.inverse(z)
 
 
-@torch.no_grad()
-def as_chain(steps: GlowSteps) -> Chain:
-    parts: list[Bijection] = []
-    for k in range(steps.depth):
-        norm = ActNorm(steps.num_channels).double()
-        state = {"bias": steps.norm_bias[k], "log_scale": steps.norm_log_scale[k]}
-        norm.load_state_dict(state | {"initialized": torch.tensor(True)})
-        mixer = Conv1x1(steps.num_channels).double()
-        for name in ("packed", "permutation", "sign"):
-            getattr(mixer, name).copy_(getattr(steps, name)[k : k + 1])
-        net = Net(steps, k)
-        if steps.b3.shape[1] == steps.num_channels:
-            coupling: Bijection = AffineCoupling(net, scale=sigmoid_scale)
-        else:
-            coupling = AdditiveCoupling(net)
-        parts += [norm, mixer, coupling]
-    return Chain(parts)
+@contextmanager
+def in_form(form: str, stacked: Stacked, x: Tensor) -> Iterator[Bijection]:
+    """Let the stacked bijection run in one form, whatever it would choose."""
+    stacked.checkpoint_conditioners = form == "checkpointed"
+    stacked.reversible = form == "reversible"
+    with pytest.MonkeyPatch.context() as patch:
+        if form == "eager":
+            patch.setattr("gdl.flows.stacked.forms.by_hand", lambda _: False)
+        used = choose(
+            x, checkpointed=form == "checkpointed", reversible=stacked.reversible, compiled=False
+        )
+        expected = {"checkpointed": "eager", "matrices": "fused"}.get(form, form)
+        assert used is Form(expected)
+        yield (
+            MatrixForm(stacked)
+            if isinstance(stacked, GlowSteps) and form == "matrices"
+            else stacked
+        )
 
 
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
-@torch.no_grad()
-def test_steps_are_the_chain_of_their_bijections(shape: tuple[int, ...], affine: bool) -> None:
-    steps, x = build(shape, affine)
-    x = 3 * x  # some of which is clipped for the networks
-    chain = as_chain(steps)
-    for ours, theirs in zip(steps(x), chain(x), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(steps.inverse(x), chain.inverse(x), rtol=1e-10, atol=1e-10)
+def forms(name: str) -> list[str]:
+    of_glow = ["reversible", "matrices"] if name.startswith("glow") else []
+    return ["fused", "eager", "checkpointed", *of_glow]
 
 
-def in_matrix_form(steps: GlowSteps, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the steps do, in the form that is compiled for a GPU."""
-    maps = steps._maps()
-    z, log_det = run_steps(step, x.dtype, x, maps.weight, maps.bias, *maps.net)
-    return z, log_det + maps.log_det * x[0, 0].numel()
+def gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    """Return the gradients of a fixed random function of the outputs."""
+    generator = torch.Generator().manual_seed(0)
+    loss = sum(
+        (out * torch.randn(out.shape, generator=generator, dtype=out.dtype)).sum()
+        for out in outputs
+    )
+    return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
+
+
+def close(ours: list[Tensor], expected: list[Tensor], what: str) -> None:
+    for i, (a, b) in enumerate(zip(ours, expected, strict=True)):
+        torch.testing.assert_close(
+            a, b, rtol=1e-9, atol=1e-9, msg=lambda m, i=i: f"{what}, tensor {i}: {m}"
+        )
+
+
+@each
+def test_every_form_maps_and_learns_as_the_plain_chain_does(name: str) -> None:
+    stacked, x = STACKED[name]()
+
+    def results(flow: Bijection, inputs_too: bool = True) -> list[Tensor]:
+        v = x.clone().requires_grad_(inputs_too)
+        outputs = list(flow(v))
+        weights = [*stacked.parameters(), *([v] if inputs_too else [])]
+        return [*outputs, *gradients(outputs, weights)]
+
+    expected = results(stacked.plain())
+    for form in forms(name):
+        with in_form(form, stacked, x) as flow:
+            close(results(flow), expected, form)
+            close(results(flow, inputs_too=False), expected[:-1], f"{form}, without x")
+            with torch.no_grad():
+                close(list(flow(x)), expected[:2], f"{form}, without gradients")
+    assert all(g.abs().max() > 0 for g in expected[2:])
+
+
+@each
+def test_every_inverse_is_the_plain_chains(name: str) -> None:
+    stacked, z = STACKED[name]()
+
+    def results(flow: Bijection) -> list[Tensor]:
+        v = z.clone().requires_grad_()
+        x = flow.inverse(v)
+        return [x, *gradients([x], [*stacked.parameters(), v])]
+
+    expected = results(stacked.plain())
+    many = z.repeat(60, *[1] * (z.dim() - 1))
+    with torch.no_grad():
+        again, _ = stacked.plain()(expected[0])
+        torch.testing.assert_close(again, z, rtol=1e-9, atol=1e-9)
+    for form in forms(name):
+        with in_form(form, stacked, z) as flow:
+            close(results(flow), expected, form)
+            with torch.no_grad():
+                close([flow.inverse(z)], expected[:1], f"{form}, without gradients")
+                close([flow.inverse(many)[-5:]], expected[:1], f"{form}, many images")
+
+
+@each
+def test_the_plain_chain_computes_with_the_parameters_of_the_stacks(name: str) -> None:
+    stacked, x = STACKED[name]()
+    before = torch.get_rng_state()
+    chain = stacked.plain()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not list(chain.parameters())
+    depth = len(next(stacked.parameters()))
+    assert len(chain.steps) == depth
+    assert len(stacked.layers()) == (3 * depth if name.startswith("glow") else depth)
+    optimizer = torch.optim.Adam(stacked.parameters(), 1e-3)
+    z, log_det = chain(x)
+    (z.square().flatten(1).sum(1) / 2 - log_det).mean().backward()
+    optimizer.step()
+    updated = stacked.plain()(x)
+    assert not torch.allclose(updated[0], z)
+    close(list(stacked(x)), list(updated), "after an update")
 
 
 @pytest.mark.parametrize("net_norm", [True, False])
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_gradients_by_hand_and_by_inversion_are_those_of_autograd(
-    shape: tuple[int, ...], affine: bool, net_norm: bool
-) -> None:
-    steps, x = build(shape, affine, net_norm)
-    cotangent = torch.randn_like(x)
+@torch.no_grad()
+def test_stacked_steps_start_from_data_as_plain_ones_do(net_norm: bool) -> None:
+    torch.manual_seed(0)
+    steps = GlowSteps(4, 3, 8, net_norm=net_norm).double()
+    steps.w3.normal_(std=0.1)
+    x = 2 * torch.randn(50, 4, 4, 4, dtype=torch.float64) + 1
+    plain = copy.deepcopy(steps.plain())
+    initialize(plain, x)
+    initialize(steps, x)
+    assert all(bool(m.initialized) for m in plain.modules() if isinstance(m, DataInitialized))
+    close(list(steps(x)), list(plain(x)), "initialised")
+    for k, plain_step in enumerate(plain.steps):
+        whitened = plain_step.steps[0](x)[0].transpose(0, 1).flatten(1)
+        torch.testing.assert_close(whitened.mean(1), torch.zeros(4, dtype=x.dtype))
+        torch.testing.assert_close(whitened.std(1, correction=0), torch.ones(4, dtype=x.dtype))
+        close([steps.norm_bias[k]], [plain_step.steps[0].bias], "bias")
+        x, _ = plain_step(x)
 
-    def gradients(way: str) -> dict[str, Tensor]:
-        steps.checkpoint_conditioners = way in ("autograd", "matrices")
-        steps.reversible = way == "by inversion"
-        assert steps._by_hand(x) == (way == "by hand")
-        v = (3 * x).requires_grad_()  # some of which is clipped for the networks
-        z, log_det = steps(v) if way != "matrices" else in_matrix_form(steps, v)
-        loss = (z * cotangent).sum() + (log_det * torch.arange(1.0, 6.0)).sum()
-        names = dict(steps.named_parameters()) | {"x": v}
-        return dict(zip(names, torch.autograd.grad(loss, list(names.values())), strict=True))
 
-    expected = gradients("autograd")
-    for way in ("by hand", "by inversion", "matrices"):
-        for name, grad in gradients(way).items():
-            torch.testing.assert_close(
-                grad, expected[name], rtol=1e-9, atol=1e-9, msg=f"{name} {way}"
-            )
+def test_which_form_runs() -> None:
+    x = torch.zeros(1)
+    assert choose(x) is choose(x, compiled=True) is Form.FUSED
+    assert choose(x, checkpointed=True) is Form.EAGER
+    assert choose(x, reversible=True) is choose(x, reversible=True, compiled=True)
+    assert choose(x, reversible=True) is Form.REVERSIBLE
+    with torch.autocast("cpu", torch.bfloat16):
+        assert choose(x) is choose(x, inverse=True) is Form.EAGER
+        assert choose(x, compiled=True) is Form.COMPILED
+    elsewhere = torch.zeros(1, device="meta")
+    assert choose(elsewhere) is Form.EAGER
+    assert choose(elsewhere, compiled=True) is Form.COMPILED
+    assert choose(x, inverse=True) is Form.EAGER  # a gradient may be wanted
+    with torch.no_grad():
+        assert choose(x, inverse=True) is Form.FUSED
+        assert choose(elsewhere, compiled=True) is choose(elsewhere, inverse=True) is Form.EAGER
 
 
 def test_reversible_steps_keep_no_more_activations_when_there_are_more_of_them() -> None:
@@ -155,29 +249,6 @@ def test_reversible_gradients_stay_close_in_float32_over_many_steps() -> None:
     assert (gradient(True) - expected).norm() < 1e-3 * expected.norm()
 
 
-@pytest.mark.parametrize("depth", [1, 4, 5])
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("inputs_too", [True, False])
-def test_couplings_of_vectors_by_hand_are_their_layers(
-    depth: int, affine: bool, inputs_too: bool
-) -> None:
-    torch.manual_seed(0)
-    couplings = VectorCouplings(6, depth, [8, 5], affine, init_range=0.5).double()
-    x = torch.randn(7, 6, dtype=torch.float64, requires_grad=inputs_too)
-    chain = Chain(couplings.layers())
-    weights = [*couplings.parameters(), *([x] if inputs_too else [])]
-    results = []
-    for flow in (couplings, chain):
-        z, log_det = flow(x)
-        loss = z.square().sum() + (log_det * torch.arange(1.0, 8.0)).sum()
-        results.append([z, log_det, *torch.autograd.grad(loss, weights)])
-    for ours, expected in zip(*results, strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(couplings.inverse(z), x, rtol=1e-9, atol=1e-9)
-    with torch.no_grad():
-        torch.testing.assert_close(couplings.inverse(z), x, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_scatter_is_the_adjoint_of_windows(shape: tuple[int, ...]) -> None:
     c, h, w = shape
@@ -188,18 +259,8 @@ def test_scatter_is_the_adjoint_of_windows(shape: tuple[int, ...]) -> None:
 
 
 @torch.no_grad()
-def test_the_inverse_by_hand_works_on_any_number_of_images() -> None:
-    steps, x = build((4, 4, 4), affine=True)
-    many = x.repeat(60, 1, 1, 1)
-    z, _ = steps(many)
-    torch.testing.assert_close(steps.inverse(z), many, rtol=1e-9, atol=1e-9)
-    with torch.enable_grad():
-        torch.testing.assert_close(steps.inverse(z).detach(), many, rtol=1e-9, atol=1e-9)
-
-
-@torch.no_grad()
 def test_matrices_kept_for_sampling_follow_the_parameters() -> None:
-    steps, x = build((4, 4, 4), affine=True)
+    steps, x = glow((4, 4, 4), affine=True)
     steps.eval()
     for change in (0.0, 0.02, -0.04):
         for p in steps.parameters():
@@ -213,25 +274,3 @@ def test_matrices_kept_for_sampling_follow_the_parameters() -> None:
         p.data.mul_(0.5)  # as weight averaging does, unseen by autograd's version counter
     steps.train().eval()
     torch.testing.assert_close(steps.inverse(steps(x)[0]), x, rtol=1e-9, atol=1e-9)
-
-
-@torch.no_grad()
-def test_initialisation_whitens_what_each_layer_of_each_step_sees() -> None:
-    torch.manual_seed(0)
-    steps = GlowSteps(4, 3, 8).double()
-    x = 2 * torch.randn(200, 4, 4, 4, dtype=torch.float64) + 1
-    initialize(steps, x)
-    assert bool(steps.initialized)
-    maps, h = steps._maps(), x
-    rotations = matrices(steps.packed, steps.permutation, steps.sign)
-    for k in range(3):
-        mixed = mix_channels(h, maps.weight[k], maps.bias[k])
-        net = Net(steps, k)
-        first = net.layers[0](mixed.chunk(2, 1)[0])
-        second = net.layers[1](first.relu())
-        normed = mix_channels(mixed, torch.linalg.inv(rotations[k]))
-        for a in (normed, first, second):
-            flat = a.transpose(0, 1).flatten(1)
-            torch.testing.assert_close(flat.mean(1), torch.zeros_like(flat[:, 0]))
-            torch.testing.assert_close(flat.var(1, correction=0), torch.ones_like(flat[:, 0]))
-        h, _ = steps._step(h, maps.weight[k], maps.bias[k], *(w[k] for w in maps.net))

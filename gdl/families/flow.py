@@ -11,9 +11,7 @@ from gdl.families.streaming import StreamingLogMeanExp
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
 from gdl.flows.priors import Prior
-from gdl.flows.stacked.glow_steps import GlowSteps
-from gdl.flows.stacked.vector_couplings import VectorCouplings
-from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner
+from gdl.nn.coupling_networks import ConvConditioner
 from gdl.noise import SampleNoise
 
 __all__ = ["FlowModel"]
@@ -83,20 +81,20 @@ class FlowModel(LatentModel):
     def compile_networks(self) -> None:
         """Compile the couplings' networks in place, each kind once for all couplings that have it.
 
-        The loop over them stays outside: its graph would take minutes. A flow of vectors is one
-        graph all the same, in both directions, as its networks are so small that to call them one by
-        one costs more than their arithmetic. Of Glow a step is compiled, see
-        `gdl.flows.stacked.glow_steps_gpu`; on a CPU its steps stay as written by hand.
+        The loop over the couplings stays outside: its graph would take minutes. But a flow with a
+        bijection that `compiles_as_a_whole` is one graph, in both directions.
         """
         import torch.compiler.config as limits  # imports the compiler, so only here
 
-        # of one network or step each level, mode and kind of batch size needs a graph
+        # each level, mode and kind of batch size needs a graph of one network or step
         limits.recompile_limit = max(limits.recompile_limit, 64)
-        if any(isinstance(m, VectorCouplings) for m in self.modules()):
+        bijections = [m for m in self.bijection.modules() if isinstance(m, Bijection)]
+        if any(b.compiles_as_a_whole for b in bijections):
             self._log_density, self._invert = torch.compile(_log_density), torch.compile(_invert)
-        for module in self.modules():
-            if isinstance(module, (GlowSteps, ConvConditioner, VectorConditioner)):
-                module.compile()
+        for bijection in bijections:
+            bijection.compile_networks()
+        if self.dequantize is not None:
+            self.dequantize.compile_networks()
 
     def _continuous(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return real images y and the term (B,) that log p(y) lacks to bound log P(x)."""
@@ -106,7 +104,7 @@ class FlowModel(LatentModel):
         return self.dequantize(x, self.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) (B,) in nats; of integer images one draw of the dequantization bound."""
+        """Return log p(x) (B,) in nats; for integer images one draw of the dequantization bound."""
         y, term = self._continuous(x)
         return self._log_density(self.bijection, self.prior, y) + term
 
@@ -129,7 +127,7 @@ class FlowModel(LatentModel):
     # ---- capabilities
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return all latents (B, D); of integer images those of the middle of each pixel's cell."""
+        """Return all latents (B, D); an integer pixel stands for the middle of its cell."""
         if self.dequantize is None:
             return self.bijection(x.to(self.dtype))[0]
         return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
@@ -149,7 +147,7 @@ class FlowModel(LatentModel):
         Args:
             n: Number of samples.
             seed: Seed of the whole set.
-            temperature: Multiplies the latents, those of learned split priors included.
+            temperature: Multiplies all latents, also where a learned split prior follows.
             mean: Without meaning for a flow, which has no noise behind its latents.
         """
         y = self.sample_continuous(n, seed=seed, temperature=temperature)

@@ -7,8 +7,6 @@ from gdl.flows.coupling import (
     AdditiveCoupling,
     AffineCoupling,
     HalvesCoupling,
-    MaskedCoupling,
-    checkerboard,
     clipped,
     move,
     move_back,
@@ -17,19 +15,13 @@ from gdl.flows.coupling import (
     tanh_scale,
 )
 from gdl.flows.dequantize import Affine, Logit, UniformDequantization, VariationalDequantization
-from gdl.flows.linear import (
-    ActNorm,
-    Conv1x1,
-    Permutation,
-    Scale,
-    inverse_matrices,
-    matrices,
-    mix_channels,
-    random_rotations,
-)
+from gdl.flows.glow import GlowConditioner, GlowStep
+from gdl.flows.linear import ActNorm, Conv1x1, mix_channels
+from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
+from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import LogisticPrior, NormalPrior, Prior
-from gdl.flows.reshape import Flatten, MultiScale, SplitPrior, Squeeze
+from gdl.flows.vectors import Flatten, Permutation, Scale
 
 __all__ = [
     "LOWEST",
@@ -43,6 +35,8 @@ __all__ = [
     "Conv1x1",
     "DataInitialized",
     "Flatten",
+    "GlowConditioner",
+    "GlowStep",
     "HalvesCoupling",
     "LogisticPrior",
     "Logit",
@@ -62,12 +56,9 @@ __all__ = [
     "checkerboard",
     "clipped",
     "initialize",
-    "inverse_matrices",
-    "matrices",
     "mix_channels",
     "move",
     "move_back",
-    "random_rotations",
     "sigmoid_scale",
     "tanh_log_scale",
     "tanh_scale",

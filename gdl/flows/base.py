@@ -18,6 +18,9 @@ class Bijection(nn.Module, ABC):
     Change of variables: log p(x) = log p(z) + log |det dz/dx|, the sum over the steps of a chain.
     """
 
+    compiles_as_a_whole = False
+    """Whether a flow with this bijection is compiled as one graph, not a network at a time."""
+
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return z and log |det dz/dx|, shape (B,) in nats, of x (B, ...)."""
@@ -29,6 +32,9 @@ class Bijection(nn.Module, ABC):
     def layers(self) -> "list[Bijection]":
         """Return the bijections that this one is composed of, in the order of forward."""
         return [self]
+
+    def compile_networks(self) -> None:
+        """Compile the networks that this bijection itself calls, in place; most call none."""
 
 
 class Chain(Bijection):
@@ -77,9 +83,10 @@ class DataInitialized(nn.Module):
         super().__init__()
         self.register_buffer("initialized", torch.tensor(False))
         self._is_set = self._in_pass = False
-        self.register_load_state_dict_post_hook(DataInitialized._read_buffer)
+        self.register_load_state_dict_post_hook(DataInitialized.read_initialized)
 
-    def _read_buffer(self, _: Any) -> None:
+    def read_initialized(self, _: Any = None) -> None:
+        """Read from the buffer whether the layer has been set, after the buffer was replaced."""
         self._is_set = bool(self.initialized)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Coupling layers: one part stays, a network of it moves the other part.
+"""Coupling layers: one half stays, a network of it moves the other half.
 
 Dinh et al., 2014, "NICE", arXiv 1410.8516; 2017, "Density estimation using Real NVP",
 arXiv 1605.08803. The Jacobian is triangular, so the log-determinant is a sum of log-scales.
@@ -18,8 +18,6 @@ __all__ = [
     "AdditiveCoupling",
     "AffineCoupling",
     "HalvesCoupling",
-    "MaskedCoupling",
-    "checkerboard",
     "clipped",
     "move",
     "move_back",
@@ -71,17 +69,17 @@ def clipped(stays: Tensor) -> Tensor:
 
 
 def move(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:
-    """Return what a coupling makes of the part that moves; without a scale it is additive."""
+    """Return (moved + shift) * scale, or moved + shift without a scale."""
     return moved + shift if scale is None else (moved + shift) * scale
 
 
 def move_back(moved: Tensor, shift: Tensor, scale: Tensor | None) -> Tensor:
-    """Return what `move` was given."""
+    """Return the inverse of `move`: moved / scale - shift, or moved - shift without a scale."""
     return moved - shift if scale is None else moved / scale - shift
 
 
 class HalvesCoupling(Bijection):
-    """What couplings of the two halves of dimension 1 share.
+    """What couplings of the two halves of dimension 1 share: to split, to join, to hold a network.
 
     Args:
         net: Called with the half that stays (B, C / 2, ...).
@@ -92,8 +90,12 @@ class HalvesCoupling(Bijection):
         super().__init__()
         self.net, self.swap = net, swap
 
+    def compile_networks(self) -> None:
+        """See `Bijection.compile_networks`."""
+        self.net.compile()
+
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the part that stays and the part that moves."""
+        """Return the half that stays and the half that moves."""
         first, second = x.chunk(2, 1)
         return (second, first) if self.swap else (first, second)
 
@@ -102,10 +104,14 @@ class HalvesCoupling(Bijection):
 
 
 class AdditiveCoupling(HalvesCoupling):
-    """moved + net(stays); log |det| = 0 (NICE, Section 3.2).
+    """One half is shifted by a network of the other (NICE, Section 3.2).
+
+    With x = [x1, x2] and z = [z1, z2], each half (B, C / 2, ...), and t = net(x1):
+
+        z1 = x1,  z2 = x2 + t,    log |det dz/dx| = 0,    x1 = z1,  x2 = z2 - t.
 
     Args:
-        net: Maps (B, C / 2, ...) to (B, C / 2, ...).
+        net: Maps (B, C / 2, ...) to (B, C / 2, ...): the shifts t.
         swap: False: the first half stays. True: the second.
     """
 
@@ -122,12 +128,16 @@ class AdditiveCoupling(HalvesCoupling):
 
 
 class AffineCoupling(HalvesCoupling):
-    """(moved + shift) * scale with shift, raw scale = net(stays) (Glow, Table 1).
+    """One half is shifted and scaled by a network of the other (Glow, Table 1).
+
+    With x = [x1, x2] and z = [z1, z2], each half (B, C / 2, ...), [t, r] = net(x1) and a = scale(r):
+
+        z1 = x1,  z2 = (x2 + t) * a,    log |det dz/dx| = sum log a,    x1 = z1,  x2 = z2 / a - t.
 
     Args:
-        net: Maps (B, C / 2, ...) to (B, C, ...): first the shifts, then the raw scales.
+        net: Maps (B, C / 2, ...) to (B, C, ...): first the shifts t, then the raw scales r.
         swap: False: the first half stays. True: the second.
-        scale: Maps raw scales to scales and their logs; a bounded one keeps the inverse stable.
+        scale: Maps raw scales to scales a and log a; a bounded one keeps the inverse stable.
     """
 
     def __init__(self, net: nn.Module, swap: bool = False, scale: ScaleMap = tanh_scale) -> None:
@@ -149,41 +159,3 @@ class AffineCoupling(HalvesCoupling):
     def _shift_and_scale(self, stays: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         shift, raw = self.net(stays).to(stays.dtype).chunk(2, 1)
         return shift, self.scale(raw)
-
-
-class MaskedCoupling(Bijection):
-    """x where the mask is 1, (x + shift) * scale elsewhere, from net(mask * x) (Real NVP, Eq. 9).
-
-    Args:
-        net: Maps (B, C, ...) to (B, 2 C, ...): first the shifts, then the raw scales.
-        mask: Broadcastable to an example (C, ...); 1 stays, 0 moves.
-    """
-
-    mask: Tensor
-
-    def __init__(self, net: nn.Module, mask: Tensor) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mask", mask.to(torch.get_default_dtype()))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Bijection.forward`."""
-        shift, scale, log_scale = self._shift_and_scale(x)
-        return (x + shift) * scale, log_scale.flatten(1).sum(1)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """See `Bijection.inverse`."""
-        shift, scale, _ = self._shift_and_scale(z)
-        return z / scale - shift
-
-    def _shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return shift, scale and log-scale: exactly 0, 1 and 0 where the mask is 1."""
-        moves = 1 - self.mask
-        shift, raw = self.net(x * self.mask).to(x.dtype).chunk(2, 1)
-        return shift * moves, *tanh_scale(raw * moves)
-
-
-def checkerboard(height: int, width: int, odd: bool = False) -> Tensor:
-    """Return a mask (1, H, W): 1 where row + column is even, or odd (Real NVP, Figure 3)."""
-    parity = torch.arange(height)[:, None] + torch.arange(width)
-    return ((parity % 2) == int(odd)).float()[None]

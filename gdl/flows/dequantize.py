@@ -39,6 +39,9 @@ class UniformDequantization(nn.Module):
         u = u.clamp(max=1 - 4 * self.levels * torch.finfo(torch.float32).eps)
         return (x.to(u.dtype) + u) / self.levels
 
+    def compile_networks(self) -> None:
+        """Compile what networks there are, in place; uniform noise has none."""
+
     def inverse(self, y: Tensor) -> Tensor:
         """Return the integers (uint8) of real images, those outside of [0, 1) clamped."""
         return (y * self.levels).floor().clamp(0, self.levels - 1).to(torch.uint8)
@@ -72,6 +75,10 @@ class VariationalDequantization(UniformDequantization):
         log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std
         log_q = log_normal - F.logsigmoid(logit) - F.logsigmoid(-logit)
         return self._add(x, logit.sigmoid()), -log_q.flatten(1).sum(1) - self.log_volume
+
+    def compile_networks(self) -> None:
+        """See `UniformDequantization.compile_networks`."""
+        self.net.compile()
 
 
 class Logit(Bijection):

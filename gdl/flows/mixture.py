@@ -40,7 +40,7 @@ class Mixture(NamedTuple):
     def logit(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logit F(x) and the log of its slope, F' / (F (1 - F)), for x (...).
 
-        Nothing over- or underflows in the tails, where the slope tends to that of one component.
+        Nothing over- or underflows in the tails, where the slope tends to the slope of one component.
         """
         below, above = self._log_masses(x)
         log_density = (below + above - self.log_weights - self.log_scales).logsumexp(-1)
@@ -60,7 +60,7 @@ class Mixture(NamedTuple):
                 low, high = torch.where(too_low, x, low), torch.where(too_low, high, x)
             x = (low + high) / 2
         if torch.is_grad_enabled():
-            # the derivative of an inverse: a step of Newton's method, of which the value is left out
+            # the derivative of an inverse: a step of Newton's method, without its value
             found, log_slope = self.logit(x)
             step = (z - found) * (-log_slope.detach()).exp()
             x = x + (step - step.detach())

@@ -33,7 +33,7 @@ Layers = tuple[Tensor, ...]
 
 
 def networks(stacks: Sequence[Tensor]) -> list[Layers]:
-    """Return the K networks of which the stacks consist: views of them."""
+    """Return the K networks in the stacks (K, ...), as views of them."""
     return unstack([s[..., None] if i % 2 else s for i, s in enumerate(stacks)])
 
 
@@ -57,9 +57,10 @@ def net_backward(
     grads: Sequence[Tensor],
     out: Sequence[Tensor],
 ) -> Tensor:
-    """Write all gradients but that of the last bias; return that of the first layer's output.
+    """Return the gradient of the first layer's product, given the gradient g of the output.
 
-    The gradients of the hidden layers are written to `out`.
+    The gradients of all weights, and of all biases but the last, are written to `grads`, the
+    gradients of the hidden layers to `out`.
     """
     for i in reversed(range(1, len(layers))):
         torch.mm(g, layers[i].t(), out=grads[2 * i])

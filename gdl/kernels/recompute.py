@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 
 def recomputed(net: Callable[..., T], *inputs: Tensor) -> T:
-    """Return net(*inputs), of which nothing is kept: it is computed again on the way back.
+    """Return net(*inputs) without keeping activations: they are computed again on the way back.
 
-    The network draws no random numbers; training costs one more forward pass of it.
+    The network must draw no random numbers. Training costs one more forward pass of it.
     """
     return cast(T, checkpoint(net, *inputs, use_reentrant=False, preserve_rng_state=False))

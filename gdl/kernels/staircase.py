@@ -10,7 +10,7 @@ __all__ = ["Rectangle", "Staircase", "StaircaseProduct", "cut_staircase"]
 
 
 class Rectangle(NamedTuple):
-    """A part of the weights: all of it is seen, or what the mask (of ones and zeros) says."""
+    """A part of the weights; the mask of ones and zeros says what of it is seen, None: all."""
 
     rows: slice
     columns: slice
@@ -23,7 +23,7 @@ class Rectangle(NamedTuple):
 
 
 class Staircase(NamedTuple):
-    """Rectangles that cover what is seen of the weights, and those that cover the rest."""
+    """Rectangles that cover the weights that are seen, and rectangles that cover the rest."""
 
     seen: list[Rectangle]
     unseen: list[Rectangle]
@@ -32,7 +32,14 @@ class Staircase(NamedTuple):
 def cut_staircase(
     reach: Tensor, in_features: int, parts: int = 8, smallest: int = 64
 ) -> Staircase:
-    """Cover the weights by cutting their longer side into equal parts."""
+    """Return rectangles that cover weights (N, M), whose longer side is cut into equal parts.
+
+    Args:
+        reach: Output n sees the first reach[n] inputs, (N,), in ascending order.
+        in_features: M.
+        parts: At most this many parts.
+        smallest: A part has at least this many rows or columns.
+    """
     stairs = Staircase([], [])
 
     def add(r0: int, r1: int, c0: int, c1: int, seen: bool | None = None) -> None:
@@ -62,7 +69,7 @@ def cut_staircase(
 
 
 class StaircaseProduct(torch.autograd.Function):
-    """x W^T + b for a W of rectangles."""
+    """x W^T + b for x (B, M) and W (N, M), which is zero outside of a staircase."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stairs: Staircase) -> Tensor:

@@ -12,7 +12,11 @@ __all__ = ["States", "TiedOutputs", "distinct_states"]
 
 
 class TiedOutputs(torch.autograd.Function):
-    """The same, from the distinct hidden states of each chunk."""
+    """y_i = V_i sigmoid(c + sum over j < i of x_j W_j), from the distinct hidden states of each chunk.
+
+    `apply(x (N, B), W (N, H), c (H,), V (N, P, H), positions in a chunk)` returns y (N, B, P). Inside a
+    chunk an example's hidden state changes only after inputs that are not zero.
+    """
 
     @staticmethod
     def forward(
@@ -21,7 +25,7 @@ class TiedOutputs(torch.autograd.Function):
         """See the class."""
         total, states = bias.repeat(x.shape[1], 1), distinct_states(x, chunk)
         num_params = output.shape[1]
-        # of each state the outputs of its chunk, of which each position and example has one
+        # for each state the outputs at all positions of its chunk; a position and example uses one
         every = x.new_empty(len(states.example), chunk * num_params)
         kept = []
         for k, (x_, w, v) in enumerate(

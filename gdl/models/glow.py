@@ -1,26 +1,31 @@
 """Glow: Kingma & Dhariwal, 2018, "Glow: Generative flow with invertible 1x1 convolutions".
 
-arXiv 1807.03039: a step is ActNorm, an invertible 1x1 convolution and an affine coupling; a level
-is a squeeze and K steps, then half of the channels leave.
+arXiv 1807.03039. A step of the flow, with its formula, log-determinant and inverse, is in
+`gdl.flows.glow`.
 """
 
 from collections.abc import Sequence
 
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
-from gdl.flows.base import Chain
+from gdl.flows.base import Bijection, Chain
 from gdl.flows.dequantize import Affine, Logit
 from gdl.flows.linear import ActNorm
+from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
-from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
-from gdl.flows.stacked.glow_steps import GlowSteps
+from gdl.flows.stacked import GlowSteps
 from gdl.nn.coupling_networks import ZeroConv
 
 __all__ = ["Glow"]
 
 
 class Glow(FlowModel):
-    """Affine (or additive) couplings between invertible 1x1 convolutions, multi-scale.
+    """Steps of ActNorm, invertible 1x1 convolution and coupling in a multi-scale architecture.
+
+    Figure 2b of the paper: an image goes through L levels. A level squeezes 2x2 pixels into channels,
+    (C, H, W) -> (4 C, H/2, W/2), and takes K steps (`GlowStep`). Behind each level but the last the
+    flow splits: half of the channels are latents, with a learned Gaussian given the other half, which
+    goes on to the next level.
 
     Args:
         shape: (C, H, W) of an image, H and W even.
@@ -32,12 +37,12 @@ class Glow(FlowModel):
         net_norm: ActNorm inside the coupling networks, as in Glow's code.
         alpha: Images are mapped to logit(alpha + (1 - 2 alpha) y) as in the paper, which images of
             few grey values need (MNIST: 1e-5); None for y - 1/2, as in Glow's code.
-        checkpoint_conditioners: See `GlowSteps`.
-        reversible: See `GlowSteps`.
+        checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
+        reversible: Recompute all activations on the way back, to save more, see `ReversibleSteps`.
         dequantization: See `FlowModel`.
 
     Raises:
-        GdlError: The data are not images of an even size.
+        GdlError: The data are not images of an even size, there is no such coupling, or no level.
     """
 
     def __init__(
@@ -61,29 +66,37 @@ class Glow(FlowModel):
             )
         if coupling not in ("affine", "additive"):
             raise GdlError(f"model.coupling must be affine or additive, got {coupling!r}.")
-        c, h, w = shape
-        parts: list[Chain] = []
+        if num_levels < 1:
+            raise GdlError(f"model.num_levels must be 1 or more, got {num_levels}.")
+        affine = coupling == "affine"
+        scales: list[Chain] = []
         splits: list[SplitPrior] = []
-        shapes: list[tuple[int, int, int]] = []
-        while True:
-            c, h, w = 4 * c, h // 2, w // 2
+        shapes = _level_shapes(shape, num_levels)
+        for k, (c, _, _) in enumerate(shapes):
+            # the same map as Chain(GlowStep(c, width, affine, net_norm) for _ in range(depth))
             steps = GlowSteps(
-                c,
-                depth,
-                width,
-                coupling == "affine",
-                net_norm,
-                checkpoint_conditioners,
-                reversible,
+                c, depth, width, affine, net_norm, checkpoint_conditioners, reversible
             )
-            parts.append(Chain([Squeeze(), steps]))
-            shapes.append((c, h, w))
-            if len(parts) == num_levels or h % 2 or w % 2 or min(h, w) < 4:
-                break
-            c //= 2
-            splits.append(SplitPrior(ZeroConv(c, 2 * c)))
-        # the learned top prior is a Gaussian per channel, the same family as an ActNorm's inverse
-        parts[-1] = Chain([*parts[-1].steps, ActNorm(c)])
+            level: list[Bijection] = [Squeeze(), steps]
+            if k < len(shapes) - 1:
+                splits.append(SplitPrior(ZeroConv(c // 2, c)))
+            else:
+                # a learned Gaussian per channel as the prior of the last latents is an ActNorm
+                # before N(0, I)
+                level.append(ActNorm(c))
+            scales.append(Chain(level))
         pixels = Affine(1.0, -0.5) if alpha is None else Logit(alpha)
-        flow = Chain([pixels, MultiScale(parts, splits, shapes)])
+        flow = Chain([pixels, MultiScale(scales, splits, shapes)])
         super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+
+
+def _level_shapes(shape: Sequence[int], num_levels: int) -> list[tuple[int, int, int]]:
+    """Return (C, H, W) behind the squeeze of each level; half of the channels go on to the next."""
+    c, h, w = shape
+    shapes = [(4 * c, h // 2, w // 2)]
+    while len(shapes) < num_levels:
+        c, h, w = shapes[-1]
+        if h % 2 or w % 2 or min(h, w) < 4:
+            break
+        shapes.append((4 * (c // 2), h // 2, w // 2))
+    return shapes

@@ -1,7 +1,7 @@
 """NICE: Dinh, Krueger & Bengio, 2014, "NICE: Non-linear independent components estimation".
 
-arXiv 1410.8516, in the final version's recipe for MNIST: four additive couplings of the odd and the
-even dimensions, a diagonal scaling, a logistic prior.
+arXiv 1410.8516, in the final version's recipe for MNIST. A coupling, with its formula and inverse, is
+`AdditiveCoupling` in `gdl.flows.coupling`.
 """
 
 import math
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
 from gdl.flows.base import Chain
-from gdl.flows.linear import Permutation, Scale
 from gdl.flows.priors import LogisticPrior, NormalPrior
-from gdl.flows.reshape import Flatten
-from gdl.flows.stacked.vector_couplings import VectorCouplings
+from gdl.flows.stacked import VectorCouplings
+from gdl.flows.vectors import Flatten, Permutation, Scale
 
 __all__ = ["NICE"]
 
@@ -21,7 +20,12 @@ PRIORS = {"logistic": LogisticPrior, "normal": NormalPrior}
 
 
 class NICE(FlowModel):
-    """Additive couplings on vectors, exactly volume-preserving but for one diagonal scaling.
+    """Additive couplings of two halves of a vector, then one scale per dimension (Section 5.1).
+
+    An image is a vector whose halves are its even and its odd dimensions. The half that stays
+    alternates from coupling to coupling: (x1, x2) -> (x1, x2 + t(x1)), then (x1 + t(x2), x2), and so
+    on. They preserve volumes; the scaling (Section 3.3) is the whole log-determinant. Latents are
+    independent, logistic or normal.
 
     Args:
         shape: (C, H, W) of an image or (D,) of a vector, D even.
@@ -30,7 +34,7 @@ class NICE(FlowModel):
         hidden: Widths of the hidden layers of their ReLU networks.
         prior: "logistic" (the paper's for MNIST, SVHN and CIFAR-10) or "normal" (for TFD).
         init_range: The networks' parameters start uniform in +- this.
-        checkpoint_conditioners: See `VectorCouplings`.
+        checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         dequantization: See `FlowModel`.
 
     Raises:
@@ -59,6 +63,7 @@ class NICE(FlowModel):
             raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")
         # even dimensions first, then odd ones: neighbouring pixels are in different halves
         order = [*range(0, d, 2), *range(1, d, 2)]
+        # the same map as `num_couplings` times AdditiveCoupling, computed faster
         couplings = VectorCouplings(
             d,
             num_couplings,
@@ -68,10 +73,4 @@ class NICE(FlowModel):
             checkpoint_conditioners=checkpoint_conditioners,
         )
         flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
-        super().__init__(
-            shape,
-            levels,
-            flow,
-            PRIORS[prior](),
-            dequantization,
-        )
+        super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)

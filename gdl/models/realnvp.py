@@ -1,7 +1,7 @@
 """Real NVP: Dinh, Sohl-Dickstein & Bengio, 2017, "Density estimation using Real NVP".
 
-arXiv 1605.08803: affine couplings with residual networks, checkerboard then channel-wise, in a
-multi-scale architecture.
+arXiv 1605.08803. The couplings, with their formulas and inverses, are `MaskedCoupling` in
+`gdl.flows.masked` and `AffineCoupling` in `gdl.flows.coupling`.
 """
 
 import functools
@@ -12,20 +12,25 @@ from torch import nn
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
 from gdl.flows.base import Bijection, Chain
-from gdl.flows.coupling import AffineCoupling, MaskedCoupling, checkerboard
+from gdl.flows.coupling import AffineCoupling
 from gdl.flows.dequantize import Logit
 from gdl.flows.linear import ActNorm
+from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import MixtureCoupling, MixtureLogit
+from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
-from gdl.flows.reshape import MultiScale, SplitPrior, Squeeze
-from gdl.flows.stacked.vector_couplings import VectorCouplings
+from gdl.flows.stacked import VectorCouplings
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
 
 
 class RealNVP(FlowModel):
-    """Images: per scale 3 checkerboard couplings, squeeze, 3 channel-wise ones; 4 at the last.
+    """Affine couplings, of images with residual networks in a multi-scale architecture.
+
+    Images: at each scale 3 couplings of pixels in a checkerboard, a squeeze, 3 couplings of channels;
+    then half of the channels are latents, and the other half goes on. The last scale has 4 couplings
+    of pixels (Section 3.6).
 
     Vectors: couplings of two halves with perceptrons, affine as in the paper, or through mixtures of
     logistics as in Flow++ (`gdl.flows.mixture`), which split and join modes that affine ones can only
@@ -51,7 +56,8 @@ class RealNVP(FlowModel):
         dequantization: See `FlowModel`.
 
     Raises:
-        GdlError: A size is odd where halves are needed, or there is no such coupling.
+        GdlError: A size is odd where halves are needed, there is no such coupling, or a number is
+            below 1.
     """
 
     def __init__(
@@ -71,8 +77,9 @@ class RealNVP(FlowModel):
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
-        if mixtures < 1:
-            raise GdlError(f"model.mixtures must be 1 or more, got {mixtures}.")
+        for name, number in (("mixtures", mixtures), ("num_scales", num_scales)):
+            if number < 1:
+                raise GdlError(f"model.{name} must be 1 or more, got {number}.")
         if len(shape) == 1:
             flow = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
         elif coupling == "mixture":
@@ -99,6 +106,7 @@ def _vector_flow(
             "number: use data=toy1d or data=toy2d."
         )
     elif coupling == "affine":
+        # the same map as `num_couplings` times AffineCoupling, computed faster
         maps = [VectorCouplings(d, num_couplings, hidden)]
     else:
         nets = [VectorConditioner(half, 3 * mixtures * half, hidden) for _ in range(num_couplings)]
@@ -109,30 +117,45 @@ def _vector_flow(
     return Chain(steps)
 
 
+MakeNet = Callable[[int, int, int], nn.Module]
+"""(channels of the input, of the output, in between) -> network of a coupling."""
+
+
 def _image_flow(
-    shape: tuple[int, ...], num_scales: int, width: int, make_net: Callable[..., nn.Module]
+    shape: tuple[int, ...], num_scales: int, width: int, make_net: MakeNet
 ) -> Bijection:
+    """Return the multi-scale flow of images (C, H, W), see Section 3.6 and Figure 4."""
     c, h, w = shape
-    levels: list[Bijection] = []
+    scales: list[Bijection] = []
     splits: list[SplitPrior] = []
     shapes: list[tuple[int, int, int]] = []
-    while True:
-        last = len(levels) == num_scales - 1 or h % 2 > 0 or w % 2 > 0 or min(h, w) < 4
-        steps: list[Bijection] = []
-        for i in range(4 if last else 3):
-            net = make_net(c, 2 * c, width)
-            steps += [ActNorm(c), MaskedCoupling(net, checkerboard(h, w, odd=bool(i % 2)))]
-        if last:
-            break
+    while len(scales) < num_scales - 1 and h % 2 == w % 2 == 0 and min(h, w) >= 4:
+        checkerboards = _checkerboard_couplings(3, (c, h, w), width, make_net)
         c, h, w, width = 4 * c, h // 2, w // 2, 2 * width
-        steps.append(Squeeze())
-        for i in range(3):
-            net = make_net(c // 2, c, width)
-            steps += [ActNorm(c), AffineCoupling(net, swap=bool(i % 2))]
-        levels.append(Chain(steps))
+        channels = _channel_couplings(3, c, width, make_net)
+        scales.append(Chain([*checkerboards, Squeeze(), *channels]))
         shapes.append((c, h, w))
         c //= 2
         splits.append(SplitPrior(ZeroConv(c, 2 * c)))
-    levels.append(Chain([*steps, ActNorm(c)]))
-    shapes.append((c, h, w))
-    return MultiScale(levels, splits, shapes)
+    last = _checkerboard_couplings(4, (c, h, w), width, make_net)
+    return MultiScale([*scales, Chain([*last, ActNorm(c)])], splits, [*shapes, (c, h, w)])
+
+
+def _checkerboard_couplings(
+    count: int, shape: tuple[int, int, int], width: int, make_net: MakeNet
+) -> list[Bijection]:
+    """Return couplings of pixels, the masks even and odd in turn, each behind an ActNorm."""
+    c, h, w = shape
+    steps: list[Bijection] = []
+    for i in range(count):
+        mask = checkerboard(h, w, odd=i % 2 > 0)
+        steps += [ActNorm(c), MaskedCoupling(make_net(c, 2 * c, width), mask)]
+    return steps
+
+
+def _channel_couplings(count: int, c: int, width: int, make_net: MakeNet) -> list[Bijection]:
+    """Return couplings of the halves of the channels, in turn, each behind an ActNorm."""
+    steps: list[Bijection] = []
+    for i in range(count):
+        steps += [ActNorm(c), AffineCoupling(make_net(c // 2, c, width), swap=i % 2 > 0)]
+    return steps

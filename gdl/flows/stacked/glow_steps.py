@@ -1,58 +1,59 @@
-"""K steps of a Glow as one layer: ActNorm, invertible 1x1 convolution, coupling, K times."""
+"""K steps of a Glow as one layer, see `gdl.flows.glow.GlowStep`."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gdl.flows.base import Bijection, DataInitialized
+from gdl.flows.base import Chain, DataInitialized
 from gdl.flows.coupling import clipped, move, move_back
-from gdl.flows.linear import inverse_matrices, matrices, mix_channels, random_rotations
-from gdl.flows.stacked.glow_conditioner import GlowConditioner, GlowNet, conv1x1, conv3x3
-from gdl.flows.stacked.glow_steps_cpu import FusedSteps, invert, kernels
+from gdl.flows.linear import mix_channels
+from gdl.flows.stacked.forms import Form, choose
+from gdl.flows.stacked.glow_plain import plain_step
+from gdl.flows.stacked.glow_steps_cpu import FusedSteps, as_convolutions, invert
 from gdl.flows.stacked.glow_steps_gpu import CompiledSteps
+from gdl.flows.stacked.glow_weights import GlowWeights, ShiftAndScale, conv1x1, conv3x3
+from gdl.flows.stacked.plain import Stacked
 from gdl.flows.stacked.reversible import ReversibleSteps
-from gdl.kernels.cpu import by_hand
+from gdl.flows.stacked.rotations import inverse_matrices, matrices, random_rotations
 from gdl.kernels.recompute import recomputed
 
 __all__ = ["GlowSteps"]
 
 
 class Maps(NamedTuple):
-    """What K steps do, with norms and gains folded in: y = weight x + bias, then the networks."""
+    """K steps with norms and gains folded in: y = weight x + bias, then a coupling with the network."""
 
     weight: Tensor
     """W diag(s), (K, C, C)."""
     bias: Tensor
     """W diag(s) b, (K, C)."""
     log_det: Tensor
-    """Of all linear maps together, per pixel."""
-    net: GlowNet
+    """The log-determinant of all linear maps together, per pixel."""
+    net: GlowWeights
 
 
 class Inverse(NamedTuple):
-    """What undoes K steps: x = weight y + bias behind the networks' couplings."""
+    """The inverses of K steps: the coupling undone, then x = weight y + bias."""
 
     weight: Tensor
     """diag(1 / s) W^-1, (K, C, C)."""
     bias: Tensor
     """-b, (K, C)."""
-    net: GlowNet
+    net: GlowWeights
     convolutions: list[tuple[Tensor, ...]]
-    """The networks once more, see `gdl.flows.stacked.glow_steps_cpu.kernels`; on a CPU only."""
+    """The networks once more, as `glow_steps_cpu.as_convolutions` returns them; on a CPU only."""
 
 
-class GlowSteps(Bijection, DataInitialized):
-    """K times: ActNorm, 1x1 convolution, coupling of the halves (Glow, Section 3 and Figure 2).
+class GlowSteps(Stacked, DataInitialized):
+    """K times `GlowStep`: ActNorm, 1x1 convolution, coupling of the halves.
 
-    It equals a `Chain` of `ActNorm`, `Conv1x1` and `AffineCoupling` or `AdditiveCoupling`, but all
-    K steps' parameters of a kind are one tensor, so that matrices, gains and the optimizer's update
-    take a few operations for all, ActNorm and 1x1 convolution are one linear map W diag(s) (x + b),
-    and on a CPU the whole is one node of the graph (see `gdl.flows.stacked.glow_steps_cpu`).
+    It is the same map as `Chain(GlowStep(num_channels, width) for _ in range(depth))`, faster: all K
+    steps' parameters of a kind are one tensor, so that matrices, gains and the optimizer's update
+    take a few operations for all, and ActNorm and 1x1 convolution are one linear map
+    W diag(s) (x + b). `gdl.flows.stacked.forms.choose` says which implementation runs.
 
-    The network of a coupling is a 3x3, a 1x1 and a 3x3 convolution of the `clipped` half that stays;
-    as in Glow's code the last starts at zero and has a gain exp(3 g) per channel, and the others are
-    followed by an ActNorm.
+    An ActNorm inside a network is here a gain exp(3 g) and a bias behind it, as in Glow's code.
 
     Args:
         num_channels: C of images (B, C, H, W), even.
@@ -81,7 +82,7 @@ class GlowSteps(Bijection, DataInitialized):
         c, n, out = num_channels // 2, width, num_channels if affine else num_channels // 2
         self.num_channels, self.depth = num_channels, depth
         self.checkpoint_conditioners, self.reversible = checkpoint_conditioners, reversible
-        self.conditioner = GlowConditioner()
+        self.network = ShiftAndScale()
         self.norm_bias = nn.Parameter(torch.zeros(depth, num_channels))
         self.norm_log_scale = nn.Parameter(torch.zeros(depth, num_channels))
         packed, permutation, sign = random_rotations(depth, num_channels)
@@ -128,14 +129,20 @@ class GlowSteps(Bijection, DataInitialized):
         self._see(x)
         maps = self._maps()
         constant = maps.log_det * x[0, 0].numel()
-        if self._by_hand(x):
+        form = choose(
+            x,
+            checkpointed=self.checkpoint_conditioners,
+            reversible=self.reversible,
+            compiled=self._compiled is not None,
+        )
+        if form is Form.FUSED:
             z, log_det = FusedSteps.apply(x, maps.weight, maps.bias, *maps.net)
             return z, log_det + constant
         x = x.contiguous(memory_format=torch.channels_last)
         stacks = (maps.weight, maps.bias, *maps.net)
-        if self.reversible:
+        if form is Form.REVERSIBLE:
             z, log_det = ReversibleSteps.apply(self._steps, self._shift_and_scale, x, *stacks)
-        elif self._compiled is not None:
+        elif form is Form.COMPILED and self._compiled is not None:
             z, log_det = self._compiled(self._steps, x, *stacks)
         else:
             z, log_det = self._steps(x, *stacks)
@@ -145,7 +152,9 @@ class GlowSteps(Bijection, DataInitialized):
         """See `Bijection.inverse`."""
         self._see()
         weight, bias, net, convolutions = self._inverse_maps()
-        if self._by_hand(z) and not torch.is_grad_enabled():
+        checkpointed, reversible = self.checkpoint_conditioners, self.reversible
+        form = choose(z, inverse=True, checkpointed=checkpointed, reversible=reversible)
+        if form is Form.FUSED:
             return invert(z, weight, bias, net, convolutions)
         z = z.contiguous(memory_format=torch.channels_last)
         for k in reversed(range(self.depth)):
@@ -156,10 +165,15 @@ class GlowSteps(Bijection, DataInitialized):
             )
         return z
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def plain(self) -> Chain:
+        """See `Stacked.plain`: it is a chain of K times `GlowStep`."""
+        stacks = dict(self.named_parameters()) | dict(self.named_buffers())
+        return Chain(plain_step(stacks, k) for k in range(self.depth))
+
+    def compile_networks(self) -> None:
         """Compile the steps in training, see `CompiledSteps`; the networks, if they are recomputed."""
         if self.checkpoint_conditioners or self.reversible:
-            self.conditioner.compile(*args, **kwargs)
+            self.network.compile()
         else:
             self._compiled = CompiledSteps()
 
@@ -167,9 +181,6 @@ class GlowSteps(Bijection, DataInitialized):
         """Switch the mode, and forget the matrices that were kept."""
         self._kept = None
         return super().train(mode)
-
-    def _by_hand(self, x: Tensor) -> bool:
-        return by_hand(x) and not (self.checkpoint_conditioners or self.reversible)
 
     def _maps(self) -> Maps:
         weight = matrices(self.packed, self.permutation, self.sign)
@@ -179,7 +190,7 @@ class GlowSteps(Bijection, DataInitialized):
             bias = (weight @ self.norm_bias[..., None]).squeeze(-1)
         return Maps(weight, bias, log_det, self._net())
 
-    def _net(self) -> GlowNet:
+    def _net(self) -> GlowWeights:
         """Return the networks' weights with their gains."""
         w1, w2 = self.w1, self.w2
         if self.log_gain1 is not None and self.log_gain2 is not None:
@@ -187,12 +198,14 @@ class GlowSteps(Bijection, DataInitialized):
             w2 = w2 * (3 * self.log_gain2).exp()[..., None]
         gain = (3 * self.log_gain3).exp()
         w3 = (self.w3.unflatten(1, (9, -1)) * gain[:, None, :, None]).flatten(1, 2)
-        return GlowNet(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
+        return GlowWeights(w1, self.b1, w2, self.b2, w3, self.b3 * gain)
 
     def _inverse_maps(self) -> Inverse:
-        """Return what `Inverse` is.
+        """Return the inverse maps of all K steps.
 
-        In eval mode they are kept for the next samples, until a parameter changes.
+        In eval mode without gradients they are kept for the next samples, until a parameter changes:
+        to draw one sample costs less than to compute them. A write through `.data` changes neither
+        address nor version and goes unseen until `train` or `eval` is called.
         """
         if torch.is_grad_enabled() or self.training:
             return self._invert_maps()
@@ -205,7 +218,7 @@ class GlowSteps(Bijection, DataInitialized):
         inverse = inverse_matrices(self.packed, self.permutation, self.sign)
         weight = (-self.norm_log_scale.double()).exp()[..., None] * inverse
         weight, net = weight.to(self.packed.dtype), self._net()
-        convolutions = kernels(net) if weight.device.type == "cpu" else []
+        convolutions = as_convolutions(net) if weight.device.type == "cpu" else []
         return Inverse(weight, -self.norm_bias, net, convolutions)
 
     def _steps(self, x: Tensor, *stacks: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,5 +241,5 @@ class GlowSteps(Bijection, DataInitialized):
         self, stays: Tensor, *net: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         if self.checkpoint_conditioners:
-            return recomputed(self.conditioner, stays, *net)
-        return self.conditioner(stays, *net)
+            return recomputed(self.network, stays, *net)
+        return self.network(stays, *net)

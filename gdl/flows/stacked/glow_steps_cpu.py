@@ -1,4 +1,6 @@
-"""Glow's steps on a CPU, forwards and backwards by hand, see `gdl.flows.stacked.vector_couplings_cpu`.
+"""K steps of a Glow on a CPU as one node of the graph, forwards and backwards by hand.
+
+`gdl.flows.stacked.vector_couplings_cpu` says why.
 
 Images are matrices (pixels, channels); 3x3 convolutions are matrix products with windows gathered
 before or scattered after.
@@ -15,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from gdl.flows.coupling import LOWEST, WIDEST, clipped
 from gdl.kernels.cpu import Layers, hidden_layers, net_backward, networks, unstack
 
-__all__ = ["FusedSteps", "frame", "invert", "kernels", "scatter", "windows"]
+__all__ = ["FusedSteps", "as_convolutions", "frame", "invert", "scatter", "windows"]
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
@@ -59,7 +61,7 @@ def _to_scale(raw: Tensor) -> Tensor:
 
 
 def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor) -> Tensor:
-    """Return the gradient of shift and raw scale (P, 2 C), given that of moved (P, C)."""
+    """Return the gradient of shift and raw scale (P, 2 C), given the gradient g of moved (P, C)."""
     half = g.shape[1]
     out = g.new_empty(len(g), 2 * half)
     torch.mul(g, scale, out=out[:, :half])
@@ -86,13 +88,18 @@ def _conv_net(
 
 
 class FusedSteps(torch.autograd.Function):
-    """z, log_det of images x (B, C, H, W): y = W x + b, then a coupling, K times.
+    """K times y = W x + b per pixel, then a coupling, on images x (B, C, H, W).
 
-    The log-determinant (B,) is that of the couplings only. The first half of the channels stays,
-    the other becomes (half + shift) * scale, or half + shift where the networks have C / 2 outputs.
-    Of the networks' three layers the first is a 3x3 convolution, w (N, 9 C) with a window's
-    channels last, and so is the last, w (9 O, N), whose row (i, j, o) is what a pixel gives to
-    channel o of the pixel at (i - 1, j - 1) from it; its b has O elements. They see the `clipped` half.
+    Returns z (B, C, H, W) and the couplings' log-determinant (B,); the linear maps' is left out. The
+    first half of the channels stays, the other becomes (half + shift) * scale, or half + shift where
+    the networks have C / 2 outputs. The networks have three layers and see the `clipped` half:
+
+    - w1 (N, 9 C / 2), a 3x3 convolution; a row is a window, pixel by pixel, its channels last;
+    - w2 (N, N), a 1x1 convolution;
+    - w3 (9 O, N), a 3x3 convolution, transposed: row (i, j, o) is what a pixel gives to channel o of
+      the pixel i - 1 rows below and j - 1 columns to the right. The bias b3 has O elements.
+
+    `apply(x, weight (K, C, C), bias (K, C), w1 (K, N, 9 C / 2), b1 (K, N), w2, b2, w3, b3)`.
     """
 
     @staticmethod
@@ -166,15 +173,15 @@ def invert(
     convolutions: Sequence[Sequence[Tensor]],
     pixels: int = 2048,
 ) -> Tensor:
-    """Return x (B, C, H, W) with steps of x = z.
+    """Return x (B, C, H, W) that `FusedSteps` maps to z.
 
     Args:
         z: Latents (B, C, H, W).
         inverse: W^-1, (K, C, C).
         bias: -W^-1 b, (K, C).
         stacks: The networks, as in `FusedSteps`.
-        convolutions: The same, as `kernels` returns them.
-        pixels: Of so many together, what is computed stays in the cache.
+        convolutions: The same, as `as_convolutions` returns them.
+        pixels: Images are inverted in parts of about this many pixels, which fit into the cache.
     """
     h, w = z.shape[2:]
     if h * w <= 64:
@@ -209,7 +216,7 @@ def _invert(
     return x.view(b, h, w, c).permute(0, 3, 1, 2)
 
 
-def kernels(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+def as_convolutions(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Return the networks as convolutions, channels last within."""
     w1, b1, w2, b2, w3, b3 = stacks
     first = w1.unflatten(2, (3, 3, -1)).permute(0, 1, 4, 2, 3)

@@ -53,7 +53,11 @@ def _shifted(x: Tensor, rows: int, columns: int) -> Tensor:
 def step(x: Tensor, weight: Tensor, bias: Tensor, *net: Tensor) -> tuple[Tensor, Tensor]:
     """Return one step of x (B, H, W, C), and the log-determinant (B,) of its coupling.
 
-    The network is one of `run_steps`.
+    Args:
+        x: Images, channels last.
+        weight: (C, C), of the linear map.
+        bias: (C,).
+        *net: w1, b1, w2, b2, w3, b3 as `run_steps` prepares them.
     """
     w1, b1, w2, b2, w3, b3 = net
     stays, moved = F.linear(x, weight, bias).chunk(2, -1)
@@ -104,9 +108,9 @@ def run_steps(
 class CompiledSteps:
     """`run_steps` with the step compiled, and on one GPU with both passes as CUDA graphs.
 
-    They are for images of the size of those before: an epoch's last, smaller batch is not worth a
-    compilation. A replay overwrites what the one before it kept for its backward pass, so a second
-    call before that pass is not a replay either.
+    A batch is compiled or replayed only if it has the size of the batch before it: an epoch's last,
+    smaller batch is not worth a compilation. A replay overwrites what the replay before it kept for
+    its backward pass, so a second call before the backward pass is no replay either.
     """
 
     def __init__(self) -> None:
@@ -124,8 +128,6 @@ class CompiledSteps:
     ) -> tuple[Tensor, Tensor]:
         """Return what `run_steps` does, or `otherwise`, the same in plain operations."""
         stacks = (weight, bias, *net)
-        if not torch.is_grad_enabled():
-            return otherwise(x, *stacks)
         size, self._size = self._size, x.shape
         if x.shape != size or self._backward_is_due:
             return otherwise(x, *stacks)

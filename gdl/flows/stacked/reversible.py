@@ -1,7 +1,8 @@
 """Backpropagation through Glow's steps that keeps no activations, because it can invert them.
 
-The idea is that of Gomez et al., 2017 (arXiv 1707.04585, reversible residual networks): a step's input
-follows from its output, so that the memory does not grow with the number of steps.
+Gomez et al., 2017, "The reversible residual network: backpropagation without storing activations",
+arXiv 1707.04585: a step's input follows from its output, so the memory does not grow with the number
+of steps.
 """
 
 from collections.abc import Callable
@@ -27,20 +28,20 @@ Network = Callable[..., tuple[Tensor, Tensor | None, Tensor]]
 class ReversibleSteps(Function):
     """K times y = W x + b per pixel, then (stays, moved) -> (stays, (moved + shift) scale).
 
-    Of the activations only the last output is kept. On the way back each coupling is undone with the
-    one evaluation of its network that its gradient needs anyway, so the price is that of one more
-    forward pass. In float32 the recomputed inputs drift from the true ones by rounding errors, about
-    1e-5 over 32 steps; in bfloat16 networks by as much as the inverse does.
+    Only the last output is kept for the backward pass, which inverts the steps one by one. It runs each
+    network once, for the inverse and the gradient together, so the price is one more forward pass.
+    In float32 the recomputed inputs drift from the true ones by rounding errors, about 1e-5 over 32
+    steps; with networks in bfloat16 by as much as the inverse does.
 
-    `apply(steps, conditioner, x (B, C, H, W), W (K, C, C), b (K, C), *weights (K, ...))` returns z
+    `apply(steps, network, x (B, C, H, W), W (K, C, C), b (K, C), *weights (K, ...))` returns z
     (B, C, H, W) and the couplings' log-determinant (B,), as `steps` computes them.
     """
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, steps: RunSteps, conditioner: Network, x: Tensor, *stacked: Tensor
+        ctx: Any, steps: RunSteps, network: Network, x: Tensor, *stacked: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.conditioner, device = conditioner, x.device.type
+        ctx.network, device = network, x.device.type
         ctx.autocast = (
             device,
             torch.get_autocast_dtype(device),
@@ -61,7 +62,7 @@ class ReversibleSteps(Function):
         with torch.autocast(device, dtype, enabled):
             for k in reversed(range(len(inverse))):
                 weight, bias, *net = (t[k].detach().requires_grad_() for t in stacked)
-                y, grad_y, grad_net = _undo_coupling(ctx.conditioner, z, net, grad_z, grad_log_det)
+                y, grad_y, grad_net = _undo_coupling(ctx.network, z, net, grad_z, grad_log_det)
                 z = mix_channels(y - bias.detach().view(-1, 1, 1), inverse[k]).requires_grad_()
                 with torch.enable_grad():
                     y = mix_channels(z, weight, bias)
@@ -72,13 +73,13 @@ class ReversibleSteps(Function):
 
 
 def _undo_coupling(
-    conditioner: Network, z: Tensor, net: list[Tensor], grad_z: Tensor, grad_log_det: Tensor
+    network: Network, z: Tensor, net: list[Tensor], grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Return a coupling's input y (B, C, H, W), the gradient there, and those of its network."""
+    """Return a coupling's input y (B, C, H, W), its gradient, and the gradients of the network."""
     stays, moved = (h.detach().requires_grad_() for h in z.chunk(2, 1))
     grad_stays, grad_moved = grad_z.chunk(2, 1)
     with torch.enable_grad():
-        shift, scale, log_scale = conditioner(stays, *net)
+        shift, scale, log_scale = network(stays, *net)
         before = move_back(moved, shift, scale).detach().requires_grad_()
         outputs = [move(before, shift, scale), log_scale.flatten(1).sum(1)]
     inputs, seeds = [before, stays, *net], [grad_moved, grad_log_det]

@@ -1,4 +1,4 @@
-"""K coupling layers of vectors as one layer."""
+"""K couplings of vectors as one layer, see `gdl.flows.coupling`."""
 
 import functools
 from collections.abc import Sequence
@@ -7,20 +7,25 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gdl.flows.base import Bijection
-from gdl.flows.coupling import move, move_back, tanh_scale
+from gdl.flows.base import Bijection, Chain
+from gdl.flows.coupling import AdditiveCoupling, AffineCoupling, move, move_back, tanh_scale
+from gdl.flows.stacked.forms import Form, choose
+from gdl.flows.stacked.plain import Stacked, lend
 from gdl.flows.stacked.vector_couplings_cpu import FusedCouplings, invert_couplings
-from gdl.kernels.cpu import Layers, by_hand, networks
+from gdl.kernels.cpu import Layers, networks
 from gdl.kernels.recompute import recomputed
+from gdl.nn.coupling_networks import VectorConditioner
 
 __all__ = ["VectorCouplings"]
 
 
-class VectorCouplings(Bijection):
-    """The halves a, b of vectors move in turn: b becomes (b + shift(a)) * scale(a), or b + shift(a).
+class VectorCouplings(Stacked):
+    """K times `AffineCoupling` or `AdditiveCoupling`; the half that stays alternates.
 
-    The networks are perceptrons with ReLU. Their parameters of a kind are one tensor for all K, and on
-    a CPU the whole is one node of the graph (see `gdl.flows.stacked.vector_couplings_cpu`).
+    The networks are perceptrons with ReLU, see `VectorConditioner`; their parameters of a kind are
+    one tensor for all K. `gdl.flows.stacked.forms.choose` says which implementation runs. They are
+    so small that to call them one by one costs more than their arithmetic, so compiling pays for
+    the flow as a whole only.
 
     Args:
         num_dims: D of vectors (B, D), even.
@@ -31,6 +36,8 @@ class VectorCouplings(Bijection):
             `torch.nn.Linear` and the last at zero.
         checkpoint_conditioners: Recompute the networks' activations on the way back.
     """
+
+    compiles_as_a_whole = True
 
     def __init__(
         self,
@@ -57,15 +64,16 @@ class VectorCouplings(Bijection):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        if by_hand(x) and not self.checkpoint_conditioners:
+        checkpointed = self.checkpoint_conditioners
+        if choose(x, checkpointed=checkpointed) is Form.FUSED:
             return FusedCouplings.apply(x, self._networks(), *self.stacks)
-        return _couple(x, networks(tuple(self.stacks)), False, self.checkpoint_conditioners)
+        return _couple(x, networks(tuple(self.stacks)), checkpointed)
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        if by_hand(z) and not torch.is_grad_enabled():
+        if choose(z, inverse=True) is Form.FUSED:
             return invert_couplings(z, self._networks())
-        return _decouple(z, networks(tuple(self.stacks)), False)
+        return _decouple(z, networks(tuple(self.stacks)))
 
     def _networks(self) -> list[Layers]:
         """Return the networks as views of the stacks, which are kept: to make them takes time."""
@@ -75,35 +83,28 @@ class VectorCouplings(Bijection):
                 self._views = (key, networks(tuple(self.stacks)))
         return self._views[1]
 
-    def layers(self) -> list[Bijection]:
-        """See `Bijection.layers`."""
-        return [_Coupling(self.stacks, k) for k in range(len(self.stacks[0]))]
+    def plain(self) -> Chain:
+        """See `Stacked.plain`: it is a chain of K times `AffineCoupling` or `AdditiveCoupling`."""
+        return Chain(self._plain_coupling(k) for k in range(len(self.stacks[0])))
+
+    def _plain_coupling(self, k: int) -> Bijection:
+        weights, biases = list(self.stacks[::2]), list(self.stacks[1::2])
+        half, (*hidden, out) = weights[0].shape[2], [b.shape[1] for b in biases]
+        with torch.device("meta"):
+            net = VectorConditioner(half, out, hidden)
+        coupling = AffineCoupling if out > half else AdditiveCoupling
+        step = coupling(net, swap=k % 2 > 0)
+        state = {}
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            # a ReLU is between one layer and the next
+            state[f"net.{2 * i}.weight"], state[f"net.{2 * i}.bias"] = weight[k], bias[k]
+        lend(step, state)
+        return step
 
 
-class _Coupling(Bijection):
-    """The k-th of the couplings in the stacks."""
-
-    def __init__(self, stacks: nn.ParameterList, k: int) -> None:
-        super().__init__()
-        self.stacks, self.k = stacks, k
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Bijection.forward`."""
-        return _couple(x, self._network(), self.k % 2 > 0, False)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """See `Bijection.inverse`."""
-        return _decouple(z, self._network(), self.k % 2 > 0)
-
-    def _network(self) -> list[Layers]:
-        return networks([s[self.k : self.k + 1] for s in self.stacks])
-
-
-def _couple(
-    x: Tensor, nets: Sequence[Layers], swapped: bool, recompute: bool
-) -> tuple[Tensor, Tensor]:
-    """Return z (B, D) and the log-determinant (B,); swapped: the second half stays first."""
-    stays, moves = _halves(x, swapped)
+def _couple(x: Tensor, nets: Sequence[Layers], recompute: bool) -> tuple[Tensor, Tensor]:
+    """Return z (B, D) and the log-determinant (B,)."""
+    stays, moves = x.t().chunk(2)
     log_det = x.new_zeros(len(x))
     run = functools.partial(recomputed, _shift_and_scale) if recompute else _shift_and_scale
     for net in nets:
@@ -111,25 +112,17 @@ def _couple(
         if log_scale is not None:
             log_det = log_det + log_scale.sum(0)
         stays, moves = move(moves, shift, scale), stays
-    return _join(stays, moves, swapped ^ (len(nets) % 2 > 0)), log_det
+    return torch.cat((moves, stays) if len(nets) % 2 else (stays, moves)).t(), log_det
 
 
-def _decouple(z: Tensor, nets: Sequence[Layers], swapped: bool) -> Tensor:
-    moved, stays = _halves(z, swapped ^ (len(nets) % 2 > 0))
+def _decouple(z: Tensor, nets: Sequence[Layers]) -> Tensor:
+    """Return x (B, D) that `_couple` maps to z."""
+    first, second = z.t().chunk(2)
+    moved, stays = (second, first) if len(nets) % 2 else (first, second)
     for net in reversed(nets):
         shift, scale, _ = _shift_and_scale(stays, *net)
         moved, stays = stays, move_back(moved, shift, scale)
-    return _join(moved, stays, swapped)
-
-
-def _halves(x: Tensor, swapped: bool) -> tuple[Tensor, Tensor]:
-    """Return the halves of the columns of x (B, D), each (D / 2, B)."""
-    a, b = x.t().chunk(2)
-    return (b, a) if swapped else (a, b)
-
-
-def _join(a: Tensor, b: Tensor, swapped: bool) -> Tensor:
-    return torch.cat((b, a) if swapped else (a, b)).t()
+    return torch.cat((moved, stays)).t()
 
 
 def _shift_and_scale(stays: Tensor, *net: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:

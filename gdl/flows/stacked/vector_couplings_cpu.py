@@ -1,13 +1,12 @@
-"""Coupling layers on a CPU, forwards and backwards by hand: those of vectors.
+"""K couplings of vectors on a CPU as one node of the graph, forwards and backwards by hand.
 
 A coupling is some 30 small operations, which autograd doubles, and on a CPU their overhead costs
-more than their arithmetic. Here K couplings are one node of the graph, elementwise work is done in
-place, and the gradients are written out; `gdl.flows.stacked.glow_steps_cpu` does the same for images.
+more than their arithmetic. Here elementwise work is done in place, and the gradients are written out;
+`gdl.flows.stacked.glow_steps_cpu` does the same for images.
 
-The networks are lists of layers [w_1, b_1, w_2, b_2, ...], w (N, M) and b (N,), with ReLU in
-between; K networks of one kind have K in front. Vectors are the columns of matrices: the two halves
-are then rows, in one piece, and products with small matrices are faster. `vector_couplings` and
-`glow_steps` hold the parameters and the same layers in plain operations; tests compare the two forms.
+A network is a list of layers [w_1, b_1, w_2, b_2, ...], w (N, M) and b (N,), with ReLU in between;
+stacks of K networks have shapes (K, N, M) and (K, N). Vectors are the columns of matrices (D, B): the
+two halves are then blocks of rows without gaps, and products with small matrices are faster.
 """
 
 from collections.abc import Sequence
@@ -25,17 +24,20 @@ __all__ = ["FusedCouplings", "invert_couplings"]
 def _room(num: int, net: Layers, depth: int = 1) -> list[tuple[Tensor, ...]]:
     """Return memory for the hidden layers (N, num) of `depth` networks like this one.
 
-    To allocate it for one layer after the other costs as much as to fill it.
+    It is allocated for all at once, because to allocate it layer by layer costs as much as to fill it.
     """
     return unstack([b.new_empty(depth, len(b), num) for b in net[1:-2:2]])
 
 
 class FusedCouplings(torch.autograd.Function):
-    """z, log_det of vectors x (B, D): the halves a, b become b' = (b + shift) scale and a, in turn.
+    """K couplings of vectors x (B, D): returns z (B, D) and the log-determinant (B,).
 
-    Shift and scale are functions of a; scale is 1 where the networks have as many outputs as b, else
-    see `gdl.flows.coupling.tanh_scale`, whose bound is 2: with s = sigmoid(raw) its log-scale
-    2 tanh(raw / 2) is 4 s - 2. `nets` are the `networks` of the stacks.
+    A coupling replaces the halves (a, b) by ((b + shift) * scale, a), with shift and raw scale from a
+    network of a. The scale is `gdl.flows.coupling.tanh_scale` with its bound of 2: with
+    s = sigmoid(raw) the log-scale 2 tanh(raw / 2) is 4 s - 2. Couplings are additive where the
+    networks have D / 2 outputs.
+
+    `apply(x, nets, *stacks)`: `nets` are the `networks` of the stacks.
     """
 
     @staticmethod

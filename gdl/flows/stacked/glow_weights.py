@@ -1,4 +1,4 @@
-"""The network of one of Glow's couplings, as convolutions; its weights are inputs."""
+"""The weights of the networks in K steps of a Glow, and the network as a function of them."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from gdl.flows.coupling import clipped, sigmoid_scale
 
-__all__ = ["GlowConditioner", "GlowNet", "conv1x1", "conv3x3"]
+__all__ = ["GlowWeights", "ShiftAndScale", "conv1x1", "conv3x3"]
 
 
-class GlowNet(NamedTuple):
-    """Weights and biases of K networks, laid out as `glow_steps_cpu.FusedSteps` takes them."""
+class GlowWeights(NamedTuple):
+    """Weights and biases of K networks, norms and gains folded in, laid out as for `FusedSteps`."""
 
     w1: Tensor
     b1: Tensor
@@ -22,12 +22,12 @@ class GlowNet(NamedTuple):
     b3: Tensor
 
 
-class GlowConditioner(nn.Module):
-    """The network of a coupling, whose weights are inputs: compiled once, it serves all K steps."""
+class ShiftAndScale(nn.Module):
+    """`GlowConditioner` and `sigmoid_scale`, with weights as inputs: compiled once for all K steps."""
 
     def forward(self, stays: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return shift, scale (None: additive) and log-scale (B, C, H, W), given a `GlowNet`."""
-        net = GlowNet(*weights)
+        """Return shift, scale (None: additive) and log-scale (B, C, H, W), given `GlowWeights`."""
+        net = GlowWeights(*weights)
         h = conv3x3(clipped(stays), net.w1, net.b1).relu_()
         h = conv1x1(h, net.w2, net.b2).relu_()
         last = net.w3.unflatten(0, (3, 3, -1)).flip(0, 1).permute(2, 3, 0, 1)

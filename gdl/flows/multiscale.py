@@ -1,4 +1,7 @@
-"""Squeeze, flatten, and the multi-scale architecture whose latents are all whitened."""
+"""The multi-scale architecture: squeeze, levels of a flow, half of the channels leaves after each.
+
+Dinh et al., 2017, "Density estimation using Real NVP", arXiv 1605.08803, Section 3.6.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +14,11 @@ from torch import Tensor, nn
 from gdl.flows.base import Bijection
 from gdl.flows.coupling import tanh_log_scale
 
-__all__ = ["Flatten", "MultiScale", "SplitPrior", "Squeeze"]
+__all__ = ["MultiScale", "SplitPrior", "Squeeze"]
 
 
 class Squeeze(Bijection):
-    """Turns 2x2 pixels into 4 channels (Real NVP, Section 3.6): (C, H, W) -> (4 C, H/2, W/2)."""
+    """Turns 2x2 pixels into 4 channels : (C, H, W) -> (4 C, H/2, W/2)."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
@@ -26,28 +29,8 @@ class Squeeze(Bijection):
         return F.pixel_shuffle(z, 2)
 
 
-class Flatten(Bijection):
-    """Turns examples of a shape into vectors.
-
-    Args:
-        shape: Shape of an example.
-    """
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Bijection.forward`."""
-        return x.flatten(1), x.new_zeros(len(x))
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """See `Bijection.inverse`."""
-        return z.unflatten(1, self.shape)
-
-
 class SplitPrior(nn.Module):
-    """The Gaussian of the half that leaves, given the half that goes on, as a whitening.
+    """A learned Gaussian of the half that leaves, given the half that goes on, as a whitening.
 
     N(h; mean, std^2) of h is N(eps; 0, 1) of eps = (h - mean) / std, with log-determinant
     -sum log std. So all latents of a flow have one and the same prior, N(0, I), and can be encoded,
@@ -78,16 +61,20 @@ class SplitPrior(nn.Module):
 
 
 class MultiScale(Bijection):
-    """Levels of a flow; after each but the last, half of the channels leave as latents.
+    """Levels of a flow; after each but the last, half of the channels leaves as latents.
 
-    The result is *all* latents as one vector (B, D), those of the last level first, so that
-    inverse(forward(x)) = x for real images; keeping only the last level's would not be a bijection
-    (Real NVP, Section 3.6).
+    With h_0 = x, level l = 1, ..., L and `SplitPrior.whiten`:
+
+        [h_l, e_l] = level_l(h_(l-1)),    eps_l = whiten(e_l, h_l),    z = [h_L, eps_(L-1), ..., eps_1].
+
+    The log-determinant is the sum over levels and whitenings. The result z is *all* latents as one
+    vector (B, D), so that inverse(forward(x)) = x for real images; keeping only the last level's
+    would not be a bijection.
 
     Args:
         levels: Bijections of images, each to an even number of channels.
         splits: One prior fewer than levels.
-        shapes: Shape (C, H, W) of what comes out of each level.
+        shapes: Shape (C, H, W) of the output of each level.
     """
 
     def __init__(
@@ -101,7 +88,7 @@ class MultiScale(Bijection):
         self.splits = cast(list[SplitPrior], nn.ModuleList(splits))
         halves = [(c // 2, h, w) for c, h, w in shapes[:-1]]
         self.latent_shapes = [shapes[-1], *reversed(halves)]
-        """Of the parts of the result, the last level's first."""
+        """Shapes (C, H, W) of the parts of the result, the last level's first."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
