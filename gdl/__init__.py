@@ -1,3 +1,3 @@
 """Generative deep learning: models as probability distributions over integer images."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
