@@ -14,7 +14,7 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
 from gdl.runs.directory import Run, find_run
-from gdl.serialization import build, build_model, read_checkpoint, trusted
+from gdl.serialization import add_folder, build, build_model, read_checkpoint, trusted
 
 __all__ = ["AtomicCheckpointIO", "load_model", "open_run"]
 
@@ -58,8 +58,11 @@ def load_model(
     Raises:
         GdlError: See `read_checkpoint` and `build`; or the weights do not fit the configured model.
     """
+    trust = trusted(trust)
     content = read_checkpoint(path)
     config = content["gdl_config"]
+    if folder := config.get("config_dir"):
+        add_folder(folder, trust)
     model = cast(GenerativeModel, build_model(config["model"], trust, f"The checkpoint {path}"))
     model.load_weights(content["state_dict"], path)
     model.config = config

@@ -22,8 +22,8 @@ from gdl.runs.directory import Run, job_dirs
 
 __all__ = ["Job", "JobFailed", "job_name", "report", "run_apart", "run_job", "sweep_name"]
 
-OWN_KEYS = ("sweep", "hydra", "resume")
-"""Overrides that say how a sweep is carried out, and not what it computes, begin with these."""
+OWN_KEYS = ("sweep", "hydra", "resume", "config_dir", "-")
+"""Arguments that say how a sweep is carried out, and not what it computes, begin with these."""
 
 
 class JobFailed(GdlError):
@@ -33,7 +33,7 @@ class JobFailed(GdlError):
 def sweep_name(args: list[str]) -> str:
     """Return the name of a sweep's folder from its arguments; the same ones give the same name."""
     what = sorted(a for a in args if "=" in a and not a.startswith(OWN_KEYS))
-    method = [a for a in args if a.startswith("sweep=")]
+    method = [a for a in args if a.startswith(("sweep=", "config_dir="))]
     values = "_".join(a.partition("=")[2] for a in what) or "default"
     return _short(values, " ".join([*what, *method]), hashed=True)
 
