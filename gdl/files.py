@@ -39,5 +39,7 @@ def path_below(folder: Path, name: str) -> Path:
         GdlError: The name leads out of the folder.
     """
     if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise GdlError(f"{name!r} leads out of {folder}/: use a name without '..' and '/' in front.")
+        raise GdlError(
+            f"{name!r} leads out of {folder}/: use a name without '..' and '/' in front."
+        )
     return folder / name

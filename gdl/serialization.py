@@ -7,6 +7,7 @@ trusts, are built.
 
 import functools
 import importlib
+import importlib.util
 import os
 import pickle
 import sys
@@ -107,10 +108,13 @@ def add_folder(folder: str | Path, trust: Iterable[str] | None = None) -> None:
     if str(parent) in sys.path:
         return
     if trust is not None:
-        names = [n for n in trust if (parent / n).is_dir() or (parent / f"{n}.py").is_file()]
-        if not names:
+        there = [n for n in trust if (parent / n).is_dir() or (parent / f"{n}.py").is_file()]
+        missing = [n for n in there if importlib.util.find_spec(n) is None]
+        if not missing:
             return
-        print(f"{', '.join(names)}: imported from {parent} if nowhere else, as the run remembers.")
+        print(
+            f"{', '.join(missing)} is imported from {parent}, the folder that the run remembers."
+        )
     sys.path.append(str(parent))
 
 

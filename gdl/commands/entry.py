@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, explain
+from gdl.commands.help import print_help
 from gdl.commands.overrides import checked_choice, mounted, with_value
 from gdl.commands.resume import with_resume
-from gdl.commands.trust import check_targets, with_config_dir, with_trust
+from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.serialization import add_folder
 from gdl.sweeps.jobs import JobFailed, report
 
@@ -62,10 +63,15 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     folder: Path | None = None
     try:
         args = [checked_choice(mounted(with_value(arg))) for arg in sys.argv[1:]]
-        args, resumed = with_resume(with_config_dir(with_trust(args)))
+        args = with_config_dir(with_trust(args))
+        if {"-h", "--help"} & set(args):
+            print_help(config_name, own_folders(args))
+            return
+        args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
-        sys.argv[1:] = args
+        # Hydra's parser does not find a flag between overrides
+        sys.argv[1:] = [*(f"--config-dir={folder}" for folder in own_folders(args)), *args]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(explained)()
     except Exception as e:
         failed = 0 if folder is None else report(folder)

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from gdl.commands.conf import CONF
 from gdl.commands.overrides import key_parts, quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
@@ -83,6 +82,11 @@ def _checked_value(run: Run, key: str, override: str) -> str:
 def _checked_folder(run: Run, folder: str) -> str:
     """Return the folder of configurations that a run remembers, if the reader trusts what is there."""
     path = Path(folder)
+    if not path.is_dir():
+        raise GdlError(
+            f"{run.path} uses configurations of {folder}, which is gone: say where they are now with "
+            "--config-dir."
+        )
     inside = {path.name, *(name for name in trusted() if (path.parent / name).exists())}
     if inside & trusted():
         return folder

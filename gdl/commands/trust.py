@@ -13,7 +13,14 @@ from gdl.commands.overrides import FOLDER_FLAGS, quoted, unquoted
 from gdl.errors import GdlError
 from gdl.serialization import add_folder, trusted
 
-__all__ = ["TRAINER", "check_targets", "foreign", "foreign_packages", "with_config_dir", "with_trust"]
+__all__ = [
+    "check_targets",
+    "foreign",
+    "foreign_packages",
+    "own_folders",
+    "with_config_dir",
+    "with_trust",
+]
 
 TRAINER = "lightning.pytorch.Trainer"
 
@@ -29,6 +36,7 @@ ROOMS = (
 )
 """Packages whose public names a training may call without the reader's word."""
 
+
 def with_trust(args: list[str]) -> list[str]:
     """Move `trust=a,b` from the arguments to GDL_TRUST, for this process and those it starts.
 
@@ -36,6 +44,7 @@ def with_trust(args: list[str]) -> list[str]:
     """
     given = [a.partition("=")[2] for a in args if a.startswith("trust=")]
     names = [n.strip(" '\"") for value in given for n in unquoted(value).strip("[]").split(",")]
+    names = [n for n in names if n != "null"]
     for name in names:
         if not name.isidentifier():
             raise GdlError(
@@ -48,11 +57,10 @@ def with_trust(args: list[str]) -> list[str]:
 
 
 def with_config_dir(args: list[str]) -> list[str]:
-    """Read the flag --config-dir X wherever it stands.
+    """Turn the flag --config-dir X, wherever it stands, into the override config_dir=X.
 
-    The folder joins Hydra's search path by the flag at the front; the run remembers it by the
-    override config_dir=X, which sweeps and `resume=` read here again. Its parent joins the path
-    of imports, so that `_target_: mylab.ppca.PPCA` is found beside, or in, the folder mylab.
+    The run keeps the override, and sweeps and `resume=` read it here again. The folder's parent
+    joins the path of imports, so that `_target_: mylab.ppca.PPCA` is found beside, or in, it.
 
     Raises:
         GdlError: It is not a folder.
@@ -71,12 +79,18 @@ def with_config_dir(args: list[str]) -> list[str]:
     folder = Path(found).expanduser()
     if not found or not folder.is_dir():
         raise GdlError(
-            f"The folder of your own configurations, --config-dir {found}, does not exist: name the "
-            "folder that holds your model/, data/ or experiment/."
+            f"--config-dir={found} names no folder: name the one that holds your model/, data/ or "
+            "experiment/."
         )
     folder = folder.resolve()
     add_folder(folder)
-    return [f"--config-dir={folder}", *rest, f"config_dir={quoted(folder)}"]
+    return [*rest, f"config_dir={quoted(folder)}"]
+
+
+def own_folders(args: list[str]) -> list[Path]:
+    """Return the folder of configurations of one's own that the arguments name, if any."""
+    given = [a.partition("=")[2] for a in args if a.startswith("config_dir=")]
+    return [Path(unquoted(value)) for value in given[-1:]]
 
 
 def check_targets(cfg: DictConfig, resumed: bool) -> None:
