@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gdl import capabilities, data, distributions, evaluation, flows, models, nn, tasks
     from gdl.api import load, load_data
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "capabilities",

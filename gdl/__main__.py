@@ -1,25 +1,28 @@
 """gdl train|sample|evaluate|compare ARGUMENTS, also as python -m gdl."""
 
+import difflib
 import importlib
 import importlib.util
 import sys
 
 COMMANDS = {
-    "train": "train a model on a data set",
-    "sample": "make pictures with a trained model",
-    "evaluate": "measure a trained model",
-    "compare": "put many runs side by side",
+    "train": "train a model on a data set: gdl train model=vae data=mnist",
+    "sample": "make pictures with a trained model: gdl sample run=latest task=interpolate",
+    "evaluate": "measure a trained model: gdl evaluate run=latest k=5000",
+    "compare": "put many runs side by side: gdl compare outputs data=digits",
 }
 
 
 def main() -> None:
     """Run the command that the first argument names, on the arguments after it."""
     name, *args = sys.argv[1:] or ["--help"]
-    if name in ("-h", "--help"):
-        print("usage: gdl COMMAND ARGUMENTS\n")
+    if name in ("-h", "--help", "help"):
+        print("usage: gdl COMMAND [KEY=VALUE ...]\n")
         for command, what in COMMANDS.items():
-            print(f"  gdl {command:<9} {what}")
-        print("\ngdl COMMAND --help lists the arguments of a command.")
+            print(f"  {command:<9} {what}")
+        print(
+            "\ngdl COMMAND --help lists the keys of a command; gdl --version prints the version."
+        )
         return
     if name == "--version":
         from gdl import __version__
@@ -27,7 +30,13 @@ def main() -> None:
         print(f"gdl {__version__}")
         return
     if name not in COMMANDS:
-        sys.exit(f"error: there is no command {name!r}: use one of {', '.join(COMMANDS)}.")
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f": did you mean {near[0]}?" if near else "."
+        print(
+            f"error: There is no command {name!r}{hint} The commands are {', '.join(COMMANDS)}.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     module = f"gdl.commands.{name}"
     sys.argv[1:] = args
     # Lightning starts the module named here again for each further process of a run

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json", "write_atomically"]
+from gdl.errors import GdlError
+
+__all__ = ["path_below", "read_json", "write_atomically"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -28,3 +30,16 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+
+
+def path_below(folder: Path, name: str) -> Path:
+    """Return folder/name, whatever the name, which may come from a file of somebody else.
+
+    Raises:
+        GdlError: The name leads out of the folder.
+    """
+    if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise GdlError(
+            f"{name!r} leads out of {folder}/: use a name without '..' and '/' in front."
+        )
+    return folder / name

@@ -7,15 +7,26 @@ trusts, are built.
 
 import functools
 import importlib
+import importlib.util
 import os
 import pickle
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["RENAMED", "ROOMS", "build", "build_model", "describe", "read_checkpoint", "trusted"]
+__all__ = [
+    "RENAMED",
+    "ROOMS",
+    "add_folder",
+    "build",
+    "build_model",
+    "describe",
+    "read_checkpoint",
+    "trusted",
+]
 
 ROOMS = ("gdl.data", "gdl.distributions", "gdl.models", "gdl.nn")
 """Packages whose public names may be built, as `gdl.models.Glow`."""
@@ -81,6 +92,30 @@ def trusted(trust: str | Iterable[str] = ()) -> frozenset[str]:
     names = trust.split(",") if isinstance(trust, str) else [*trust]
     names += os.environ.get("GDL_TRUST", "").split(",")
     return frozenset(name.strip() for name in names if name.strip())
+
+
+def add_folder(folder: str | Path, trust: Iterable[str] | None = None) -> None:
+    """Let packages be imported that stand in, or beside, a folder of configurations of one's own.
+
+    They come after all others on the path of imports, and hide none of these.
+
+    Args:
+        folder: For /lab/mylab or /lab/conf this is the package /lab/mylab.
+        trust: Where the folder is not the reader's choice, the packages that the reader trusts; the
+            folder is added only for them. None for a folder that the reader has named.
+    """
+    parent = Path(folder).resolve().parent
+    if str(parent) in sys.path:
+        return
+    if trust is not None:
+        there = [n for n in trust if (parent / n).is_dir() or (parent / f"{n}.py").is_file()]
+        missing = [n for n in there if importlib.util.find_spec(n) is None]
+        if not missing:
+            return
+        print(
+            f"{', '.join(missing)} is imported from {parent}, the folder that the run remembers."
+        )
+    sys.path.append(str(parent))
 
 
 def build(node: Any, trust: Iterable[str] = (), where: str | Path = "The configuration") -> Any:
@@ -157,7 +192,7 @@ def _find(target: Any, trust: Iterable[str], where: str | Path) -> Any:
         module = importlib.import_module(package)
         found = getattr(module, name, None) if name in module.__all__ else None
     elif target.partition(".")[0] in trust:
-        found = _import_foreign(package, name, where)
+        return _import_foreign(package, name, where)
     if not callable(found):
         raise GdlError(
             f"{where} asks to call {target}, which is not a part of gdl; it was not loaded. If you "
@@ -168,9 +203,14 @@ def _find(target: Any, trust: Iterable[str], where: str | Path) -> Any:
 
 def _import_foreign(package: str, name: str, where: str | Path) -> Any:
     try:
-        return getattr(importlib.import_module(package), name, None)
-    except ImportError as e:
+        found = getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError) as e:
         raise GdlError(
             f"{where} needs {package}.{name}, which cannot be imported ({e}): add its folder to "
             "PYTHONPATH, or name it with --config-dir."
         ) from e
+    own = package.partition(".")[0]
+    if not callable(found) or getattr(found, "__module__", "").partition(".")[0] != own:
+        # what a trusted package imports, such as subprocess.run, is not its own
+        raise GdlError(f"{where} asks to call {package}.{name}, which {own} does not define.")
+    return found

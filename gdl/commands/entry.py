@@ -17,7 +17,11 @@ from omegaconf import DictConfig
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, explain
-from gdl.commands.overrides import mounted, with_resume, with_value
+from gdl.commands.help import print_help
+from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.resume import with_resume
+from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
+from gdl.serialization import add_folder
 from gdl.sweeps.jobs import JobFailed, report
 
 __all__ = ["run_command"]
@@ -37,22 +41,37 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
 
+    resumed = False
+
+    def checked(cfg: DictConfig) -> Any:
+        if cfg.config_dir is not None:
+            add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
+        if config_name == "train":
+            check_targets(cfg, resumed)
+        return task(cfg)
+
     @functools.wraps(task)
     def explained(cfg: DictConfig) -> Any:
         if HydraConfig.get().mode == RunMode.MULTIRUN and "sweep" in cfg:
-            return multirun.run_one_job(task, cfg, lambda e: explain(e, config_name))
+            return multirun.run_one_job(checked, cfg, lambda e: explain(e, config_name))
         try:
-            return task(cfg)
+            return checked(cfg)
         except Exception as e:
             _exit_if_explained(e, config_name)
             raise
 
     folder: Path | None = None
     try:
-        args = with_resume([mounted(with_value(arg)) for arg in sys.argv[1:]])
+        args = [checked_choice(mounted(with_value(arg))) for arg in sys.argv[1:]]
+        args = with_config_dir(with_trust(args))
+        if {"-h", "--help"} & set(args):
+            print_help(config_name, own_folders(args))
+            return
+        args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
-        sys.argv[1:] = args
+        # Hydra's parser does not find a flag between overrides
+        sys.argv[1:] = [*(f"--config-dir={folder}" for folder in own_folders(args)), *args]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(explained)()
     except Exception as e:
         failed = 0 if folder is None else report(folder)

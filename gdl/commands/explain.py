@@ -5,6 +5,7 @@ import errno
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gdl.commands.conf import CONF
+from gdl.commands.trust import own_folders
 from gdl.errors import GdlError
 
 __all__ = ["PLUGINS", "causes", "explain"]
@@ -67,12 +69,18 @@ def explain(error: BaseException, config_name: str) -> str | None:
 
 def _unfit_value(e: InstantiationException) -> str | None:
     """Say which part of the configuration its constructor refused; None for any other failure."""
+    key = re.search(r"full_key: (\S+)", str(e))
+    name = key.group(1) if key else "An object"
+    if missing := re.search(r"Error locating target '(\S+)'", str(e)):
+        reason = list(causes(e))[-1]
+        return (
+            f"{name}._target_={missing.group(1)} cannot be imported ({reason}): correct the name, or "
+            "let --config-dir name the folder of your package."
+        )
     if not isinstance(e.__cause__, TypeError | ValueError):
         return None
-    key = re.search(r"full_key: (\S+)", str(e))
     return (
-        f"{key.group(1) if key else 'An object'} cannot be built from these values: {e.__cause__} "
-        "(GDL_TRACEBACK=1 shows where)."
+        f"{name} cannot be built from these values: {e.__cause__} (GDL_TRACEBACK=1 shows where)."
     )
 
 
@@ -118,16 +126,21 @@ def _nearest(name: str, options: list[str]) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
+def _folders() -> list[Path]:
+    """Return the folders of configurations: gdl's, and the user's own if there is one."""
+    return [CONF, *own_folders(sys.argv[1:])]
+
+
 def _groups() -> list[str]:
-    return sorted(p.name for p in CONF.iterdir() if p.is_dir())
+    return sorted(p.name for folder in _folders() for p in folder.iterdir() if p.is_dir())
 
 
 def _compose_groups(config_name: str) -> DictConfig:
     """Compose with the group choices of the command line only."""
-    choices = []
+    choices = [f"hydra.searchpath=[{','.join(f'file://{f}' for f in _folders()[1:])}]"]
     for arg in sys.argv[1:]:
         group, _, name = arg.partition("=")
-        if (CONF / group.partition("@")[0] / f"{name}.yaml").is_file():
+        if any((f / group.partition("@")[0] / f"{name}.yaml").is_file() for f in _folders()):
             choices.append(arg)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(config_name, choices)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gdl.commands.conf import CONF
 from gdl.commands.overrides import quoted, unquoted
+from gdl.commands.trust import foreign_packages
 from gdl.errors import GdlError
 from gdl.runs.directory import sweep_dir
 from gdl.sweeps.jobs import Job, run_apart, run_job, sweep_name
@@ -33,7 +34,7 @@ def with_folder(args: list[str]) -> tuple[list[str], Path | None]:
         folder = Path(unquoted(given[-1]))
     else:
         named = [a.partition("=")[2] for a in args if a.startswith("sweep.name=")]
-        folder = sweep_dir(named[-1] if named else sweep_name(args))
+        folder = sweep_dir(unquoted(named[-1]) if named else sweep_name(args))
         args = [*args, f"hydra.sweep.dir={quoted(folder)}"]
     return _with_study(args, folder), folder
 
@@ -81,7 +82,7 @@ def run_one_job(
     def compute(checkpoint: Path | None) -> float | None:
         os.environ["GDL_SWEEP"] = Path(hydra_config.sweep.dir).name
         if _needs_process(cfg):
-            return run_apart(job, _own_arguments(job, checkpoint))
+            return run_apart(job, _own_arguments(cfg, job, checkpoint))
         with open_dict(cfg):
             cfg.resume = None if checkpoint is None else str(checkpoint)
         return task(cfg)
@@ -89,11 +90,14 @@ def run_one_job(
     return run_job(job, compute, cfg.sweep.rerun, explain)
 
 
-def _own_arguments(job: Job, checkpoint: Path | None) -> list[str]:
+def _own_arguments(cfg: DictConfig, job: Job, checkpoint: Path | None) -> list[str]:
     """Return the arguments of a command that does the job by itself."""
     overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
     resume = [] if checkpoint is None else [f"resume={quoted(checkpoint)}"]
-    return [*overrides, f"hydra.run.dir={quoted(job.folder)}", *resume]
+    # the command that started the sweep names these classes, so its jobs may resume with them
+    packages = foreign_packages(cfg)
+    trust = [f"trust={','.join(packages)}"] if packages else []
+    return [*overrides, f"hydra.run.dir={quoted(job.folder)}", *resume, *trust]
 
 
 def _needs_process(cfg: DictConfig) -> bool:

@@ -7,28 +7,17 @@ from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF
 from gdl.errors import GdlError
-from gdl.runs.directory import find_run
 
-__all__ = ["MOUNTED", "mounted", "quoted", "unquoted", "with_filters", "with_resume", "with_value"]
-
-
-def with_resume(args: list[str], outputs: str | Path = "outputs") -> list[str]:
-    """Replace `resume=<run|latest>` by the overrides, and the directory, of that run.
-
-    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs.
-    """
-    wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
-    if not wanted:
-        return args
-    # quoted where Lightning starts this command line again for another process
-    run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
-    rest = [a for a in args if a not in wanted]
-    args = [*run.overrides(), *rest, f"hydra.run.dir={quoted(run.path)}"]
-    if checkpoint is None and not run.has_checkpoint:
-        print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
-        return args
-    target = checkpoint or run.checkpoint("last")
-    return [*args, f"resume={quoted(target.resolve())}"]
+__all__ = [
+    "MOUNTED",
+    "checked_choice",
+    "key_parts",
+    "mounted",
+    "quoted",
+    "unquoted",
+    "with_filters",
+    "with_value",
+]
 
 
 def quoted(value: str | Path) -> str:
@@ -47,14 +36,19 @@ MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
 """Groups that a model file mounts in itself; the command line may leave out @model.<group>."""
 
 
+FOLDER_FLAGS = ("--config-dir", "-cd")
+"""Flags of a folder of configurations of one's own; it may follow as an argument of its own."""
+
+
 def with_filters(args: list[str], config_name: str) -> list[str]:
     """Turn folders into `folders=[...]`, and keys that the file in conf/ lacks into `where=[...]`."""
     keys = [*map(str, OmegaConf.load(CONF / f"{config_name}.yaml")), "hydra"]
     out: dict[str, list[str]] = {"folders": [], "where": []}
-    own = []
+    own, before = [], ""
     for arg in args:
         key, equals, _ = arg.partition("=")
-        if arg.startswith("-") or (equals and key.partition(".")[0] in keys):
+        flag, before = before in FOLDER_FLAGS, arg
+        if flag or arg.startswith("-") or (equals and key.partition(".")[0] in keys):
             own.append(arg)
         else:
             out["where" if equals else "folders"].append(quoted(arg))
@@ -73,3 +67,18 @@ def mounted(arg: str) -> str:
     """Turn network=conv into network@model.network=conv, Hydra's name of a nested group."""
     group, equals, name = arg.partition("=")
     return f"{group}@model.{group}={name}" if equals and group in MOUNTED else arg
+
+
+def key_parts(key: str) -> list[str]:
+    """Return the names in the key of an override, a/b@c.d."""
+    return re.split(r"[./@:]", key)
+
+
+def checked_choice(arg: str) -> str:
+    """Refuse a choice of a group that leaves the group's folder, as model=../../x."""
+    key, equals, value = arg.lstrip("+~").partition("=")
+    group = key.partition("@")[0]
+    is_group = "/" in key or "@" in key or (CONF / group).is_dir()
+    if equals and is_group and (".." in value or "/" in unquoted(value)[:1]):
+        raise GdlError(f"{key}={value} leaves the folder {group}/: name one of its files.")
+    return arg

@@ -28,6 +28,8 @@ PLUMBING = (
     "run_dir.",
     "resume.",
     "data_dir.",
+    "config_dir.",
+    "trust.",
     "logger.",
     "callbacks.images.",
     "trainer.profiler.",

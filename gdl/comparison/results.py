@@ -30,7 +30,7 @@ standard error over the test images. [README.md](README.md#what-the-numbers-mean
 numbers. Rows without a command are of the literature.
 """
 
-DROPPED = ("hydra.", "logger=", "resume=", "run_dir=")
+DROPPED = ("hydra.", "logger=", "resume=", "run_dir=", "config_dir=", "trust=")
 """Prefixes of arguments that do not change what a command computes."""
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.files import write_atomically
+from gdl.files import path_below, write_atomically
 from gdl.noise import mix_seed
 
 __all__ = ["Classifier", "classifier_for"]
@@ -99,7 +99,7 @@ def classifier_for(
         raise _no_classifier("test images of classes that are not among the training images")
     classifier = _untrained(data, y)
     key = {"version": VERSION, "images": _digest(x, y, test_x, test_y)}
-    path = data.data_dir / "classifiers" / f"{name}.pt"
+    path = path_below(data.data_dir / "classifiers", f"{name}.pt")
     accuracy = _read(path, key, classifier)
     if accuracy is None:
         classifier = _train(_untrained(data, y).to(device), x, y)

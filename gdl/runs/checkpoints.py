@@ -14,7 +14,7 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
 from gdl.runs.directory import Run, find_run
-from gdl.serialization import build, build_model, read_checkpoint, trusted
+from gdl.serialization import add_folder, build, build_model, read_checkpoint, trusted
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -64,7 +64,7 @@ def load_model(
     Raises:
         GdlError: See `read_checkpoint` and `build`; or the weights do not fit the configured model.
     """
-    content = read_checkpoint(path)
+    content = _read(path, trust := trusted(trust))
     return _model(content, path, trust), content["gdl_config"]
 
 
@@ -81,8 +81,8 @@ def load_run_model(
     Raises:
         GdlError: Nothing matches `spec`, or the checkpoint cannot be used.
     """
-    run, path, content = _find(spec)
-    return run, _model(content, path, trusted(trust)).to(_device(device))
+    run, path, content = _find(spec, trust := trusted(trust))
+    return run, _model(content, path, trust).to(_device(device))
 
 
 def load_run_data(spec: str, trust: str | Iterable[str] = ()) -> ImageData:
@@ -91,8 +91,8 @@ def load_run_data(spec: str, trust: str | Iterable[str] = ()) -> ImageData:
     Raises:
         GdlError: Nothing matches `spec`, or the data cannot be had.
     """
-    _, path, content = _find(spec)
-    return _data(content, path, trusted(trust))
+    _, path, content = _find(spec, trust := trusted(trust))
+    return _data(content, path, trust)
 
 
 def open_run(
@@ -103,16 +103,23 @@ def open_run(
     Raises:
         GdlError: Nothing matches `spec`, or the checkpoint or the data cannot be used.
     """
-    run, path, content = _find(spec)
-    trust = trusted(trust)
+    run, path, content = _find(spec, trust := trusted(trust))
     model = _model(content, path, trust).to(_device(device))
     return run, model, _data(content, path, trust)
 
 
-def _find(spec: str) -> tuple[Run, Path, dict[str, Any]]:
+def _find(spec: str, trust: Iterable[str]) -> tuple[Run, Path, dict[str, Any]]:
     run, path = find_run(spec)
     path = path or run.checkpoint("best")
-    return run, path, read_checkpoint(path)
+    return run, path, _read(path, trust)
+
+
+def _read(path: str | Path, trust: Iterable[str]) -> dict[str, Any]:
+    """Read a checkpoint; its packages that are trusted can be imported afterwards."""
+    content = read_checkpoint(path)
+    if folder := content["gdl_config"].get("config_dir"):
+        add_folder(folder, trust)
+    return content
 
 
 def _device(name: str) -> str:

@@ -22,8 +22,9 @@ from typing import Any
 
 import yaml
 
+from gdl import __version__
 from gdl.errors import GdlError
-from gdl.files import read_json, write_atomically
+from gdl.files import path_below, read_json, write_atomically
 
 __all__ = [
     "Run",
@@ -63,8 +64,13 @@ class Run:
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         known = read_json(self.record)
-        command = " ".join(["python", *sys.argv])
+        # the module of a command, as python -m and Lightning's processes name it; else a script
+        module = getattr(sys.modules["__main__"].__spec__, "name", "")
+        known_as = module.removeprefix("gdl.commands.")
+        words = ["python", sys.argv[0]] if known_as == module else ["gdl", known_as]
+        command = " ".join([*words, *sys.argv[1:]])
         record = {
+            "gdl": __version__,
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "git_commit": git_commit(),
             **facts,
@@ -146,8 +152,12 @@ def is_complete(path: Path) -> bool:
 
 
 def sweep_dir(name: str) -> Path:
-    """Return the folder of a sweep."""
-    return Path("outputs", "sweeps", name)
+    """Return the folder of a sweep.
+
+    Raises:
+        GdlError: The name leads out of outputs/sweeps.
+    """
+    return path_below(Path("outputs", "sweeps"), name)
 
 
 def job_dirs(sweep: Path) -> list[Path]:
@@ -179,7 +189,7 @@ def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | No
         newest = newest_runs(outputs)
         if newest:
             return Run(newest[0]), None
-        raise GdlError(f"There is no run below {outputs}/: start one with python train.py.")
+        raise GdlError(f"There is no run below {outputs}/: start one with gdl train.")
     path = Path(spec)
     if path.is_file():
         folder = path.resolve().parent
@@ -203,6 +213,8 @@ def git_commit() -> str | None:
         ).stdout.strip()
 
     try:
+        # a wheel may be installed inside the repository of another project
+        git("ls-files", "--error-unmatch", __file__)
         dirty = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.SubprocessError):

@@ -22,8 +22,8 @@ from gdl.runs.directory import Run, job_dirs
 
 __all__ = ["Job", "JobFailed", "job_name", "report", "run_apart", "run_job", "sweep_name"]
 
-OWN_KEYS = ("sweep", "hydra", "resume")
-"""Prefixes of overrides that say how a sweep is carried out, and not what it computes."""
+OWN_KEYS = ("sweep", "hydra", "resume", "config_dir", "-")
+"""Prefixes of arguments that say how a sweep is carried out, and not what it computes."""
 
 
 class JobFailed(GdlError):
@@ -33,7 +33,7 @@ class JobFailed(GdlError):
 def sweep_name(args: list[str]) -> str:
     """Return the folder name of a sweep, a function of its arguments."""
     what = sorted(a for a in args if "=" in a and not a.startswith(OWN_KEYS))
-    method = [a for a in args if a.startswith("sweep=")]
+    method = [a for a in args if a.startswith(("sweep=", "config_dir="))]
     values = "_".join(a.partition("=")[2] for a in what) or "default"
     return _short(values, " ".join([*what, *method]), hashed=True)
 

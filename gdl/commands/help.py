@@ -1,0 +1,52 @@
+"""gdl COMMAND --help: the keys of a command, with the comments of its file in conf/."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gdl.commands.conf import CONF
+from gdl.commands.overrides import MOUNTED
+
+__all__ = ["print_help"]
+
+
+def print_help(command: str, folders: list[Path]) -> None:
+    """Print usage, keys and choices of a command.
+
+    Args:
+        command: Its name, which is the name of its file in conf/.
+        folders: Folders of configurations of one's own.
+    """
+    first = importlib.import_module(f"gdl.commands.{command}").__doc__ or ""
+    print(f"{first.splitlines()[0]}\n\nusage: gdl {command} [KEY=VALUE ...]\n")
+    print(_keys((CONF / f"{command}.yaml").read_text()))
+    if groups := _groups(command, folders):
+        print("Choices, as GROUP=NAME; GROUP.KEY=VALUE sets a key of the choice:")
+        for group, names in groups.items():
+            print(f"  {group + ':':<12}{', '.join(names)}")
+        print()
+    print(f"gdl {command} --cfg job prints every key with its value.")
+
+
+def _keys(text: str) -> str:
+    """Return the own keys of a file, with their comments, without its defaults and Hydra's part."""
+    parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
+    kept = [p.rstrip() for p in parts[1:] if not p.startswith(("defaults:", "hydra:"))]
+    return "".join(f"  {line}\n" for line in kept)
+
+
+def _groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
+    """Return the choices of each group that the command's defaults name."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
+    names = [key for entry in content["defaults"] if isinstance(entry, dict) for key in entry]
+    names += MOUNTED if "model" in names else ()
+    found = {
+        name: sorted(
+            {f.stem for folder in [CONF, *folders] for f in folder.glob(f"{name}/*.yaml")}
+        )
+        for name in names
+    }
+    return {name: choices for name, choices in found.items() if choices}

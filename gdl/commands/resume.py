@@ -1,0 +1,98 @@
+"""resume=RUN: the saved arguments of a run, as far as they may be taken over."""
+
+import re
+from pathlib import Path
+
+from gdl.commands.overrides import key_parts, quoted, unquoted
+from gdl.commands.trust import foreign, with_config_dir
+from gdl.errors import GdlError
+from gdl.runs.config import read_config
+from gdl.runs.directory import Run, find_run
+from gdl.serialization import trusted
+
+__all__ = ["with_resume"]
+
+
+def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[str], bool]:
+    """Replace `resume=<run|latest>` by the overrides, and the directory, of that run.
+
+    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs.
+
+    Returns:
+        The arguments, and whether they are those of a run.
+
+    Raises:
+        GdlError: There is no such run; it was started with arguments that the reader has to allow;
+            or a sweep was asked for.
+    """
+    wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
+    if not wanted:
+        return args, False
+    if {"-m", "--multirun"} & set(args):
+        raise GdlError(
+            "resume= goes on with one run: leave out -m. A sweep goes on when its command is given "
+            "again."
+        )
+    # quoted where Lightning starts this command line again for another process
+    run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
+    rest = [a for a in args if a not in wanted]
+    saved = _allowed(run, any(a.startswith("config_dir=") for a in rest))
+    args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
+    if checkpoint is None and not run.has_checkpoint:
+        print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
+        return args, True
+    target = checkpoint or run.checkpoint("last")
+    return [*args, f"resume={quoted(target.resolve())}"], True
+
+
+def _allowed(run: Run, has_folder: bool) -> list[str]:
+    """Return the overrides that a run has saved, without those that are the reader's to give.
+
+    The directory may be a stranger's, and Hydra would run what its own part of the configuration
+    names.
+    """
+    kept, folder = [], None
+    for override in run.overrides():
+        key = override.lstrip("+~").partition("=")[0]
+        if override.startswith("-") or "hydra" in key_parts(key):
+            raise GdlError(
+                f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which no run of gdl "
+                "saves; it was not resumed."
+            )
+        if key == "config_dir":
+            folder = unquoted(override.partition("=")[2])
+        elif key != "trust":
+            kept.append(_checked_value(run, key, override))
+    if folder in (None, "null") or has_folder:
+        return kept
+    return [*with_config_dir([f"config_dir={quoted(_checked_folder(run, folder))}"]), *kept]
+
+
+def _checked_value(run: Run, key: str, override: str) -> str:
+    """Refuse a choice of a file outside conf/; a key of the configuration itself may hold a path."""
+    is_choice = "." not in key.partition("@")[0] and key not in ("data_dir", "run_dir")
+    if is_choice and ".." in override:
+        raise GdlError(
+            f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which leaves the folder of "
+            "its choices; it was not resumed."
+        )
+    return override
+
+
+def _checked_folder(run: Run, folder: str) -> str:
+    """Return the folder of configurations that a run remembers, if the reader trusts what is there."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise GdlError(
+            f"{run.path} uses configurations of {folder}, which is gone: say where they are now with "
+            "--config-dir."
+        )
+    inside = {path.name, *(name for name in trusted() if (path.parent / name).exists())}
+    if inside & trusted():
+        return folder
+    targets = [str(v) for k, v in read_config(run.path).items() if k.endswith("_target_")]
+    packages = {t.partition(".")[0] for t in foreign(targets)} or {path.name}
+    raise GdlError(
+        f"{run.path} uses configurations of {folder}, outside gdl; it was not started. If you trust "
+        f"them, say so: trust={','.join(sorted(packages))}."
+    )

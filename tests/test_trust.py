@@ -1,0 +1,256 @@
+"""A file of somebody else runs no code: neither its checkpoint nor its saved arguments."""
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from omegaconf.errors import OmegaConfBaseException
+
+from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.resume import with_resume
+from gdl.commands.trust import check_targets, with_config_dir, with_trust
+from gdl.errors import GdlError
+from gdl.runs.checkpoints import open_run
+from gdl.runs.directory import Run
+from gdl.serialization import build
+
+PACKED = Path(__file__).parent / "checkpoints" / "vae_gaussian.ckpt.gz"
+CHECKPOINT = gzip.decompress(PACKED.read_bytes())
+MAKE = {"_target_": "os.makedirs", "name": "pwned"}
+SUSPICIOUS = ("os.mkdir", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen")
+
+seen: list[str] | None = None
+
+
+def listen(event, args):
+    if seen is None:
+        return
+    if event in SUSPICIOUS or (event == "import" and args[0].startswith("mylab")):
+        seen.append(f"{event} {args!r:.80}")
+
+
+sys.addaudithook(listen)  # for good, so it listens only while a test wants it to
+
+
+@pytest.fixture
+def nothing_runs(tmp_path, monkeypatch):
+    """Fail a test in which a folder is made, a process started or mylab imported."""
+    global seen
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GDL_TRUST", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    seen = []
+    yield
+    found, seen = seen, None
+    assert found == []
+    assert not Path("pwned").exists()
+
+
+def poisoned(folder, part, key, value):
+    """Write a checkpoint whose configuration has this value."""
+    content = torch.load(io.BytesIO(CHECKPOINT), weights_only=True)
+    config = content["gdl_config"]
+    if key is None:
+        config[part] = value
+    else:
+        config[part][key] = value
+    path = folder / "best.ckpt"
+    torch.save(content, path)
+    return path
+
+
+VALUES = {
+    "a dict": MAKE,
+    "a dict in a list": [MAKE],
+    "a dict in a tuple": (MAKE,),
+    "a dict in a dict": {"a": MAKE},
+    "a partial": {**MAKE, "_partial_": True},
+    "an interpolation": "${oc.create:{_target_: os.makedirs, name: pwned}}",
+    "an interpolation in a list": ["${oc.create:{_target_: os.makedirs, name: pwned}}"],
+    "a variable": "${oc.env:HOME}",
+    "a module in a module of gdl": {"_target_": "gdl.serialization.os.makedirs", "name": "pwned"},
+    "a private name of gdl": {"_target_": "gdl.data.cifar.os.makedirs", "name": "pwned"},
+    "a function of gdl": {"_target_": "gdl.files.write_atomically", "path": "pwned"},
+    "a target that is no text": {"_target_": ["os.makedirs"], "name": "pwned"},
+    "a builtin": {"_target_": "builtins.exec", "object": "import os; os.mkdir('pwned')"},
+    "a package of one's own": {"_target_": "mylab.Thing"},
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+@pytest.mark.parametrize(("part", "key"), [("model", "latent_dim"), ("data", "seed")])
+def test_a_poisoned_checkpoint_is_refused_and_nothing_runs(
+    what, part, key, tmp_path, nothing_runs
+):
+    path = poisoned(tmp_path, part, key, VALUES[what])
+    with pytest.raises(GdlError, match=r"asks to call|is not plain data"):
+        open_run(str(path))
+
+
+@pytest.mark.parametrize("part", ["model", "data"])
+def test_a_whole_part_that_is_something_else_is_refused(part, tmp_path, nothing_runs):
+    with pytest.raises(GdlError, match=r"asks to call os.makedirs"):
+        open_run(str(poisoned(tmp_path, part, None, MAKE)))
+
+
+def test_a_folder_that_a_checkpoint_names_is_not_searched_without_trust(tmp_path, nothing_runs):
+    (tmp_path / "mylab").mkdir()
+    (tmp_path / "mylab" / "__init__.py").write_text("Thing = dict\n")
+    seen.clear()  # the folder of this test
+    path = poisoned(tmp_path, "config_dir", None, str(tmp_path / "mylab"))
+    content = torch.load(path, weights_only=True)
+    content["gdl_config"]["model"]["latent_dim"] = {"_target_": "mylab.Thing"}
+    torch.save(content, path)
+    before = [*sys.path]
+    with pytest.raises(GdlError, match="trust=mylab"):
+        open_run(str(path))
+    with pytest.raises(GdlError, match="trust=mylab"):
+        open_run(str(path), trust=["other"])
+    assert sys.path == before
+
+
+def test_of_a_trusted_package_only_what_it_defines_is_called(tmp_path, monkeypatch):
+    (tmp_path / "minelab.py").write_text("from os import makedirs\n\ndef two():\n    return 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert build({"_target_": "minelab.two"}, ["minelab"]) == 2
+    for name in ("makedirs", "os.makedirs", "missing"):
+        with pytest.raises(GdlError, match=r"does not define|cannot be imported"):
+            build({"_target_": f"minelab.{name}", "name": str(tmp_path / "pwned")}, ["minelab"])
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_trust_is_read_from_the_arguments_and_left_out_of_them(monkeypatch):
+    monkeypatch.setenv("GDL_TRUST", "a")
+    assert with_trust(["x=1", "trust=b,c", "trust='[d]'"]) == ["x=1"]
+    assert sys.modules["os"].environ["GDL_TRUST"] == "a,b,c,d"
+    with pytest.raises(GdlError, match="names no Python package"):
+        with_trust(["trust=../mylab"])
+
+
+# ---- the saved arguments of a run
+
+
+def saved_run(folder, *overrides):
+    """Write a run directory that holds these arguments and a checkpoint."""
+    (folder / ".hydra").mkdir(parents=True)
+    lines = "".join(f"- {o!r}\n" for o in overrides)
+    (folder / ".hydra" / "overrides.yaml").write_text(lines or "[]")
+    run = Run(folder)
+    run.note_command()
+    (run.checkpoints / "last.ckpt").write_bytes(CHECKPOINT)
+    return [f"resume={folder}"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hydra.callbacks={x: {_target_: os.makedirs, name: pwned}}",
+        "+hydra={callbacks: {x: {_target_: os.makedirs, name: pwned}}}",
+        "hydra/launcher=joblib",
+        "++hydra.job_logging.formatters.x={(): os.system}",
+        "+callbacks@hydra.callbacks=default",
+        "+callbacks@_global_.hydra.callbacks=default",
+        "--config-dir=.",
+        "--experimental-rerun=job.pickle",
+        "model=../../../../tmp/evil",
+        "+experiment=[../../evil]",
+        "+anything=../evil",
+    ],
+)
+def test_saved_arguments_that_hydra_would_act_on_are_refused(override, tmp_path):
+    with pytest.raises(GdlError, match="it was not resumed"):
+        with_resume(saved_run(tmp_path / "run", "model=vae", override))
+
+
+def test_the_saved_arguments_of_a_run_keep_no_word_of_trust(tmp_path, monkeypatch):
+    monkeypatch.delenv("GDL_TRUST", raising=False)
+    resume = saved_run(tmp_path / "run", "model=vae", "+trust=os", "data_dir=../data")
+    args, resumed = with_resume(resume)
+    assert resumed
+    assert args[:2] == ["model=vae", "data_dir=../data"]
+    assert len(args) == 4
+    assert args[2].startswith("hydra.run.dir=")
+    assert args[3].startswith("resume=")
+
+
+def test_a_remembered_folder_needs_trust_and_a_new_one_replaces_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("GDL_TRUST", raising=False)
+    for name in ("one/mylab", "two/mylab"):
+        (tmp_path / name).mkdir(parents=True)
+    one, two = tmp_path / "one" / "mylab", tmp_path / "two" / "mylab"
+    resume = saved_run(tmp_path / "run", "model=vae", f"config_dir='{one}'")
+    with pytest.raises(GdlError, match="trust=mylab"):
+        with_resume(resume)
+    assert str(one.parent) not in sys.path
+    args, _ = with_resume(with_config_dir([*resume, "--config-dir", str(two)]))
+    assert [a for a in args if a.startswith("config_dir")] == [f"config_dir='{two}'"]
+    monkeypatch.setenv("GDL_TRUST", "mylab")
+    args, _ = with_resume(resume)
+    assert f"config_dir='{one}'" in args
+    assert str(one.parent) in sys.path
+    one.rmdir()
+    with pytest.raises(GdlError, match="which is gone"):
+        with_resume(resume)
+
+
+def composed(*overrides):
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("train", [*overrides, "run_dir=runs", "data_dir=data"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+callbacks.x={_target_: os.makedirs, name: pwned}",
+        "+callbacks.x=[{_target_: os.makedirs, name: pwned}]",
+        "+logger.x={_target_: torch.optim.adam.torch.hub.load, repo_or_dir: pwned}",
+        "+callbacks.x={_target_: torch.optim.os.makedirs, name: pwned}",
+        "+callbacks.x={_target_: lightning.pytorch.cli.LightningCLI}",
+        "+callbacks.x={_target_: gdl.files.write_atomically, path: pwned}",
+        "+callbacks.x={_target_: gdl.training.run._check_device}",
+        "+callbacks.x='${oc.create:{_target_: os.makedirs, name: pwned}}'",
+        r"+callbacks.x='\${oc.create:{_target_: os.makedirs, name: pwned}}'",
+        "+callbacks.x='${oc.decode:\"{_target_: os.makedirs, name: pwned}\"}'",
+        "model.optimizer._target_=os.makedirs",
+        "trainer._target_=os.makedirs",
+        "data._target_=mylab.Data",
+        "model._target_=${oc.env:TARGET}",
+    ],
+)
+def test_a_resumed_run_calls_nothing_outside_gdl(override, nothing_runs, monkeypatch):
+    monkeypatch.setenv("TARGET", "os.makedirs")
+    refused = r"is not a public part of gdl|is not plain text|not a supported primitive"
+    with pytest.raises((GdlError, OmegaConfBaseException), match=refused):
+        check_targets(composed(override), resumed=True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data=digits", "model=vae", "callbacks=ema", "scheduler@model.scheduler=cosine"],
+        ["model=glow_tiny", "logger=tensorboard", "trainer=ddp"],
+        ["+callbacks.x={_target_: torch.optim.adam.Adam}"],
+        ["+callbacks.x={_target_: lightning.pytorch.callbacks.early_stopping.EarlyStopping}"],
+        ["+callbacks.x={_target_: gdl.training.callbacks.ImageGrids}"],
+    ],
+)
+def test_classes_of_gdl_torch_and_lightning_need_no_word(overrides, capsys):
+    check_targets(composed(*overrides), resumed=True)
+    check_targets(composed(*overrides), resumed=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_training_says_which_classes_are_not_of_gdl(capsys, monkeypatch):
+    cfg = composed("model._target_=mylab.ppca.PPCA")
+    check_targets(cfg, resumed=False)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "classes outside gdl: mylab.ppca.PPCA." in line
+    assert line.endswith("say trust=mylab.")
+    monkeypatch.setenv("GDL_TRUST", "mylab")
+    check_targets(cfg, resumed=True)
