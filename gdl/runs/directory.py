@@ -90,11 +90,20 @@ class Run:
         write_atomically(self.metrics_json, json.dumps(merged, indent=2) + "\n")
 
     def overrides(self) -> list[str]:
-        """Return the command-line overrides that the run was started with."""
+        """Return the command-line overrides that the run was started with.
+
+        Raises:
+            GdlError: They are not there, or damaged.
+        """
         path = self.path / ".hydra" / "overrides.yaml"
         if not path.is_file():
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
-        saved = [str(o) for o in yaml.safe_load(path.read_text()) or []]
+        try:
+            saved = yaml.safe_load(path.read_text()) or []
+        except yaml.YAMLError:
+            saved = None
+        if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
+            raise GdlError(f"{path} is damaged, it is no list of arguments: start the run again.")
         return [o for o in saved if not o.lstrip("+").startswith("resume=")]
 
     @property
