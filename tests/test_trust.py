@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from gdl.runs.checkpoints import open_run
 from gdl.runs.directory import Run
 from gdl.serialization import build
 
+ROOT = Path(__file__).resolve().parent.parent
 PACKED = Path(__file__).parent / "checkpoints" / "vae_gaussian.ckpt.gz"
 CHECKPOINT = gzip.decompress(PACKED.read_bytes())
 MAKE = {"_target_": "os.makedirs", "name": "pwned"}
@@ -126,7 +129,7 @@ def test_of_a_trusted_package_only_what_it_defines_is_called(tmp_path, monkeypat
 def test_trust_is_read_from_the_arguments_and_left_out_of_them(monkeypatch):
     monkeypatch.setenv("GDL_TRUST", "a")
     assert with_trust(["x=1", "trust=b,c", "trust='[d]'"]) == ["x=1"]
-    assert sys.modules["os"].environ["GDL_TRUST"] == "a,b,c,d"
+    assert os.environ["GDL_TRUST"] == "a,b,c,d"
     with pytest.raises(GdlError, match="names no Python package"):
         with_trust(["trust=../mylab"])
 
@@ -196,6 +199,32 @@ def test_a_remembered_folder_needs_trust_and_a_new_one_replaces_it(tmp_path, mon
     one.rmdir()
     with pytest.raises(GdlError, match="which is gone"):
         with_resume(resume)
+
+
+@pytest.mark.parametrize("content", ["- a: b: c", "text", "[{a: b}]"])
+def test_saved_arguments_that_are_damaged_are_told(content, tmp_path):
+    resume = saved_run(tmp_path / "run")
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text(content)
+    with pytest.raises(GdlError, match="no list of arguments"):
+        with_resume(resume)
+
+
+def test_resuming_a_strangers_run_ends_with_a_sentence(tmp_path):
+    attack = "+callbacks.x={_target_: os.makedirs, name: pwned}"
+    resume = saved_run(
+        tmp_path / "run", "model=vae", "likelihood@model.likelihood=gaussian", attack
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "gdl", "train", *resume],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "GDL_TRUST": ""},
+    )
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("error: The run to resume calls os.makedirs, ")
+    assert not (tmp_path / "pwned").exists()
 
 
 def composed(*overrides):

@@ -40,8 +40,44 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    folder: Path | None = None
+    try:
+        args = [checked_choice(mounted(with_value(arg))) for arg in sys.argv[1:]]
+        args = with_config_dir(with_trust(args))
+        if {"-h", "--help"} & set(args):
+            print_help(config_name, own_folders(args))
+            return
+        args, resumed = with_resume(args)
+        if config_name == "train":
+            args, folder = multirun.with_folder(args)
+        # Hydra's parser does not find a flag between overrides
+        sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+        wrap(_explained(task, config_name, resumed))()
+    except Exception as e:
+        failed = 0 if folder is None else report(folder)
+        if not (failed and any(isinstance(c, JobFailed) for c in causes(e))):
+            _exit_if_explained(e, config_name)
+            raise
+        sys.exit(1)
+    except SystemExit as e:
+        if type(e).__name__ == "Interrupted":
+            print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
+        raise
+    if folder is not None and report(folder):
+        sys.exit(1)
 
-    resumed = False
+
+def _explained(
+    task: Callable[[DictConfig], Any], config_name: str, resumed: bool
+) -> Callable[[DictConfig], Any]:
+    """Return the task with its checks, with the record of a sweep's job, and with short answers.
+
+    Args:
+        task: Called with the composed configuration.
+        config_name: File in conf/, without its ending.
+        resumed: Whether the arguments are read from a run's directory.
+    """
 
     def checked(cfg: DictConfig) -> Any:
         if cfg.config_dir is not None:
@@ -60,31 +96,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             _exit_if_explained(e, config_name)
             raise
 
-    folder: Path | None = None
-    try:
-        args = [checked_choice(mounted(with_value(arg))) for arg in sys.argv[1:]]
-        args = with_config_dir(with_trust(args))
-        if {"-h", "--help"} & set(args):
-            print_help(config_name, own_folders(args))
-            return
-        args, resumed = with_resume(args)
-        if config_name == "train":
-            args, folder = multirun.with_folder(args)
-        # Hydra's parser does not find a flag between overrides
-        sys.argv[1:] = [*(f"--config-dir={folder}" for folder in own_folders(args)), *args]
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(explained)()
-    except Exception as e:
-        failed = 0 if folder is None else report(folder)
-        if not (failed and any(isinstance(c, JobFailed) for c in causes(e))):
-            _exit_if_explained(e, config_name)
-            raise
-        sys.exit(1)
-    except SystemExit as e:
-        if type(e).__name__ == "Interrupted":
-            print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
-        raise
-    if folder is not None and report(folder):
-        sys.exit(1)
+    return explained
 
 
 def _exit_if_explained(error: Exception, config_name: str) -> None:

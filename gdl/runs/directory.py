@@ -97,12 +97,17 @@ class Run:
         """Return the command-line overrides that the run was started with.
 
         Raises:
-            GdlError: The directory is not a gdl run.
+            GdlError: The directory is not a gdl run, or its list of overrides is damaged.
         """
         path = self.path / ".hydra" / "overrides.yaml"
         if not path.is_file():
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
-        saved = [str(o) for o in yaml.safe_load(path.read_text()) or []]
+        try:
+            saved = yaml.safe_load(path.read_text()) or []
+        except yaml.YAMLError:
+            saved = None
+        if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
+            raise GdlError(f"{path} is damaged, it is no list of arguments: start the run again.")
         return [o for o in saved if not o.lstrip("+").startswith("resume=")]
 
     @property
