@@ -173,7 +173,7 @@ def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
 
 def test_a_quick_look_is_not_kept(trained):
     before = (trained.folder / "metrics.json").read_text()
-    main("evaluate.py", f"run={trained.folder}", "k=2", "limit=10")
+    main("evaluate.py", f"run={trained.folder}", "measure.iwae.k=2", "limit=10")
     assert (trained.folder / "metrics.json").read_text() == before
 
 

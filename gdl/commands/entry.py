@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, explain
+from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import mounted, with_resume, with_value
 from gdl.sweeps.jobs import JobFailed, report
 
@@ -49,7 +50,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     folder: Path | None = None
     try:
-        args = with_resume([mounted(with_value(arg)) for arg in sys.argv[1:]])
+        args = with_new_names([with_value(arg) for arg in sys.argv[1:]], config_name)
+        args = with_resume([mounted(arg) for arg in args])
         if config_name == "train":
             args, folder = multirun.with_folder(args)
         sys.argv[1:] = args

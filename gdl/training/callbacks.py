@@ -18,7 +18,7 @@ from torch import Tensor
 from gdl.capabilities import HasLatents, Samples
 from gdl.families.base import GenerativeModel
 from gdl.plots import save_grid
-from gdl.tasks import generate
+from gdl.tasks import reconstruct, sample
 
 __all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
 
@@ -187,10 +187,10 @@ class ImageGrids(Callback):
         grids: dict[str, Tensor] = {}
         if isinstance(model, Samples | HasLatents):
             start = time.perf_counter()
-            grids |= {k: t.cpu() for k, t in generate.sample(model, x, self.n, self.seed).items()}
+            grids |= {k: t.cpu() for k, t in sample(model, x, self.n, self.seed).items()}
             self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
-            grids["reconstructions"] = generate.reconstruct(model, x)["reconstructions"]
+            grids["reconstructions"] = reconstruct(model, x)["reconstructions"]
         return grids
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.evaluation.divergence import divergence, exact_nll
+from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
@@ -220,8 +220,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if isinstance(job.data, HasLogProb):
-        points = job.data.images("test")
-        tested |= divergence(exact_nll(model, points), job.data, points)
+        tested |= divergence(model, job.data)
     return {
         "model": names["model"],
         "data": names["data"],
