@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -58,6 +59,30 @@ def test_a_mask_can_be_a_file(tmp_path) -> None:
     Image.fromarray((picture * 0 + 255).numpy()).save(file)
     with pytest.raises(GdlError, match="leaves no pixel to complete"):
         known_pixels(str(file), (1, 4, 6))
+
+
+def test_masks_of_other_kinds_are_read_by_their_brightness(tmp_path) -> None:
+    file = tmp_path / "mask.png"
+    known = torch.zeros(1, 4, 6, dtype=torch.bool)
+    known[0, :2] = True
+    deep = np.where(known[0], 60_000, 1_000).astype(np.uint16)  # 1,000 is dark, of 65,535
+    Image.fromarray(deep).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+    seen = np.zeros((4, 6, 4), dtype=np.uint8)
+    seen[2:, :, 3] = 255  # black below, and above transparent, which is white
+    Image.fromarray(seen).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+    big = known[0].repeat_interleave(8, 0).repeat_interleave(8, 1)
+    Image.fromarray((255 * big.byte()).numpy()).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_mask_that_is_no_image_is_refused(tmp_path, content: bytes) -> None:
+    file = tmp_path / "mask.png"
+    file.write_bytes(content)
+    with pytest.raises(GdlError, match=r"mask\.png cannot be read as an image"):
+        known_pixels(str(file), SHAPE)
 
 
 def test_an_unknown_mask_is_refused() -> None:

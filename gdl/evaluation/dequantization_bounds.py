@@ -50,7 +50,7 @@ def dequantization(
             "measure=dequantization asks for integer data, and these are continuous: their nll is "
             "exact already, use measure=bits."
         )
-    at_least_one("k", k)
+    at_least_one("k of measure=dequantization", k)
     batches = held_out_batches(model, data, batch_size, limit)
     return nats_and_bits(model, f"dequant-{k}", dequantization_bound(model, batches, k, seed))
 

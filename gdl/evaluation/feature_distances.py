@@ -14,6 +14,7 @@ from gdl import models
 from gdl.capabilities import HasLatents, incapable
 from gdl.data.base import ImageData
 from gdl.evaluation.classifier import classifier_for
+from gdl.evaluation.held_out import held_out
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, mix_seed
 
@@ -111,7 +112,7 @@ def distances(
     choice = model.config.get("choices", {}).get("data", type(data).__name__.lower())
     name = name or f"cnn-{choice}"
     classifier, accuracy = classifier_for(data, name, model.device)
-    test, train = data.images("test")[:limit], data.images("train")
+    test, train = held_out(data, limit), data.images("train")
     generator = torch.Generator().manual_seed(mix_seed("distances", seed))
     train = train[torch.randperm(len(train), generator=generator).to(train.device)]
     features = lambda x: classifier.features(x.to(model.device))  # noqa: E731

@@ -7,9 +7,21 @@ from rich.progress import track
 from torch import Tensor
 
 from gdl.data.base import ImageData
+from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 
-__all__ = ["held_out_batches"]
+__all__ = ["held_out", "held_out_batches"]
+
+
+def held_out(data: ImageData, limit: int | None) -> Tensor:
+    """Return the test images (N, C, H, W) uint8, or the first so many of them.
+
+    Raises:
+        GdlError: The limit is no number of images.
+    """
+    if limit is not None:
+        at_least_one("limit", limit)
+    return data.images("test")[:limit]
 
 
 def held_out_batches(
@@ -27,8 +39,12 @@ def held_out_batches(
         batch_size: Images at a time.
         limit: Only the first so many, None for all.
         progress: Name of a progress bar, which is shown on a terminal only.
+
+    Raises:
+        GdlError: The batch size or the limit is no number of images.
     """
-    batches = data.images("test")[:limit].split(batch_size)
+    at_least_one("batch_size", batch_size)
+    batches = held_out(data, limit).split(batch_size)
     if progress is not None and sys.stdout.isatty():
         batches = track(batches, progress, transient=True)
     for x in batches:

@@ -48,7 +48,7 @@ def iwae(
     if not isinstance(model, HasImportanceWeights):
         asked = "measure=iwae asks for importance weights of latents"
         raise incapable(model, HasImportanceWeights, asked, models)
-    at_least_one("k", k)
+    at_least_one("k of measure=iwae", k)
     batches = held_out_batches(model, data, batch_size, limit, progress=f"iwae-{k}")
     bound, effective = importance_weighted_bound(model, batches, k, chunk, seed)
     return {

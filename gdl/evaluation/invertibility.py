@@ -8,6 +8,7 @@ from gdl.capabilities import Invertible, incapable
 from gdl.data.base import ImageData
 from gdl.evaluation.dequantization_bounds import dequantization_bound
 from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.flows.dequantize import UniformDequantization
 
@@ -27,8 +28,9 @@ def inversion(
 
     Errors are |decode(encode(x)) - x| over the test images, in levels of a pixel (in units of the
     data where they are continuous), in the precision of the model. The others are fractions of n
-    samples: see `_unlikely`, and those with a value that is NaN or infinite before it is rounded to
-    a pixel.
+    samples. A sample is non-finite if it has a value that is NaN or infinite before it is rounded
+    to a pixel. Of integer data it is unlikely if the model, after rounding, finds it less likely
+    than each image of the first batch and than uniform noise is at best.
 
     Args:
         model: A flow, in eval mode.
@@ -40,10 +42,12 @@ def inversion(
 
     Raises:
         Incapable: The model is no flow.
+        GdlError: n is no number of samples.
     """
     if not isinstance(model, Invertible):
         asked = "measure=inversion asks for an exact inverse of the encoder"
         raise incapable(model, Invertible, asked, models)
+    at_least_one("n of measure=inversion", n)
     worst, total, count, first = 0.0, 0.0, 0, None
     for x in held_out_batches(model, data, batch_size, limit):
         first = x if first is None else first
@@ -72,12 +76,11 @@ def _unlikely(
     finite: Tensor,
     seed: int,
 ) -> float:
-    """Return the fraction of samples that have left the range of the pixels.
+    """Return the fraction of samples that are non-finite or unlikely, see `inversion`.
 
-    The model finds them, rounded to pixels, less likely than each of the real images and than
-    uniform noise is at best: its inverse has exploded (Behrmann et al., 2021, "Understanding and
-    mitigating exploding inverses in invertible neural networks", arXiv 2006.09347), which the
-    likelihood of images does not show.
+    Their inverse has exploded and left the range of the pixels, which the likelihood of images does
+    not show (Behrmann et al., 2021, "Understanding and mitigating exploding inverses in invertible
+    neural networks", arXiv 2006.09347).
 
     Args:
         model: The flow.

@@ -4,7 +4,7 @@ import torch
 
 from gdl.capabilities import HasLogProb, Incapable
 from gdl.data.base import ImageData
-from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.held_out import held_out, held_out_batches
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import mean_and_error
 
@@ -49,7 +49,7 @@ def divergence(
         )
     batches = held_out_batches(model, data, batch_size, limit)
     nll = torch.cat([model.nll(x).double().cpu() for x in batches])
-    points = data.images("test")[:limit]
+    points = held_out(data, limit)
     log_p = torch.cat([data.log_prob(part) for part in points.split(POINTS)]).cpu()
     metrics: dict[str, float] = {"test/points": len(points)}
     for name, values in (("kl", log_p + nll), ("entropy", -log_p)):

@@ -9,7 +9,7 @@ from gdl.capabilities import HasPosterior
 from gdl.data.base import ImageData
 from gdl.distributions import gaussian_kl
 from gdl.evaluation.held_out import held_out_batches
-from gdl.evaluation.units import nats_and_bits
+from gdl.evaluation.units import at_least_one, nats_and_bits
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import mean_and_error
 from gdl.noise import seed_noise
@@ -39,7 +39,11 @@ def bits(
         draws: Latents per image that the distortion is averaged over.
         seed: Seeds all draws.
         limit: Only the first so many test images.
+
+    Raises:
+        GdlError: `draws` is no number of samples.
     """
+    at_least_one("draws of measure=bits", draws)
     found: list[dict[str, Tensor]] = []
     for i, x in enumerate(held_out_batches(model, data, batch_size, limit)):
         seed_noise(model.device, "evaluate", seed, i)

@@ -1,4 +1,4 @@
-"""Numbers of images and samples, and a negative log-likelihood in nats and bits."""
+"""A negative log-likelihood as numbers of metrics.json, and a check of numbers of samples."""
 
 from torch import Tensor
 
@@ -29,10 +29,14 @@ def nats_and_bits(
 
 
 def at_least_one(name: str, value: object) -> None:
-    """Check a number of samples.
+    """Check a number of samples or images.
+
+    Args:
+        name: What it is called in the error.
+        value: The number.
 
     Raises:
         GdlError: It is no whole number, or below 1.
     """
     if not isinstance(value, int) or value < 1:
-        raise GdlError(f"measure.{name} must be a whole number of at least 1, got {value!r}.")
+        raise GdlError(f"{name} must be a whole number of at least 1, got {value!r}.")

@@ -18,6 +18,7 @@ from torch import Tensor
 from gdl.capabilities import HasLatents, Samples
 from gdl.families.base import GenerativeModel
 from gdl.plots import save_grid
+from gdl.runs.metrics import TERMS
 from gdl.tasks import reconstruct, sample
 
 __all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
@@ -71,9 +72,8 @@ class ProgressLine(ProgressBar):
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
         parts = [f"epoch {epoch}/{trainer.max_epochs}"]
         unit = "bpd" if "train/bpd" in latest else "loss"
-        name = "bits/dim" if unit == "bpd" else "loss"
         if f"train/{unit}" in latest:
-            parts.append(f"train {latest[f'train/{unit}']:.4g} {name}")
+            parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
         if f"val/{unit}" in trainer.callback_metrics:
             parts.append(f"val {float(trainer.callback_metrics[f'val/{unit}']):.4g}")
         if "images_per_second" in latest:

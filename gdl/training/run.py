@@ -28,6 +28,7 @@ from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
+from gdl.runs.metrics import COSTS
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
@@ -50,7 +51,7 @@ QUIET = (
 
 
 KNOWN = ("test/kl", "test/entropy", "test/points")  # of data whose density is known
-SUMMARY = ("best_", "params", "train_seconds", "sampling_ms", "skipped_steps", *KNOWN)
+SUMMARY = ("best_", *COSTS, "skipped_steps", *KNOWN)
 """What the loggers are told at the end, beside the terms of the test."""
 
 
