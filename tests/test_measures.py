@@ -31,7 +31,7 @@ from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
 from gdl.data import Digits, Toy
 from gdl.errors import GdlError
-from gdl.evaluation import bits, classifier, conditional, iwae, several
+from gdl.evaluation import bits, classifier, conditional, divergence, iwae, several
 from gdl.families.base import GenerativeModel
 from gdl.models import MADE, NICE, VAE, Autoencoder, RealNVP
 
@@ -256,6 +256,14 @@ def test_a_limit_changes_what_is_measured_and_nothing_else(digits: Digits) -> No
     model = build("made")
     assert bits(model, digits, limit=297) == bits(model, digits)
     assert bits(model, digits, limit=10) != bits(model, digits)
+
+
+def test_a_bound_gives_no_divergence(toy: Toy) -> None:
+    model = build("toy")
+    assert "test/kl" in divergence(model, toy, limit=N)
+    model.nll_kind = "iwae-5"
+    with pytest.raises(Incapable, match="asks for an exact density, which NICE lacks"):
+        divergence(model, toy, limit=N)
 
 
 # ---- the models that a sentence names
