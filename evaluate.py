@@ -1,4 +1,4 @@
-"""Measure a run on its test images: python evaluate.py run=latest k=5000."""
+"""Measure a run on its test images: python evaluate.py run=latest measure=iwae."""
 
 from gdl.commands.evaluate import main
 

@@ -1,10 +1,26 @@
 """What a model can do, as protocols: a model has a capability or lacks it, there are no stubs."""
 
+import inspect
+from types import ModuleType
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["HasLatents", "HasLogProb", "InitializesFromData", "Samples", "SamplesGiven"]
+from gdl.errors import GdlError
+
+__all__ = [
+    "HasImportanceWeights",
+    "HasLatents",
+    "HasLogProb",
+    "HasPosterior",
+    "Incapable",
+    "InitializesFromData",
+    "Invertible",
+    "Samples",
+    "SamplesGiven",
+    "ScoresGiven",
+    "incapable",
+]
 
 
 @runtime_checkable
@@ -43,6 +59,24 @@ class SamplesGiven(Protocol):
 
 
 @runtime_checkable
+class ScoresGiven(Protocol):
+    """Scores some pixels of an image given the others."""
+
+    def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
+        """Return the log-probability (B,) in nats of the unknown pixels of images x, given the others.
+
+        Args:
+            x: Images (B, C, H, W) uint8.
+            known: Boolean mask (C, H, W) or (B, C, H, W).
+        """
+        ...
+
+    def known_come_first(self, known: Tensor) -> bool:
+        """Return whether the scores of these masks (..., C, H, W) are log p(unknown | known)."""
+        ...
+
+
+@runtime_checkable
 class HasLatents(Protocol):
     """Maps images to latents and back, without randomness."""
 
@@ -58,9 +92,79 @@ class HasLatents(Protocol):
 
 
 @runtime_checkable
+class HasImportanceWeights(Protocol):
+    """Estimates p(x) = E_q[p(x | z) p(z) / q(z | x)] from draws of latents z."""
+
+    def log_weights(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z) and log p(z) - log q(z | x), each (k, B) in nats, of k draws z ~ q.
+
+        Images x are (B, C, H, W) uint8.
+        """
+        ...
+
+
+@runtime_checkable
+class HasPosterior(HasLatents, Protocol):
+    """Has a prior N(0, I) of its latents and a Gaussian q(z | x) with a diagonal covariance."""
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log standard deviation (B, M) of q(z | x) of images (B, C, H, W)."""
+        ...
+
+    def log_joint(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z) and log p(z), each (..., B) in nats, for z (..., B, M)."""
+        ...
+
+
+# A protocol names methods and plain values only: from Python 3.12 on, isinstance does not see the
+# submodules of a module.
+@runtime_checkable
+class Invertible(HasLatents, HasLogProb, Protocol):
+    """A normalizing flow: `decode` is the exact inverse of `encode`."""
+
+    def sample_continuous(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Return n draws (n, ...) of the continuous density, before they are rounded to pixels."""
+        ...
+
+
+@runtime_checkable
 class InitializesFromData(Protocol):
     """Sets some parameters from training images, once, before the first step."""
 
     def initialize(self, x: Tensor) -> None:
         """Initialise from training images (N, C, H, W) uint8."""
         ...
+
+
+class Incapable(GdlError):
+    """The model, or the data, lack what a measure or a task asks for."""
+
+
+CHOICES = {"autoencoder": "ae"}
+"""Names of files in conf/model that are not the name of the module of their class."""
+
+
+def incapable(model: object, protocol: type, asked: str, room: ModuleType) -> Incapable:
+    """Return the error for a model without a capability; it names the models that have it.
+
+    Args:
+        model: The model.
+        protocol: The capability.
+        asked: Beginning of the sentence, e.g. "task=interpolate asks for latents".
+        room: Package of the models to propose, of its public names.
+    """
+    methods = [
+        name
+        for kind in protocol.__mro__
+        for name, member in vars(kind).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    ]
+    kinds: list[type] = [getattr(room, name) for name in room.__all__]
+    modules = [
+        kind.__module__.rpartition(".")[2]
+        for kind in kinds
+        if all(hasattr(kind, method) for method in methods)
+    ]
+    *most, last = sorted(CHOICES.get(module, module) for module in modules)
+    choices = f"{', '.join(most)} or {last}" if most else last
+    return Incapable(f"{asked}, which {type(model).__name__} lacks: use a run of model={choices}.")

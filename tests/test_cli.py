@@ -173,13 +173,14 @@ def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
 
 def test_a_quick_look_is_not_kept(trained):
     before = (trained.folder / "metrics.json").read_text()
-    main("evaluate.py", f"run={trained.folder}", "k=2", "limit=10")
+    main("evaluate.py", f"run={trained.folder}", "measure.iwae.k=2", "limit=10")
     assert (trained.folder / "metrics.json").read_text() == before
 
 
 def test_evaluate_merges_bounds_in_order(trained):
-    done = run("evaluate.py", f"run={trained.folder}", "k=50")
+    done = run("evaluate.py", f"run={trained.folder}", "k=50")  # an old spelling
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("note: k=50 is now measure=iwae measure.k=50") == 1
     metrics = json.loads((trained.folder / "metrics.json").read_text())
     assert metrics["iwae-50/nll"] < metrics["test/nll"]
     assert metrics["test/nll"] == pytest.approx(metrics["test/rate"] + metrics["test/distortion"])
@@ -187,6 +188,21 @@ def test_evaluate_merges_bounds_in_order(trained):
     assert 0 <= metrics["active_units"] <= 32
     assert metrics["params"] > 0  # what train.py wrote is still there
     assert "iwae-50" in done.stdout
+
+
+def test_one_measure_leaves_the_others_as_they_are(trained):
+    before = json.loads((trained.folder / "metrics.json").read_text())
+    found = main("evaluate.py", f"run={trained.folder}", "measure=iwae", "measure.k=30")
+    after = json.loads((trained.folder / "metrics.json").read_text())
+    assert found.keys() - {"evaluate_seconds"} == {
+        f"iwae-30/{key}" for key in ("nll", "nll_se", "bpd", "bpd_se", "effective_samples")
+    }
+    assert after == before | found
+
+
+def test_a_measure_that_the_model_cannot_give_names_models_that_can(trained):
+    text = sentence(run("evaluate.py", f"run={trained.folder}", "measure=conditional"))
+    assert "which VAE lacks: use a run of model=fvsbn, made," in text
 
 
 def test_a_run_that_does_not_exist_lists_the_newest(trained):

@@ -1,16 +1,19 @@
 """Completion of images: masks, pictures, and conditional numbers against enumeration."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from gdl.corruptions.masks import known_pixels
+from gdl.corruptions import known_pixels
 from gdl.errors import GdlError
-from gdl.evaluation.evaluate import evaluate
+from gdl.evaluation import bits, conditional
 from gdl.models.fvsbn import FVSBN
 from gdl.models.realnvp import RealNVP
 from gdl.runs.report import print_results
-from gdl.tasks.completion import complete
+from gdl.tasks import complete
 
 SHAPE = (1, 2, 3)
 
@@ -58,6 +61,30 @@ def test_a_mask_can_be_a_file(tmp_path) -> None:
         known_pixels(str(file), (1, 4, 6))
 
 
+def test_masks_of_other_kinds_are_read_by_their_brightness(tmp_path) -> None:
+    file = tmp_path / "mask.png"
+    known = torch.zeros(1, 4, 6, dtype=torch.bool)
+    known[0, :2] = True
+    deep = np.where(known[0], 60_000, 1_000).astype(np.uint16)  # 1,000 is dark, of 65,535
+    Image.fromarray(deep).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+    seen = np.zeros((4, 6, 4), dtype=np.uint8)
+    seen[2:, :, 3] = 255  # black below, and above transparent, which is white
+    Image.fromarray(seen).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+    big = known[0].repeat_interleave(8, 0).repeat_interleave(8, 1)
+    Image.fromarray((255 * big.byte()).numpy()).save(file)
+    assert torch.equal(known_pixels(str(file), (1, 4, 6)), known)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_mask_that_is_no_image_is_refused(tmp_path, content: bytes) -> None:
+    file = tmp_path / "mask.png"
+    file.write_bytes(content)
+    with pytest.raises(GdlError, match=r"mask\.png cannot be read as an image"):
+        known_pixels(str(file), SHAPE)
+
+
 def test_an_unknown_mask_is_refused() -> None:
     with pytest.raises(GdlError, match=r"top, bottom, left, right, random.*'middle'"):
         known_pixels("middle", SHAPE)
@@ -93,19 +120,14 @@ def test_conditional_numbers_are_those_of_the_enumeration(model, x, capsys) -> N
     log_p = model.log_prob(x)
     first = x[:, 0, 0, 0] * 4 + x[:, 0, 0, 1] * 2 + x[:, 0, 0, 2]  # the known row
     log_known = torch.stack([log_p[first == k].logsumexp(0) for k in first.tolist()])
-    found = evaluate(model, x, k=1, batch_size=10, seed=0, known="top")
+    data = SimpleNamespace(images=lambda split: x)
+    found = conditional(model, data, known="top", batch_size=10)
     expected = -(log_p - log_known)
     assert found["given-top/nll"] == pytest.approx(expected.mean().item())
-    bits = expected.mean().item() / (3 * torch.tensor(2.0).log().item())
-    assert found["given-top/bpd"] == pytest.approx(bits)
-    assert found["test/nll"] == pytest.approx(-log_p.mean().item())
-    assert "ordered-bottom/nll" in evaluate(model, x, 1, 10, 0, known="bottom")
-    print_results(found)
+    of_unknown = expected.mean().item() / (3 * torch.tensor(2.0).log().item())
+    assert found["given-top/bpd"] == pytest.approx(of_unknown)
+    whole = bits(model, data)
+    assert whole["test/nll"] == pytest.approx(-log_p.mean().item())
+    assert "ordered-bottom/nll" in conditional(model, data, known="bottom")
+    print_results(whole | found)
     assert "given-top" in capsys.readouterr().out
-
-
-def test_conditional_numbers_of_a_flow_are_refused() -> None:
-    flow = RealNVP((1, 4, 4), 2, width=4, blocks=1)
-    flow.initialize(torch.randint(2, (20, 1, 4, 4), dtype=torch.uint8))
-    with pytest.raises(GdlError, match="leave known=null"):
-        evaluate(flow, torch.zeros(2, 1, 4, 4, dtype=torch.uint8), 1, 2, 0, known="top")

@@ -13,8 +13,8 @@ from gdl.data.digits import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import classifier
 from gdl.evaluation.classifier import Classifier, classifier_for
-from gdl.evaluation.distances import (
-    autoencoder_distances,
+from gdl.evaluation.feature_distances import (
+    distances,
     fit_mixture,
     frechet_distance,
     kernel_distance,
@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, trainings: list[i
 def test_data_without_labels_names_data_with_them(copy: Digits, monkeypatch) -> None:
     monkeypatch.setattr(copy, "labels", lambda split: None)
     with pytest.raises(GdlError, match=r"no labels.*use a model of mnist"):
-        autoencoder_distances(autoencoder(), copy, NAME, 0)
+        distances(autoencoder(), copy)
 
 
 # ---- distances of a model
@@ -220,13 +220,15 @@ def test_a_model_without_latents_is_an_error(data: Digits) -> None:
         def loss(self, x: Tensor) -> dict[str, Tensor]:
             return {"loss": x.flatten(1).double().sum(1)}
 
-    with pytest.raises(GdlError, match=r"Constant has no latents.*distances=false"):
-        autoencoder_distances(Constant(SHAPE, LEVELS), data, NAME, 0)
+    with pytest.raises(
+        GdlError, match=r"which Constant lacks: use a run of model=ae, .* or vae\."
+    ):
+        distances(Constant(SHAPE, LEVELS), data)
 
 
 @pytest.mark.parametrize("kind", [Autoencoder, VAE])
 def test_distances_of_an_untrained_model(data: Digits, kind: type, trainings: list[int]) -> None:
-    found = autoencoder_distances(autoencoder(kind), data, NAME, 0)
+    found = distances(autoencoder(kind), data, NAME, 0)
     sets = {"reconstructions", "prior_samples", "mixture_samples", "train"}
     expected = {f"{d}-{NAME}/{s}" for d in ("fd", "kd") for s in sets}
     assert set(found) == expected | {f"{NAME}/accuracy", f"{NAME}/num_images"}
@@ -240,10 +242,10 @@ def test_distances_of_an_untrained_model(data: Digits, kind: type, trainings: li
 
 def test_seed_and_seed_alone_decides(data: Digits) -> None:
     model = autoencoder()
-    first = autoencoder_distances(model, data, NAME, 1)
+    first = distances(model, data, NAME, 1)
     torch.rand(3)
-    assert autoencoder_distances(model, data, NAME, 1) == first
-    other = autoencoder_distances(model, data, NAME, 2)
+    assert distances(model, data, NAME, 1) == first
+    other = distances(model, data, NAME, 2)
     same = {f"fd-{NAME}/reconstructions", f"kd-{NAME}/reconstructions"}
     same |= {f"{NAME}/accuracy", f"{NAME}/num_images"}
     assert {k for k in first if first[k] == other[k]} == same
@@ -262,7 +264,7 @@ class Identity(Autoencoder):
 def test_a_lossless_autoencoder_reconstructs_and_cannot_be_sampled(data: Digits) -> None:
     model = autoencoder(Identity, 64)
     assert isinstance(model, HasLatents)
-    found = autoencoder_distances(model, data, NAME, 0)
+    found = distances(model, data, NAME, 0)
     fd = {k.split("/")[1]: v for k, v in found.items() if k.startswith("fd-")}
     assert fd["reconstructions"] == pytest.approx(0, abs=1e-4)
     assert fd["prior_samples"] > 3 * fd["mixture_samples"]

@@ -1,4 +1,4 @@
-"""gdl evaluate: measure a run on its test images, e.g. run=latest k=5000."""
+"""gdl evaluate: measure a run on its test images, e.g. run=latest measure=iwae."""
 
 from omegaconf import DictConfig
 
@@ -11,21 +11,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Compute the numbers, merge them into the run's metrics.json and print the table."""
     import time
 
-    from gdl.capabilities import HasLogProb
-    from gdl.evaluation.distances import autoencoder_distances
-    from gdl.evaluation.evaluate import evaluate
+    from hydra.utils import instantiate
+
     from gdl.runs.checkpoints import open_run
     from gdl.runs.report import print_results
 
     run, model, data = open_run(cfg.run, cfg.device)
+    measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
-    test = data.images("test")[: cfg.limit]
-    options = (cfg.k, cfg.batch_size, cfg.seed, cfg.dequantization_samples, cfg.known)
-    truth = data if isinstance(data, HasLogProb) else None
-    metrics = evaluate(model, test, *options, truth)
-    if cfg.distances:
-        name = f"cnn-{model.config['choices']['data']}"
-        metrics |= autoencoder_distances(model, data, name, cfg.seed)
+    metrics = measure(model, data, limit=cfg.limit)
     metrics["evaluate_seconds"] = time.perf_counter() - started
     if cfg.limit is None:
         run.merge_metrics(metrics)

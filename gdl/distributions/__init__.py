@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from gdl.distributions.base import Bernoulli, Likelihood
 from gdl.distributions.categorical import Categorical
-from gdl.distributions.gaussian import DiscretizedGaussian, log_normal
+from gdl.distributions.gaussian import DiscretizedGaussian, gaussian_kl, log_normal
 from gdl.distributions.logistic import DiscretizedLogistic, DiscretizedLogisticMixture
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Likelihood",
     "default_conditional",
     "default_likelihood",
+    "gaussian_kl",
     "log_normal",
 ]
 

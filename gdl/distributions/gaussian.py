@@ -10,7 +10,7 @@ from gdl.distributions.base import MIN_LOG_SCALE, Likelihood, pixel_moments
 from gdl.errors import GdlError
 from gdl.noise import SampleNoise
 
-__all__ = ["DiscretizedGaussian", "log_normal"]
+__all__ = ["DiscretizedGaussian", "gaussian_kl", "log_normal"]
 
 
 class DiscretizedGaussian(Likelihood):
@@ -104,3 +104,11 @@ def _log1mexp(a: Tensor) -> Tensor:
 def log_normal(z: Tensor) -> Tensor:
     """Return log N(z; 0, I), summed over the last dimension."""
     return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+
+
+def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
+    """Return KL(N(mean, std^2), N(0, 1)) of each number, in nats.
+
+    Kingma & Welling, 2014, "Auto-encoding variational Bayes", arXiv 1312.6114, Appendix B.
+    """
+    return 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std

@@ -1,30 +1,42 @@
-"""Numbers that are too slow for a test step."""
+"""Measures: functions (model, data, **options) -> numbers of metrics.json, too slow for a test step.
+
+A measure asks for a capability of `gdl.capabilities` and refuses a model without it by raising
+`Incapable`. Its options stand in a file of conf/measure/. `limit`, which every measure has, is the
+command's: only the first so many test images, for a quick look.
+"""
 
 from gdl.evaluation.classifier import Classifier, classifier_for
-from gdl.evaluation.distances import (
-    autoencoder_distances,
+from gdl.evaluation.combination import several
+from gdl.evaluation.conditional_bits import conditional
+from gdl.evaluation.dequantization_bounds import dequantization, dequantization_bound
+from gdl.evaluation.feature_distances import (
+    distances,
     fit_mixture,
     frechet_distance,
     kernel_distance,
 )
-from gdl.evaluation.divergence import divergence, exact_nll
-from gdl.evaluation.evaluate import evaluate
-from gdl.evaluation.flow import dequantization_bound, inversion
-from gdl.evaluation.latent import active_units, importance_weighted_bound, rate_distortion
+from gdl.evaluation.importance_sampling import importance_weighted_bound, iwae
+from gdl.evaluation.invertibility import inversion
+from gdl.evaluation.known_density import divergence
+from gdl.evaluation.latent_use import active_units
+from gdl.evaluation.model_terms import bits, rate_distortion
 
 __all__ = [
     "Classifier",
     "active_units",
-    "autoencoder_distances",
+    "bits",
     "classifier_for",
+    "conditional",
+    "dequantization",
     "dequantization_bound",
+    "distances",
     "divergence",
-    "evaluate",
-    "exact_nll",
     "fit_mixture",
     "frechet_distance",
     "importance_weighted_bound",
     "inversion",
+    "iwae",
     "kernel_distance",
     "rate_distortion",
+    "several",
 ]

@@ -119,7 +119,7 @@ def _no_classifier(reason: str) -> GdlError:
     return GdlError(
         f"The data set has {reason}, so no classifier can be trained whose features a distance "
         "is measured in: use a model of mnist, fashion_mnist, binarized_mnist with "
-        "data.binarization=dynamic or threshold, cifar10 or digits, or set distances=false."
+        "data.binarization=dynamic or threshold, cifar10 or digits."
     )
 
 

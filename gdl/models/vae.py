@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from gdl.distributions import Likelihood, default_likelihood, log_normal
+from gdl.distributions import Likelihood, default_likelihood, gaussian_kl, log_normal
 from gdl.errors import GdlError
 from gdl.families.latent import LatentModel
 from gdl.families.streaming import StreamingLogMeanExp
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
 
-__all__ = ["VAE", "gaussian_kl"]
+__all__ = ["VAE"]
 
 
 class VAE(LatentModel):
@@ -185,8 +185,3 @@ class VAE(LatentModel):
             lk = self.likelihood
             chunks.append(lk.mean(params) if mean else lk.sample(params, noise))
         return torch.cat(chunks)
-
-
-def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
-    """Return KL(N(mean, std^2), N(0, 1)) per latent, in nats (Kingma & Welling, Appendix B)."""
-    return 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["BOUNDS", "COSTS", "KINDS", "NAMES", "data_name", "unit"]
+__all__ = ["BOUNDS", "COSTS", "KINDS", "NAMES", "TERMS", "data_name", "unit"]
 
 COSTS = {"params": "parameters", "train_seconds": "train seconds", "sampling_ms": "ms a sample"}
 """Keys of metrics.json that are costs, and the names of their columns."""
@@ -24,6 +24,9 @@ NAMES = {
     "skipped_steps": "training steps skipped as not finite",
 }
 """What a number is called where it is printed, by its key."""
+
+TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
+"""What a curve may show, the first that a run has, and its name."""
 
 BOUNDS = ("iwae-", "dequant-")
 """What keys of metrics.json begin with that hold tighter bounds than the test's own; K follows."""

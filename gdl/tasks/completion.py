@@ -1,20 +1,14 @@
 """Completion of images of which some pixels are known."""
 
-from typing import Any
-
 import torch
-from hydra.utils import get_class
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from gdl.capabilities import SamplesGiven
-from gdl.commands.conf import CONF
-from gdl.corruptions.masks import known_pixels
-from gdl.errors import GdlError
-from gdl.families.autoregressive import AutoregressiveModel
+from gdl import models
+from gdl.capabilities import SamplesGiven, ScoresGiven, incapable
+from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel
 
-__all__ = ["complete", "completing_models"]
+__all__ = ["complete"]
 
 
 @torch.inference_mode()
@@ -39,15 +33,17 @@ def complete(
         completions: How many completions of each.
         seed: Seed of the whole set.
         temperature: See the model's `sample`.
+
+    Raises:
+        Incapable: The model cannot.
+        GdlError: There is no such choice of known pixels.
     """
     if not isinstance(model, SamplesGiven):
-        raise GdlError(
-            f"task=complete needs a model that draws some pixels given others, and "
-            f"{type(model).__name__} cannot: use a run of {completing_models()}."
-        )
+        asked = "task=complete asks for draws of some pixels given others"
+        raise incapable(model, SamplesGiven, asked, models)
     assert model.levels is not None
     mask = known_pixels(known, model.shape).to(model.device)
-    if isinstance(model, AutoregressiveModel) and not model.known_come_first(mask):
+    if isinstance(model, ScoresGiven) and not model.known_come_first(mask):
         print(
             "Some known pixels come after unknown ones in the model's order: they are kept, but the "
             "unknown pixels before them are drawn without looking at them."
@@ -58,13 +54,3 @@ def complete(
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
     return {"completions": torch.cat(rows, 1)}
-
-
-def completing_models() -> str:
-    """Return the choices of `model` that can complete images, as text for an error."""
-    files: dict[str, Any] = {
-        f.stem: OmegaConf.load(f) for f in sorted((CONF / "model").glob("*.yaml"))
-    }
-    targets = {name: f["_target_"] for name, f in files.items() if "_target_" in f}
-    names = [name for name, t in targets.items() if issubclass(get_class(t), SamplesGiven)]
-    return f"model={', '.join(names[:-1])} or {names[-1]}"

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gdl.capabilities import HasLogProb
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
-from gdl.families.flow import FlowModel
-from gdl.flows.base import Chain
+from gdl.flows.base import Bijection, Chain
 
 __all__ = ["density"]
 
@@ -45,12 +45,15 @@ def density(
     Raises:
         GdlError: The model is not a flow on the line or in the plane.
     """
-    if not isinstance(model, FlowModel) or model.shape not in {(1,), (2,)}:
+    bijection, prior = getattr(model, "bijection", None), getattr(model, "prior", None)
+    if not (isinstance(bijection, Bijection) and isinstance(prior, HasLogProb)) or (
+        model.shape not in {(1,), (2,)}
+    ):
         raise GdlError(
             "task=density draws flows on the line and in the plane: use a run of model=realnvp "
             "data=toy1d or data=toy2d."
         )
-    layers = model.bijection.layers()
+    layers = bijection.layers()
     stops = [x[:points].to(next(model.parameters()))]
     for layer in layers:
         stops.append(layer(stops[-1])[0])
@@ -59,7 +62,7 @@ def density(
     pictures = []
     for k, h in enumerate(stops):
         z, log_det = Chain(layers[k:])(grid)
-        p = (model.prior.log_prob(z) + log_det).exp().view(*[size] * d)
+        p = (prior.log_prob(z) + log_det).exp().view(*[size] * d)
         pictures.append(p / p.max() if d == 2 else _curve(p, _histogram(h, size, extent)))
     path = [torch.lerp(a, b, t / frames) for a, b in pairwise(stops) for t in range(frames)]
     film = [_histogram(h, size, extent) for h in [*path, stops[-1]]]

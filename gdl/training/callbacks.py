@@ -18,7 +18,8 @@ from torch import Tensor
 from gdl.capabilities import HasLatents, Samples
 from gdl.families.base import GenerativeModel
 from gdl.plots import save_grid
-from gdl.tasks import generate
+from gdl.runs.metrics import TERMS
+from gdl.tasks import reconstruct, sample
 
 __all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
 
@@ -79,9 +80,8 @@ class ProgressLine(ProgressBar):
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
         parts = [f"epoch {epoch}/{trainer.max_epochs}"]
         unit = "bpd" if "train/bpd" in latest else "loss"
-        name = "bits/dim" if unit == "bpd" else "loss"
         if f"train/{unit}" in latest:
-            parts.append(f"train {latest[f'train/{unit}']:.4g} {name}")
+            parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
         if f"val/{unit}" in trainer.callback_metrics:
             parts.append(f"val {float(trainer.callback_metrics[f'val/{unit}']):.4g}")
         if "images_per_second" in latest:
@@ -200,10 +200,10 @@ class ImageGrids(Callback):
         grids: dict[str, Tensor] = {}
         if isinstance(model, Samples | HasLatents):
             start = time.perf_counter()
-            grids |= {k: t.cpu() for k, t in generate.sample(model, x, self.n, self.seed).items()}
+            grids |= {k: t.cpu() for k, t in sample(model, x, self.n, self.seed).items()}
             self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
-            grids["reconstructions"] = generate.reconstruct(model, x)["reconstructions"]
+            grids["reconstructions"] = reconstruct(model, x)["reconstructions"]
         return grids
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:

@@ -22,12 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.evaluation.divergence import divergence, exact_nll
+from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
+from gdl.runs.metrics import COSTS
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
@@ -51,7 +52,7 @@ QUIET = (
 
 
 KNOWN = ("test/kl", "test/entropy", "test/points")  # measured where the data's density is known
-SUMMARY = ("best_", "params", "train_seconds", "sampling_ms", "skipped_steps", *KNOWN)
+SUMMARY = ("best_", *COSTS, "skipped_steps", *KNOWN)
 """Prefixes of the final numbers that are sent to the loggers, beside the terms of the test."""
 
 
@@ -222,8 +223,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
     names = HydraConfig.get().runtime.choices
     tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
     if isinstance(job.data, HasLogProb):
-        points = job.data.images("test")
-        tested |= divergence(exact_nll(model, points), job.data, points)
+        tested |= divergence(model, job.data)
     return {
         "model": names["model"],
         "data": names["data"],

@@ -5,10 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TERMS", "read_curves"]
+from gdl.runs.metrics import TERMS
 
-TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
-"""The terms that a curve can show, with their names; the first one that a run has is shown."""
+__all__ = ["read_curves"]
 
 MAX_POINTS = 200
 

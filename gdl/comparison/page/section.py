@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from gdl.comparison.page.curves import TERMS
 from gdl.comparison.page.row import SEEDS, Row
-from gdl.runs.metrics import COSTS, unit
+from gdl.runs.metrics import COSTS, TERMS, unit
 
 __all__ = ["Section"]
 

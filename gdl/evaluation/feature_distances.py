@@ -10,14 +10,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gdl.capabilities import HasLatents
+from gdl import models
+from gdl.capabilities import HasLatents, incapable
 from gdl.data.base import ImageData
-from gdl.errors import GdlError
 from gdl.evaluation.classifier import classifier_for
+from gdl.evaluation.held_out import held_out
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, mix_seed
 
-__all__ = ["autoencoder_distances", "fit_mixture", "frechet_distance", "kernel_distance"]
+__all__ = ["distances", "fit_mixture", "frechet_distance", "kernel_distance"]
 
 BATCH = 500
 NUM_COMPONENTS, MAX_CODES = 10, 20_000
@@ -72,8 +73,12 @@ def _mean_kernel(a: Tensor, b: Tensor, same: bool) -> float:
     return (total - float(kernel(a.square().sum(1)).sum())) / (len(a) * (len(a) - 1))
 
 
-def autoencoder_distances(
-    model: GenerativeModel, data: ImageData, name: str, seed: int
+def distances(
+    model: GenerativeModel,
+    data: ImageData,
+    name: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
 ) -> dict[str, float]:
     """Return the distances of a model's images to the N test images (Ghosh et al., 2020, Table 1).
 
@@ -93,19 +98,21 @@ def autoencoder_distances(
     Args:
         model: In eval mode, with encode and decode.
         data: What it was trained on, with labels.
-        name: Of the classifier, e.g. cnn-mnist; see `classifier_for`.
+        name: Of the classifier, see `classifier_for`; by default cnn-mnist of a run of data=mnist.
         seed: Seeds the latents, the mixture and the choice of training images.
+        limit: Only the first so many test images; the classifier is the same.
 
     Raises:
-        GdlError: The model has no latents, or the data set no labels.
+        Incapable: The model has no latents.
+        GdlError: The data set has no labels.
     """
     if not isinstance(model, HasLatents):
-        raise GdlError(
-            f"{type(model).__name__} has no latents to reconstruct and sample from: use an "
-            "autoencoder or a VAE, or set distances=false."
-        )
+        asked = "measure=distances asks for latents to reconstruct and sample from"
+        raise incapable(model, HasLatents, asked, models)
+    choice = model.config.get("choices", {}).get("data", type(data).__name__.lower())
+    name = name or f"cnn-{choice}"
     classifier, accuracy = classifier_for(data, name, model.device)
-    test, train = data.images("test"), data.images("train")
+    test, train = held_out(data, limit), data.images("train")
     generator = torch.Generator().manual_seed(mix_seed("distances", seed))
     train = train[torch.randperm(len(train), generator=generator).to(train.device)]
     features = lambda x: classifier.features(x.to(model.device))  # noqa: E731
@@ -115,11 +122,11 @@ def autoencoder_distances(
     }
     sets["train"] = _in_batches(features, train[: len(test)])
     target = _in_batches(features, test)
-    distances = {f"{name}/accuracy": accuracy, f"{name}/num_images": float(len(test))}
+    metrics = {f"{name}/accuracy": accuracy, f"{name}/num_images": float(len(test))}
     for label, found in sets.items():
-        distances[f"fd-{name}/{label}"] = frechet_distance(found, target)
-        distances[f"kd-{name}/{label}"] = kernel_distance(found, target)
-    return distances
+        metrics[f"fd-{name}/{label}"] = frechet_distance(found, target)
+        metrics[f"kd-{name}/{label}"] = kernel_distance(found, target)
+    return metrics
 
 
 def fit_mixture(codes: Tensor, n: int, seed: int) -> Tensor:

@@ -1,0 +1,42 @@
+"""How many latents a model uses."""
+
+import torch
+
+from gdl import models
+from gdl.capabilities import HasPosterior, incapable
+from gdl.data.base import ImageData
+from gdl.evaluation.held_out import held_out_batches
+from gdl.families.base import GenerativeModel
+
+__all__ = ["active_units"]
+
+
+@torch.inference_mode()
+def active_units(
+    model: GenerativeModel,
+    data: ImageData,
+    threshold: float = 0.01,
+    batch_size: int = 500,
+    limit: int | None = None,
+) -> dict[str, int]:
+    """Return "active_units", the latents whose posterior mean varies over the test images.
+
+    A latent z_j is active if Var_x(E[z_j | x]) > threshold (Burda et al., 2016, "Importance weighted
+    autoencoders", arXiv 1509.00519, Section 5.2).
+
+    Args:
+        model: A model with a posterior, in eval mode.
+        data: The data set.
+        threshold: Variance above which a latent is active.
+        batch_size: Images at a time.
+        limit: Only the first so many test images.
+
+    Raises:
+        Incapable: The model has no posterior.
+    """
+    if not isinstance(model, HasPosterior):
+        asked = "measure=active_units asks for a posterior of latents"
+        raise incapable(model, HasPosterior, asked, models)
+    batches = held_out_batches(model, data, batch_size, limit)
+    means = torch.cat([model.posterior(x)[0] for x in batches])
+    return {"active_units": int((means.double().var(0) > threshold).sum())}

@@ -1,0 +1,89 @@
+"""The model's own terms over the test images, and the two parts of the ELBO."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from gdl.capabilities import HasPosterior
+from gdl.data.base import ImageData
+from gdl.distributions import gaussian_kl
+from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.units import at_least_one, nats_and_bits
+from gdl.families.base import GenerativeModel
+from gdl.families.terms import mean_and_error
+from gdl.noise import seed_noise
+
+__all__ = ["bits", "rate_distortion"]
+
+
+@torch.inference_mode()
+def bits(
+    model: GenerativeModel,
+    data: ImageData,
+    batch_size: int = 500,
+    draws: int = 8,
+    seed: int = 0,
+    limit: int | None = None,
+) -> dict[str, float]:
+    """Return each term of the model's `loss` over the test images, with its standard error.
+
+    The keys are test/{term} and test/{term}_se, in nats; where there is an nll also test/bpd and
+    test/bpd_se. Of a model with a posterior, rate, distortion and ELBO are those of
+    `rate_distortion`, and so is the nll where it is the ELBO's.
+
+    Args:
+        model: Any model, in eval mode.
+        data: The data set.
+        batch_size: Images at a time.
+        draws: Latents per image that the distortion is averaged over.
+        seed: Seeds all draws.
+        limit: Only the first so many test images.
+
+    Raises:
+        GdlError: `draws` is no number of samples.
+    """
+    at_least_one("draws of measure=bits", draws)
+    found: list[dict[str, Tensor]] = []
+    for i, x in enumerate(held_out_batches(model, data, batch_size, limit)):
+        seed_noise(model.device, "evaluate", seed, i)
+        found.append({k: v.double().cpu() for k, v in model.loss(x).items()})
+    terms = {name: torch.cat([f[name] for f in found]) for name in found[0]}
+    if isinstance(model, HasPosterior):
+        batches = held_out_batches(model, data, batch_size, limit)
+        terms |= rate_distortion(model, batches, draws, seed)
+        if model.nll_kind == "bound":
+            terms["nll"] = -terms["elbo"]
+    metrics: dict[str, float] = {}
+    for term, values in terms.items():
+        metrics[f"test/{term}"], metrics[f"test/{term}_se"] = mean_and_error(values)
+    if "nll" in terms:
+        metrics |= nats_and_bits(model, "test", terms["nll"])
+    return metrics
+
+
+@torch.inference_mode()
+def rate_distortion(
+    model: HasPosterior, batches: Iterable[Tensor], draws: int = 8, seed: int = 0
+) -> dict[str, Tensor]:
+    """Return "rate", "distortion" and "elbo" = -(rate + distortion) per image, (N,) in nats.
+
+    The rate KL(q(z | x), p(z)) is in closed form; the distortion E_q[-log p(x | z)] is averaged over
+    `draws` samples of z.
+
+    Args:
+        model: In eval mode.
+        batches: Images (B, C, H, W) uint8, on the model's device.
+        draws: Samples of z per image.
+        seed: Seeds the draws.
+    """
+    rates, distortions = [], []
+    for i, x in enumerate(batches):
+        seed_noise(x.device, "elbo", seed, i)
+        mean, log_std = model.posterior(x)
+        noise = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
+        log_px, _ = model.log_joint(x, mean + log_std.exp() * noise)
+        rates.append(gaussian_kl(mean, log_std).sum(-1).double())
+        distortions.append(-log_px.double().mean(0))
+    rate, distortion = torch.cat(rates).cpu(), torch.cat(distortions).cpu()
+    return {"rate": rate, "distortion": distortion, "elbo": -(rate + distortion)}

@@ -1,0 +1,72 @@
+"""Walks through latent space between images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gdl.data.decoding import read_image
+from gdl.errors import GdlError
+from gdl.families.base import GenerativeModel
+from gdl.tasks.latents import decode_grid, with_latents
+
+__all__ = ["interpolate"]
+
+
+@torch.inference_mode()
+def interpolate(
+    model: GenerativeModel,
+    x: Tensor,
+    images: Sequence[str] | None = None,
+    pairs: int = 8,
+    steps: int = 10,
+    path: str = "linear",
+    grid: bool = False,
+) -> dict[str, Tensor]:
+    """Walk through latent space between real images.
+
+    Args:
+        model: A model with latents.
+        x: Test images; neighbours are paired.
+        images: Two image files of the user's own, instead of test images (four with `grid`).
+        pairs: Number of pairs of test images.
+        steps: Images from one end to the other, both included.
+        path: "linear", or "spherical" for a walk that keeps the norm typical of N(0, I).
+        grid: Interpolate bilinearly between four images, one in each corner.
+    """
+    latents = with_latents(model, "interpolate")
+    if path not in ("linear", "spherical"):
+        raise GdlError(f"task.path must be linear or spherical, got {path!r}.")
+    if images:
+        need = 4 if grid else 2
+        if len(images) != need:
+            raise GdlError(
+                f"task.images names {len(images)} files, but {need} are needed: use "
+                f"'task.images=[{','.join(f'{c}.png' for c in 'abcd'[:need])}]'."
+            )
+        x = torch.stack([_user_image(model, f) for f in images])
+    z = latents.encode(x[: 4 if grid else 2 * pairs].to(model.device))
+    mix = _slerp if path == "spherical" else torch.lerp
+    t = torch.linspace(0, 1, steps, device=z.device, dtype=z.dtype).view(-1, *[1] * z.dim())
+    if grid:
+        left, right = mix(z[0:1], z[2:3], t), mix(z[1:2], z[3:4], t)  # (steps, 1, M) each
+        walk = torch.stack([mix(left, right, s) for s in t], 1).squeeze(2)
+        return {"interpolation_grid": decode_grid(latents, walk)}
+    walk = mix(z[0::2], z[1::2], t).transpose(0, 1)
+    return {"moving_interpolation": decode_grid(latents, walk)}
+
+
+def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Interpolate along the great circle from a to b (Shoemake, 1985)."""
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    cosine = torch.cosine_similarity(flat_a, flat_b, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = cosine.arccos().view(-1, *[1] * (a.dim() - 1))
+    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
+
+
+def _user_image(model: GenerativeModel, file: str) -> Tensor:
+    """Read an image file as the model's integers (C, H, W)."""
+    assert model.levels is not None
+    x = read_image(Path(file).expanduser(), model.shape)
+    return (x.int() * model.levels // 256).to(torch.uint8)

@@ -1,0 +1,36 @@
+"""Test images beside what a model makes of their latents."""
+
+import torch
+from torch import Tensor
+
+from gdl.families.base import GenerativeModel
+from gdl.tasks.latents import with_latents
+
+__all__ = ["reconstruct"]
+
+
+@torch.inference_mode()
+def reconstruct(model: GenerativeModel, x: Tensor, n: int = 32) -> dict[str, Tensor]:
+    """Show images in odd rows and decode(encode(x)), without randomness, below each.
+
+    "reconstruction/max_error" and "reconstruction/mean_error" are of |decode(encode(x)) - x| in levels
+    of a pixel: what rounding leaves for a flow, what the bottleneck loses for an autoencoder.
+
+    Args:
+        model: A model with latents.
+        x: Test images.
+        n: How many of them.
+    """
+    x = x[:n].to(model.device)
+    latents = with_latents(model, "reconstruct")
+    y = latents.decode(latents.encode(x))
+    error = (y - x).abs().double()
+    columns = min(8, len(x))
+    whole = len(x) // columns * columns
+    pairs = [x[:whole].to(y.dtype), y[:whole]]
+    rows = torch.stack([p.unflatten(0, (-1, columns)) for p in pairs], 1)
+    return {
+        "reconstructions": rows.flatten(0, 1),
+        "reconstruction/max_error": error.max(),
+        "reconstruction/mean_error": error.mean(),
+    }

@@ -1,0 +1,45 @@
+"""One latent at a time."""
+
+import torch
+from torch import Tensor
+
+from gdl.families.base import GenerativeModel
+from gdl.tasks.latents import decode_grid, with_latents
+
+__all__ = ["traverse"]
+
+
+@torch.inference_mode()
+def traverse(
+    model: GenerativeModel,
+    x: Tensor,
+    index: int = 0,
+    units: int = 10,
+    steps: int = 11,
+    span: float = 2.5,
+    images: int = 500,
+) -> dict[str, Tensor]:
+    """Move one latent at a time, around an encoded image; a row is a latent.
+
+    Latents are ordered by how much they vary over the data, because a traversal of unused ones
+    shows nothing. The reach is `span` standard deviations of the latent over the data.
+
+    Args:
+        model: A model with latents.
+        x: Test images.
+        index: The test image to start from.
+        units: Latents shown.
+        steps: Images in a row.
+        span: Reach in both directions, in standard deviations.
+        images: Test images that the standard deviations are taken over.
+    """
+    latents = with_latents(model, "traverse")
+    z = latents.encode(x[:images].to(model.device)).flatten(1)
+    std = z.std(0)
+    order = std.argsort(descending=True)[:units]
+    start = latents.encode(x[index : index + 1].to(model.device))
+    walk = start.flatten().repeat(len(order), steps, 1)
+    reach = torch.linspace(-span, span, steps, device=z.device, dtype=z.dtype)
+    for row, unit in enumerate(order):
+        walk[row, :, unit] = z[:, unit].mean() + reach * std[unit]
+    return {"moving_traversal": decode_grid(latents, walk.unflatten(-1, start.shape[1:]))}
