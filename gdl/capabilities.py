@@ -2,7 +2,7 @@
 
 import inspect
 from types import ModuleType
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ __all__ = [
     "Samples",
     "SamplesGiven",
     "ScoresGiven",
-    "incapable",
+    "refuse",
 ]
 
 
@@ -144,14 +144,17 @@ CHOICES = {"autoencoder": "ae"}
 """Names of files in conf/model that are not the name of the module of their class."""
 
 
-def incapable(model: object, protocol: type, asked: str, room: ModuleType) -> Incapable:
-    """Return the error for a model without a capability; it names the models that have it.
+def refuse(model: object, protocol: type, asked: str, room: ModuleType) -> NoReturn:
+    """Say that a model lacks a capability, and which models have it.
 
     Args:
         model: The model.
         protocol: The capability.
         asked: Beginning of the sentence, e.g. "task=interpolate asks for latents".
         room: Package of the models to propose, of its public names.
+
+    Raises:
+        Incapable: Always.
     """
     methods = [
         name
@@ -167,4 +170,4 @@ def incapable(model: object, protocol: type, asked: str, room: ModuleType) -> In
     ]
     *most, last = sorted(CHOICES.get(module, module) for module in modules)
     choices = f"{', '.join(most)} or {last}" if most else last
-    return Incapable(f"{asked}, which {type(model).__name__} lacks: use a run of model={choices}.")
+    raise Incapable(f"{asked}, which {type(model).__name__} lacks: use a run of model={choices}.")

@@ -167,7 +167,7 @@ def describe(value: Any) -> Any:
         return describe(value.func) | describe(value.keywords)
     if not callable(value):
         return _plain(value, "The arguments of this model")
-    module, name = value.__module__, value.__qualname__
+    module, name = value.__module__, getattr(value, "__qualname__", "")
     room = next((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), module)
     return {"_target_": f"{room}.{name}", "_partial_": True}
 

@@ -25,7 +25,7 @@ from gdl.capabilities import (
     Invertible,
     SamplesGiven,
     ScoresGiven,
-    incapable,
+    refuse,
 )
 from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
@@ -280,7 +280,9 @@ CAPABLE = {
 
 @pytest.mark.parametrize("protocol", CAPABLE)
 def test_a_sentence_names_the_choices_of_capable_models(protocol: type) -> None:
-    text = str(incapable(object(), protocol, "task=x asks for y", models))
+    with pytest.raises(Incapable) as refused:
+        refuse(object(), protocol, "task=x asks for y", models)
+    text = str(refused.value)
     named = re.findall(r"\w+", text.partition("model=")[2].replace(" or ", " "))
     assert named == CAPABLE[protocol]
     for name in named:

@@ -37,6 +37,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     Args:
         task: Called with the composed configuration.
         config_name: File in conf/, without its ending.
+
+    Raises:
+        SystemExit: The input is bad, or the process was told to stop.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]

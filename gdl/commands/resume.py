@@ -50,6 +50,9 @@ def _allowed(run: Run, has_folder: bool) -> list[str]:
 
     The directory may be a stranger's, and Hydra would run what its own part of the configuration
     names.
+
+    Raises:
+        GdlError: An override is one that no run of gdl saves.
     """
     kept, folder = [], None
     for override in run.overrides():

@@ -41,6 +41,9 @@ def with_trust(args: list[str]) -> list[str]:
     """Move `trust=a,b` from the arguments to GDL_TRUST, for this process and those it starts.
 
     It is the word of the person at the keyboard: neither a run nor a checkpoint keeps it.
+
+    Raises:
+        GdlError: A name is none of a package.
     """
     given = [a.partition("=")[2] for a in args if a.startswith("trust=")]
     names = [n.strip(" '\"") for value in given for n in unquoted(value).strip("[]").split(",")]

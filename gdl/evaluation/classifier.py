@@ -11,7 +11,7 @@ import pickle
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,7 @@ def classifier_for(
     """
     (x, y), (test_x, test_y) = _labelled(data, "train"), _labelled(data, "test")
     if not torch.isin(test_y, y).all():
-        raise _no_classifier("test images of classes that are not among the training images")
+        _refuse("test images of classes that are not among the training images")
     classifier = _untrained(data, y)
     key = {"version": VERSION, "images": _digest(x, y, test_x, test_y)}
     path = path_below(data.data_dir / "classifiers", f"{name}.pt")
@@ -111,12 +111,12 @@ def classifier_for(
 def _labelled(data: ImageData, split: str) -> tuple[Tensor, Tensor]:
     x, y = data.images(split).cpu(), data.labels(split)
     if y is None:
-        raise _no_classifier("no labels")
+        _refuse("no labels")
     return x, y.cpu()
 
 
-def _no_classifier(reason: str) -> GdlError:
-    return GdlError(
+def _refuse(reason: str) -> NoReturn:
+    raise GdlError(
         f"The data set has {reason}, so no classifier can be trained whose features a distance "
         "is measured in: use a model of mnist, fashion_mnist, binarized_mnist with "
         "data.binarization=dynamic or threshold, cifar10 or digits."

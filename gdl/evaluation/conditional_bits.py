@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from gdl import models
-from gdl.capabilities import ScoresGiven, incapable
+from gdl.capabilities import ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
@@ -42,7 +42,7 @@ def conditional(
     """
     if not isinstance(model, ScoresGiven):
         asked = "measure=conditional asks for the probability of some pixels given others"
-        raise incapable(model, ScoresGiven, asked, models)
+        refuse(model, ScoresGiven, asked, models)
     mask = known_pixels(known, model.shape).to(model.device)
     batches = held_out_batches(model, data, batch_size, limit)
     nll = torch.cat([-model.log_prob_given(x, mask).double().cpu() for x in batches])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import Incapable, Invertible, incapable
+from gdl.capabilities import Incapable, Invertible, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one, nats_and_bits
@@ -44,7 +44,7 @@ def dequantization(
     """
     if not isinstance(model, Invertible):
         asked = "measure=dequantization asks for a flow that adds noise to the pixels"
-        raise incapable(model, Invertible, asked, models)
+        refuse(model, Invertible, asked, models)
     if model.levels is None:
         raise Incapable(
             "measure=dequantization asks for integer data, and these are continuous: their nll is "

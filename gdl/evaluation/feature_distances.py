@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import HasLatents, incapable
+from gdl.capabilities import HasLatents, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.classifier import classifier_for
 from gdl.evaluation.held_out import held_out
@@ -108,7 +108,7 @@ def distances(
     """
     if not isinstance(model, HasLatents):
         asked = "measure=distances asks for latents to reconstruct and sample from"
-        raise incapable(model, HasLatents, asked, models)
+        refuse(model, HasLatents, asked, models)
     choice = model.config.get("choices", {}).get("data", type(data).__name__.lower())
     name = name or f"cnn-{choice}"
     classifier, accuracy = classifier_for(data, name, model.device)

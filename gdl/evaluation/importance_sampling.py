@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import HasImportanceWeights, incapable
+from gdl.capabilities import HasImportanceWeights, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one, nats_and_bits
@@ -47,7 +47,7 @@ def iwae(
     """
     if not isinstance(model, HasImportanceWeights):
         asked = "measure=iwae asks for importance weights of latents"
-        raise incapable(model, HasImportanceWeights, asked, models)
+        refuse(model, HasImportanceWeights, asked, models)
     at_least_one("k of measure=iwae", k)
     batches = held_out_batches(model, data, batch_size, limit, progress=f"iwae-{k}")
     bound, effective = importance_weighted_bound(model, batches, k, chunk, seed)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import Invertible, incapable
+from gdl.capabilities import Invertible, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.dequantization_bounds import dequantization_bound
 from gdl.evaluation.held_out import held_out_batches
@@ -46,7 +46,7 @@ def inversion(
     """
     if not isinstance(model, Invertible):
         asked = "measure=inversion asks for an exact inverse of the encoder"
-        raise incapable(model, Invertible, asked, models)
+        refuse(model, Invertible, asked, models)
     at_least_one("n of measure=inversion", n)
     worst, total, count, first = 0.0, 0.0, 0, None
     for x in held_out_batches(model, data, batch_size, limit):

@@ -3,7 +3,7 @@
 import torch
 
 from gdl import models
-from gdl.capabilities import HasPosterior, incapable
+from gdl.capabilities import HasPosterior, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
 from gdl.families.base import GenerativeModel
@@ -36,7 +36,7 @@ def active_units(
     """
     if not isinstance(model, HasPosterior):
         asked = "measure=active_units asks for a posterior of latents"
-        raise incapable(model, HasPosterior, asked, models)
+        refuse(model, HasPosterior, asked, models)
     batches = held_out_batches(model, data, batch_size, limit)
     means = torch.cat([model.posterior(x)[0] for x in batches])
     return {"active_units": int((means.double().var(0) > threshold).sum())}

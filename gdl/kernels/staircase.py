@@ -83,7 +83,7 @@ class StaircaseProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See the class."""
         (g,), (x, weight) = gs, ctx.saved_tensors
         g_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None

@@ -45,7 +45,7 @@ class TiedOutputs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See the class."""
         (x, weight, output), states = ctx.saved_tensors, ctx.states
         num_params = output.shape[1]

@@ -35,6 +35,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             GdlError: The disk is full; the previous checkpoint is untouched.
+            OSError: The file cannot be written for another reason.
         """
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import SamplesGiven, ScoresGiven, incapable
+from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel
 
@@ -40,7 +40,7 @@ def complete(
     """
     if not isinstance(model, SamplesGiven):
         asked = "task=complete asks for draws of some pixels given others"
-        raise incapable(model, SamplesGiven, asked, models)
+        refuse(model, SamplesGiven, asked, models)
     assert model.levels is not None
     mask = known_pixels(known, model.shape).to(model.device)
     if isinstance(model, ScoresGiven) and not model.known_come_first(mask):

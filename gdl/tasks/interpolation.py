@@ -34,6 +34,9 @@ def interpolate(
         steps: Images from one end to the other, both included.
         path: "linear", or "spherical" for a walk that keeps the norm typical of N(0, I).
         grid: Interpolate bilinearly between four images, one in each corner.
+
+    Raises:
+        GdlError: The model has no latents, an option is unknown, or files are missing.
     """
     latents = with_latents(model, "interpolate")
     if path not in ("linear", "spherical"):

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gdl import models
-from gdl.capabilities import HasLatents, incapable
+from gdl.capabilities import HasLatents, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 
@@ -28,7 +28,7 @@ def with_latents(model: GenerativeModel, task: str) -> HasLatents:
     """
     check_images(model, task)
     if not isinstance(model, HasLatents):
-        raise incapable(model, HasLatents, f"task={task} asks for latents", models)
+        refuse(model, HasLatents, f"task={task} asks for latents", models)
     return model
 
 

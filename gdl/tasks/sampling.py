@@ -33,6 +33,9 @@ def sample(
         seed: Seed of the whole set.
         temperature: Multiplies the standard deviation of the prior.
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
+
+    Raises:
+        GdlError: n is below 1, or the model draws no images.
     """
     check_images(model, "sample")
     if n < 1:

@@ -135,7 +135,7 @@ class FusedSteps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See the class."""
         z, weight, *stacks = ctx.saved_tensors
         (b, h, w), half, scales = ctx.size, z.shape[1] // 2, ctx.scales

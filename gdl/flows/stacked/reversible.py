@@ -53,7 +53,7 @@ class ReversibleSteps(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Any, ...]:  # noqa: D102
+    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: D102
         z, *stacked = ctx.saved_tensors
         # inv_ex does not wait for a GPU to say whether it worked
         inverse = torch.linalg.inv_ex(stacked[0].double())[0].to(z.dtype)

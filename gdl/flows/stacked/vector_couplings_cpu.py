@@ -73,7 +73,7 @@ class FusedCouplings(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See the class."""
         moved, *stacks = ctx.saved_tensors
         depth, half = len(stacks[0]), len(moved)
