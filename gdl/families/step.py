@@ -2,25 +2,21 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
-from torch.optim import Optimizer
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.families.nonfinite import NonFiniteSteps
+from gdl.families.optimization import Optimization
 from gdl.families.terms import TermSums
 from gdl.noise import Part, seed_noise
 
 __all__ = ["SharedStep"]
 
 
-class SharedStep(pl.LightningModule, ABC):
+class SharedStep(Optimization, ABC):
     """A LightningModule that logs the mean of each term of `loss` as {stage}/{term}.
 
     Its noise is seeded anew for every batch, steps that are not finite are skipped, and its
@@ -29,13 +25,8 @@ class SharedStep(pl.LightningModule, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._optimizer: Callable[..., Optimizer] = torch.optim.Adam
-        self._scheduler: Callable[..., Any] | None = None
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
-        self.max_skipped_steps = 10
-        self._nonfinite = NonFiniteSteps()
-        self._grad_norm: Tensor | None = None
         self.train_metrics: dict[str, float] = {}
         self.validated_step = -1
         """The step of the last validation."""
@@ -62,45 +53,10 @@ class SharedStep(pl.LightningModule, ABC):
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the mean terms, and numbers that follow from them, such as bits/dim."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning sets this name 40 times per step, and Module.__setattr__ checks each time whether
-        # it is a parameter: a quarter of a millisecond per step
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def train_with(
-        self,
-        optimizer: Callable[..., Optimizer],
-        scheduler: Callable[..., Any] | None = None,
-    ) -> None:
-        """Choose the optimizer for training; the default is Adam with a learning rate of 1e-3.
-
-        Args:
-            optimizer: Called with the parameters, returns the optimizer.
-            scheduler: Called with the optimizer and `total_steps`, returns a per-step scheduler.
-        """
-        self._optimizer, self._scheduler = optimizer, scheduler
-
     @property
     def fit_seconds(self) -> float:
         """Seconds of training so far, including the time before an interruption."""
         return self._fit_seconds + time.perf_counter() - self._fit_start
-
-    @property
-    def skipped_steps(self) -> int:
-        """Number of steps skipped because loss or gradients were not finite; see `NonFiniteSteps`."""
-        return self._nonfinite.count
-
-    @property
-    def _log_every(self) -> int:
-        return self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def _scaler(self) -> Any:
-        """The gradient scaler of trainer.precision=16-mixed, else None."""
-        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def _apply_batch_transfer_handler(
         self, batch: Tensor, device: torch.device | None = None, dataloader_idx: int = 0
@@ -167,28 +123,6 @@ class SharedStep(pl.LightningModule, ABC):
         if self.global_step % self._log_every == 0:
             self._log_train_interval()
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Skip a step that is not finite; measure the gradient norm before clipping, if logged."""
-        if (self.global_step + 1) % self._log_every == 0:
-            grads = [p.grad for p in self.parameters() if p.grad is not None]
-            self._grad_norm = get_total_norm(grads)
-        reduce = lambda t: self.trainer.strategy.reduce(t, reduce_op="max")  # noqa: E731
-        self._nonfinite.check(optimizer, reduce, self._scaler)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip gradients as the trainer is configured.
-
-        Lightning's own version refuses fused optimizers under mixed precision.
-        """
-        if gradient_clip_val:
-            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
-            clip(self.parameters(), gradient_clip_val)
-
     def on_validation_start(self) -> None:
         """Log the last training steps, so that bad values stop the run before anything is saved."""
         if not self.trainer.sanity_checking:
@@ -230,23 +164,6 @@ class SharedStep(pl.LightningModule, ABC):
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
-
-    def configure_optimizers(self) -> Any:
-        """Build the optimizer and, if there is one, the per-step scheduler."""
-        options = {}
-        trainer = self._trainer
-        if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
-            # a fused optimizer unscales the gradients itself, which is too late for clipping
-            options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
-        optimizer = self._optimizer(self.parameters(), **options)
-        if self._scheduler is None:
-            return optimizer
-        total = int(self.trainer.estimated_stepping_batches)
-        scheduler = self._scheduler(optimizer, total_steps=total)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
 
     def _means(self, stage: str) -> dict[str, float]:
         """Return {stage}/{term} over the examples since the last call, and empty the sums."""
