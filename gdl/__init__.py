@@ -14,7 +14,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gdl import capabilities, data, distributions, evaluation, flows, models, nn, tasks
+    from gdl import (
+        capabilities,
+        data,
+        distributions,
+        evaluation,
+        families,
+        flows,
+        models,
+        nn,
+        tasks,
+    )
     from gdl.api import load, load_data
 
 __version__ = "0.2.0.dev0"
@@ -24,6 +34,7 @@ __all__ = [
     "data",
     "distributions",
     "evaluation",
+    "families",
     "flows",
     "load",
     "load_data",

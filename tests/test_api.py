@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
+from small_models import CHOICES, build_small
 
 import gdl
 from gdl.data import Digits
@@ -15,25 +16,12 @@ from gdl.nn import ConvDecoder, ConvEncoder
 from gdl.serialization import build_model, describe
 
 SHAPE, LEVELS = (1, 8, 8), 17
-SMALL = {
-    "Autoencoder": {},
-    "FVSBN": {},
-    "Glow": {"depth": 2, "width": 8},
-    "MADE": {"hidden": [16]},
-    "NADE": {"hidden": 8},
-    "NICE": {"hidden": [16]},
-    "PixelCNN": {"width": 4, "layers": 1, "hidden": 4},
-    "PixelCNNpp": {"width": 4, "resolutions": 2},
-    "RealNVP": {"width": 4, "blocks": 1},
-    "Transformer": {"width": 4, "blocks": 1, "heads": 1},
-    "VAE": {},
-}
-each_model = pytest.mark.parametrize("name", SMALL)
+each_model = pytest.mark.parametrize("name", gdl.models.__all__)
 
 
 def build(name: str, **options):
     torch.manual_seed(0)
-    return getattr(gdl.models, name)(shape=SHAPE, levels=LEVELS, **{**SMALL[name], **options})
+    return build_small(name, shape=SHAPE, levels=LEVELS, **options)
 
 
 def images(n: int) -> torch.Tensor:
@@ -55,8 +43,8 @@ def trainer(folder: Path, **options) -> pl.Trainer:
     )
 
 
-def test_every_model_is_in_the_table() -> None:
-    assert set(SMALL) == set(gdl.models.__all__)
+def test_every_model_has_a_configuration() -> None:
+    assert set(CHOICES) == set(gdl.models.__all__)
 
 
 @each_model

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from hydra.errors import InstantiationException
+from small_models import small
 
 from gdl.capabilities import InitializesFromData
 from gdl.commands.conf import CONF, register_resolvers
@@ -46,17 +47,6 @@ def one_step(model, shape, levels):
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-SMALL = {  # large networks, made small
-    "glow": ["model.depth=2", "model.width=16"],
-    "glow_small": ["model.depth=2", "model.width=16"],
-    "made": ["model.hidden=[10]"],
-    "nade": ["model.hidden=10"],
-    "nice": ["model.hidden=[20]"],
-    "pixelcnn": ["model.width=8", "model.layers=1", "model.hidden=8"],
-    "pixelcnn_pp": ["model.width=8"],
-    "realnvp": ["model.width=8", "model.blocks=1"],
-    "transformer": ["model.width=8", "model.blocks=1"],
-}
 CONTINUOUS = ("nice", "realnvp")
 REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
@@ -79,7 +69,7 @@ def with_networks():
 def test_every_model_trains_one_step_on_every_data_set_or_names_the_fix(model, data, network):
     extra = ["data.root=/somewhere"] if data == "folder" else []
     extra += [f"network@model.network={network}"] if network else []
-    cfg = compose(f"model={model}", f"data={data}", *SMALL.get(model, []), *extra)
+    cfg = compose(f"model={model}", f"data={data}", *small(model), *extra)
     if cfg.data.levels is None and model not in CONTINUOUS:
         with pytest.raises(ValueError, match=r"use model=realnvp"):
             build(cfg)
