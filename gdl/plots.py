@@ -1,4 +1,4 @@
-"""Pictures: the only file that draws."""
+"""Writes grids of images and animations; no other file draws."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,8 +65,17 @@ def save_animation(
 def save_result(images: Tensor, folder: Path, name: str, levels: int | None) -> list[Path]:
     """Write the result of a task, images (rows, columns, C, H, W), as a PNG.
 
-    Where the name starts with "moving_" the columns are also the frames of a GIF; where it starts
-    with "film_" they are nothing else.
+    If the name starts with "moving_", the columns also become the frames of a GIF. If it starts with
+    "film_", only the GIF is written.
+
+    Args:
+        images: (rows, columns, C, H, W) with values as in `save_grid`.
+        folder: Folder of the files.
+        name: Name of the result; its prefix is not part of the name of the file.
+        levels: See `save_grid`.
+
+    Returns:
+        The files.
     """
     rows, columns = images.shape[:2]
     kind, _, rest = name.partition("_")

@@ -17,7 +17,10 @@ from gdl.commands.overrides import mounted, with_filters
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{n}.md" for n in ("README", "CONTRIBUTING", "RELEASE")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def commands():
@@ -25,7 +28,7 @@ def commands():
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
             for line in block.splitlines():
                 words = shlex.split(line, comments=True)
-                if words[:1] == ["python"] and words[1].endswith(".py"):
+                if words[:1] == ["python"] and words[1].endswith(".py") and "NAME" not in line:
                     yield " ".join(words), words[1], words[2:]
 
 

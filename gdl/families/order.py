@@ -15,8 +15,8 @@ def pixel_order(name: str, height: int, width: int) -> Tensor:
 
     >>> pixel_order("columns", 2, 3).tolist()
     [0, 3, 1, 4, 2, 5]
-    >>> pixel_order("hilbert", 2, 2).tolist()
-    [0, 2, 3, 1]
+    >>> pixel_order("hilbert", 4, 4).tolist()
+    [0, 1, 5, 4, 8, 12, 13, 9, 10, 14, 15, 11, 7, 6, 2, 3]
 
     Args:
         name: "raster" (row by row), "columns", "hilbert" (Hilbert's curve, whose successive pixels
