@@ -112,6 +112,7 @@ def test_without_trust_nothing_of_the_package_is_imported(lab):
     (lab / "mylab" / "__init__.py").write_text(code)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("commands")
 def test_a_job_with_a_process_of_its_own_goes_on_in_the_same_folder(lab):
     (job,) = lab.glob("outputs/sweeps/*/*latent_dim=4*")

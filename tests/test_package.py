@@ -77,6 +77,7 @@ def test_the_wheel_holds_the_package_and_conf_and_nothing_else(built):
     assert configs <= sdist
 
 
+@pytest.mark.slow  # .ci/wheel does it, too
 def test_an_unpacked_wheel_trains_and_samples_in_another_folder(built, tmp_path):
     wheel, _ = built
     quick = ["trainer=debug", "logger=csv", "callbacks.images.every_n_epochs=0"]
@@ -139,7 +140,7 @@ def test_the_help_of_a_command_lists_its_keys_and_choices(command, expected, tmp
     assert "Hydra" not in done.stdout
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_a_sweep_started_by_the_command_works_in_another_folder(launcher, tmp_path):
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

@@ -66,7 +66,8 @@ def assert_equal(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def test_processes_start_alike_and_leave_out_the_same_steps(tmp_path: Path) -> None:
-    model = Harmed((1, 8, 8), 17, lambda p: torch.optim.Adamax(p, 1e-3), depth=2, width=8)
+    model = Harmed((1, 8, 8), 17, depth=2, width=8)
+    model.train_with(lambda p: torch.optim.Adamax(p, 1e-3))
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=2,

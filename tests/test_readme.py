@@ -17,10 +17,8 @@ from gdl.commands.overrides import mounted, with_filters
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
-PAGES = [
-    *(ROOT / f"{n}.md" for n in ("README", "CONTRIBUTING", "RELEASE")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASE")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
 def commands():
@@ -28,7 +26,8 @@ def commands():
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
             for line in block.splitlines():
                 words = shlex.split(line, comments=True)
-                if words[:1] == ["python"] and words[1].endswith(".py") and "NAME" not in line:
+                is_script = words[:1] == ["python"] and re.fullmatch(r"\w+\.py", words[1])
+                if is_script and "NAME" not in line:
                     yield " ".join(words), words[1], words[2:]
 
 
