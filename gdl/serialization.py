@@ -108,6 +108,8 @@ def add_folder(folder: str | Path, trust: Iterable[str] | None = None) -> None:
     if str(parent) in sys.path:
         return
     if trust is not None:
+        if not Path(folder).is_absolute():  # gdl saves absolute paths; this one could be anywhere
+            return
         there = [n for n in trust if (parent / n).is_dir() or (parent / f"{n}.py").is_file()]
         missing = [n for n in there if importlib.util.find_spec(n) is None]
         if not missing:

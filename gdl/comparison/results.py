@@ -26,7 +26,7 @@ INTRODUCTION = """# Results
 Written by `python compare.py RUNS results=true` from the records in `results/`, each of one run or one
 benchmark: numbers are measured, with their command, commit and machine. The checkpoint is chosen on the
 validation split; the test images are looked at once, after training, and by `evaluate.py`. ± is the
-standard error over the test images. [README.md](README.md#what-the-numbers-mean) explains the kinds of
+standard error over the test images. [docs/numbers.md](docs/numbers.md) explains the kinds of
 numbers. Rows without a command are of the literature.
 """
 
