@@ -8,7 +8,7 @@ import sys
 COMMANDS = {
     "train": "train a model on a data set: gdl train model=vae data=mnist",
     "sample": "make pictures with a trained model: gdl sample run=latest task=interpolate",
-    "evaluate": "measure a trained model: gdl evaluate run=latest k=5000",
+    "evaluate": "measure a trained model: gdl evaluate run=latest measure=iwae",
     "compare": "put many runs side by side: gdl compare outputs data=digits",
 }
 

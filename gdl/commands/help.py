@@ -27,6 +27,8 @@ def print_help(command: str, folders: list[Path]) -> None:
         print("Choices, as GROUP=NAME; GROUP.KEY=VALUE sets a key of the choice:")
         for group, names in groups.items():
             print(f"  {group + ':':<12}{', '.join(names)}")
+        if set(MOUNTED) & set(groups):
+            print(f"Keys of {', '.join(MOUNTED)} are below model, e.g. model.optimizer.lr=1e-3.")
         print()
     print(f"gdl {command} --cfg job prints every key with its value.")
 
