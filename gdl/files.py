@@ -2,12 +2,13 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["path_below", "read_json", "write_atomically"]
+__all__ = ["is_whole_archive", "path_below", "read_json", "write_atomically"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -22,6 +23,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_whole_archive(path: Path) -> bool:
+    """Return whether a file is a zip archive that is not compressed and has the right checksums.
+
+    Checkpoints are such archives. A compressed one could be of any size when it is read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            return stored and archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_json(path: Path) -> dict[str, Any]:

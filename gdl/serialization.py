@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.files import is_whole_archive
 
 __all__ = [
     "RENAMED",
@@ -68,12 +69,18 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     """
     import torch
 
+    if not is_whole_archive(Path(path)):
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint: it is damaged, cut off, or of another kind; use "
+            "another checkpoint of the run."
+        )
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+        # without torch's own words, which propose to run what is in the file
         raise GdlError(
-            f"{path} cannot be read as a checkpoint (damaged, cut off, or not only tensors and "
-            f"plain values): use another checkpoint of the run. [{str(e).splitlines()[0]}]"
+            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, so "
+            "it was not loaded; use one that train.py wrote."
         ) from e
     if not isinstance(content, dict) or not content.get("gdl_config"):
         raise GdlError(

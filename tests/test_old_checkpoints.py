@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import struct
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from gdl.errors import GdlError
 from gdl.noise import seed_noise
 from gdl.runs.checkpoints import load_model
 from gdl.serialization import RENAMED, build
@@ -38,3 +41,45 @@ def test_every_model_and_data_set_has_its_old_name():
     }
     for name in RENAMED.values():
         build({"_target_": name, "_partial_": True})
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(gzip.decompress((FOLDER / "nice.ckpt.gz").read_bytes()))
+    return path
+
+
+def test_a_flipped_bit_is_noticed_in_a_file_that_is_named(checkpoint):
+    load_model(checkpoint)
+    content = bytearray(checkpoint.read_bytes())
+    with zipfile.ZipFile(checkpoint) as archive:
+        parts = archive.infolist()
+    for part in parts:
+        # behind a local header of 30 bytes, a name and padding
+        lengths = content[part.header_offset + 26 : part.header_offset + 30]
+        start = part.header_offset + 30 + sum(struct.unpack("<HH", lengths))
+        position = start + part.file_size // 2
+        content[position] ^= 1
+        checkpoint.write_bytes(content)
+        with pytest.raises(GdlError, match="damaged"):
+            load_model(checkpoint)
+        content[position] ^= 1
+
+
+def test_a_compressed_file_is_not_inflated(checkpoint):
+    with zipfile.ZipFile(checkpoint) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(checkpoint, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    with pytest.raises(GdlError, match="of another kind"):
+        load_model(checkpoint)
+
+
+def test_what_torch_refuses_is_refused_without_its_advice(checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, "more": Path("/")}, checkpoint)
+    with pytest.raises(GdlError, match="more than tensors") as refused:
+        load_model(checkpoint)
+    assert "weights_only" not in str(refused.value)

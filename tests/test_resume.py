@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from gdl.errors import GdlError
-from gdl.files import write_atomically
+from gdl.files import is_whole_archive, write_atomically
 from gdl.runs.checkpoints import AtomicCheckpointIO
-from gdl.runs.directory import Run, is_complete
+from gdl.runs.directory import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = [
@@ -99,7 +99,9 @@ def test_killed_twice_and_resumed(undisturbed, tmp_path):
     seconds = [float(r["seconds"]) for r in read_csv(csv) if r["seconds"]]
     assert seconds == sorted(seconds), "the clock goes on where it was killed"
     assert len(seconds) >= 16
-    assert not list(folder.glob("**/.*.tmp")) or is_complete(folder / "checkpoints" / "last.ckpt")
+    assert not list(folder.glob("**/.*.tmp")) or is_whole_archive(
+        folder / "checkpoints" / "last.ckpt"
+    )
     ids = {p.stem for p in folder.glob("wandb/offline-run-*/run-*.wandb")}
     assert ids == {f"run-{json.loads((folder / 'run.json').read_text())['wandb_id']}"}
 

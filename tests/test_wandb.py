@@ -13,7 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from gdl.runs.directory import is_complete
+from gdl.files import is_whole_archive
 from gdl.tracking.metrics_csv import MetricsCSV
 from gdl.tracking.wandb_logger import DetachedWandb
 from gdl.tracking.wandb_service import wandb_logged_in
@@ -204,7 +204,7 @@ def test_a_run_ends_though_the_process_of_wandb_is_frozen(stop, tmp_path):
             os.kill(frozen, signal.SIGCONT)
             os.kill(frozen, signal.SIGKILL)
     saved = tmp_path / "checkpoints" / "last.ckpt"
-    assert is_complete(saved)
+    assert is_whole_archive(saved)
     assert run.returncode == (128 + signal.SIGTERM if stop else 0), errors
     assert errors.count("the run goes on without it") == 1, errors
     assert "Traceback" not in errors

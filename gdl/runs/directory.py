@@ -16,7 +16,6 @@ import json
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,12 @@ import yaml
 
 from gdl import __version__
 from gdl.errors import GdlError
-from gdl.files import path_below, read_json, write_atomically
+from gdl.files import is_whole_archive, path_below, read_json, write_atomically
 
 __all__ = [
     "Run",
     "find_run",
     "git_commit",
-    "is_complete",
     "job_dirs",
     "newest_runs",
     "study_db",
@@ -137,7 +135,7 @@ class Run:
         names = ["best.ckpt", "last.ckpt"] if prefer == "best" else ["last.ckpt", "best.ckpt"]
         damaged = []
         for path in (self.checkpoints / name for name in names):
-            if is_complete(path):
+            if is_whole_archive(path):
                 return path
             if path.exists():
                 damaged.append(path.name)
@@ -145,15 +143,6 @@ class Run:
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."
         )
-
-
-def is_complete(path: Path) -> bool:
-    """Return whether a checkpoint file is complete: a zip archive with correct checksums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def sweep_dir(name: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdl.runs.directory import is_complete
+from gdl.files import is_whole_archive
 from gdl.sweeps.jobs import Job
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -93,7 +93,7 @@ def test_a_sweep_survives_thirty_interruptions(tmp_path: Path) -> None:
         assert_left_alone(harmed)
         for path in harmed.glob("*/*.json"):
             json.loads(path.read_text())
-        assert all(is_complete(path) for path in harmed.glob("*/checkpoints/*.ckpt"))
+        assert all(is_whole_archive(path) for path in harmed.glob("*/checkpoints/*.ckpt"))
     assert start(harmed).wait() == 0
     assert_left_alone(harmed)
     jobs = sorted(path.name for path in calm.iterdir() if path.is_dir())
