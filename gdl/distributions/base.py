@@ -10,10 +10,19 @@ from torch import Tensor, nn
 from gdl.errors import GdlError
 from gdl.noise import SampleNoise
 
-__all__ = ["MIN_LOG_SCALE", "Bernoulli", "Likelihood", "pixel_moments"]
+__all__ = ["LOG_SCALES", "Bernoulli", "Likelihood", "finite", "pixel_moments"]
 
-MIN_LOG_SCALE = -7.0
-"""Lower bound of log-scales, in units of the range [-1, 1] of the pixels."""
+LOG_SCALES = (-7.0, 20.0)
+"""Bounds of log-scales, in units of the range [-1, 1] of the pixels."""
+
+
+def finite(params: Tensor) -> Tensor:
+    """Return parameters within +-10,000, where no logarithm of a probability overflows float32.
+
+    Networks do not come near these bounds on data that they were trained on. On other images, such as
+    constant ones, they can, and a likelihood is finite there, too.
+    """
+    return params.clamp(-1e4, 1e4)
 
 
 class Likelihood(nn.Module, ABC):
@@ -89,6 +98,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
+        params = finite(params)
         return (x.to(params.dtype) * params - F.softplus(params)).flatten(-3).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gdl.distributions.base import Likelihood
+from gdl.distributions.base import Likelihood, finite
 from gdl.noise import SampleNoise
 
 __all__ = ["Categorical"]
@@ -27,7 +27,7 @@ class Categorical(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
-        log_p = self._logits(params).log_softmax(-3)
+        log_p = self._logits(finite(params)).log_softmax(-3)
         index = x.long().unsqueeze(-3)
         index = index.view(*[1] * (log_p.dim() - index.dim()), *index.shape)
         return log_p.take_along_dim(index, -3).flatten(-4).sum(-1)
@@ -35,7 +35,7 @@ class Categorical(Likelihood):
     def mean(self, params: Tensor) -> Tensor:
         """See `Likelihood.mean`."""
         level = torch.arange(self.levels, dtype=params.dtype, device=params.device)
-        return (self._logits(params).softmax(-3) * level.view(-1, 1, 1)).sum(-3)
+        return (self._logits(finite(params)).softmax(-3) * level.view(-1, 1, 1)).sum(-3)
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         """See `Likelihood.noise`; here one Gumbel variable per logit."""
@@ -43,7 +43,7 @@ class Categorical(Likelihood):
 
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
-        return self._logits(params + noise).argmax(-3).to(torch.uint8)
+        return self._logits(finite(params) + noise).argmax(-3).to(torch.uint8)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return the log frequencies of the levels at each pixel, with one pseudo-count per level."""

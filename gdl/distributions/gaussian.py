@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gdl.distributions.base import MIN_LOG_SCALE, Likelihood, pixel_moments
+from gdl.distributions.base import LOG_SCALES, Likelihood, finite, pixel_moments
 from gdl.errors import GdlError
 from gdl.noise import SampleNoise
 
@@ -46,13 +46,14 @@ class DiscretizedGaussian(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
+        params = finite(params)
         y, log_std = self._scaled(x, params), self.log_std
         if self.optimal and self.training:
             log_std = (
-                0.5 * (y - params).square().mean().clamp(min=math.exp(2 * MIN_LOG_SCALE)).log()
+                0.5 * (y - params).square().mean().clamp(min=math.exp(2 * LOG_SCALES[0])).log()
             )
             self.log_std.lerp_(log_std.detach(), 0.05)
-        std, half = log_std.clamp(min=MIN_LOG_SCALE).exp(), 1 / (self.levels - 1)
+        std, half = log_std.clamp(*LOG_SCALES).exp(), 1 / (self.levels - 1)
         # both edges of a level are reflected into the left tail, where log_ndtr is exact
         gap = -(y - params).abs()
         upper, lower = (gap + half) / std, (gap - half) / std
@@ -70,8 +71,8 @@ class DiscretizedGaussian(Likelihood):
 
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
-        std = self.log_std.clamp(min=MIN_LOG_SCALE).exp()
-        return self._to_level(params + std * noise)
+        std = self.log_std.clamp(*LOG_SCALES).exp()
+        return self._to_level(finite(params) + std * noise)
 
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         """See `Likelihood.noise`; here standard normal."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdl.distributions.base import MIN_LOG_SCALE, Likelihood, pixel_moments
+from gdl.distributions.base import LOG_SCALES, Likelihood, finite, pixel_moments
 from gdl.noise import SampleNoise
 
 __all__ = ["DiscretizedLogistic", "DiscretizedLogisticMixture"]
@@ -26,7 +26,7 @@ class DiscretizedLogistic(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
-        mean, log_scale = params.chunk(2, -3)
+        mean, log_scale = finite(params).chunk(2, -3)
         terms = _log_bin_mass(self._scaled(x, params), mean, log_scale, self.levels)
         return terms.flatten(-3).sum(-1)
 
@@ -36,8 +36,8 @@ class DiscretizedLogistic(Likelihood):
 
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
-        mean, log_scale = params.chunk(2, -3)
-        return self._to_level(mean + log_scale.clamp(min=MIN_LOG_SCALE).exp() * noise)
+        mean, log_scale = finite(params).chunk(2, -3)
+        return self._to_level(mean + log_scale.clamp(*LOG_SCALES).exp() * noise)
 
     def initial_params(self, x: Tensor) -> Tensor:
         """Return mu and log s that match mean and variance, pi^2 s^2 / 3, of each pixel."""
@@ -68,7 +68,7 @@ class DiscretizedLogisticMixture(Likelihood):
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits (..., K, H, W); means, log-scales, coefficients (..., K, n, H, W)."""
-        params = params.unflatten(-3, (self.num_mixtures, sum(self._parts)))
+        params = finite(params).unflatten(-3, (self.num_mixtures, sum(self._parts)))
         logits, mean, log_scale, coeff = params.split(self._parts, -3)
         return logits.squeeze(-3), mean, log_scale, coeff.tanh()
 
@@ -115,7 +115,7 @@ class DiscretizedLogisticMixture(Likelihood):
         drawn: list[Tensor] = []
         for c in range(self.shape[0]):
             mu = pick(self._conditional_mean(mean, coeff, [d.unsqueeze(-3) for d in drawn], c))
-            scale = pick(log_scale[..., c, :, :]).clamp(min=MIN_LOG_SCALE).exp()
+            scale = pick(log_scale[..., c, :, :]).clamp(*LOG_SCALES).exp()
             y = mu + scale * logistic[..., c, :, :]
             # later channels are conditioned on the integer level, not on the continuous value
             drawn.append(self._scaled(self._to_level(y), y))
@@ -137,7 +137,7 @@ def _log_bin_mass(y: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Te
     sigmoid(b) sigmoid(-a) (1 - exp(a - b)). The product has no cancellation, so it is exact in the
     far tails too.
     """
-    inv_scale = torch.exp(-log_scale.clamp(min=MIN_LOG_SCALE))
+    inv_scale = torch.exp(-log_scale.clamp(*LOG_SCALES))
     centred, half = (y - mean) * inv_scale, inv_scale / (levels - 1)
     log_below_upper = F.logsigmoid(centred + half)
     log_above_lower = F.logsigmoid(half - centred)
