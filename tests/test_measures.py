@@ -365,3 +365,19 @@ def test_nothing_heavy_is_imported_with_the_measures() -> None:
 def test_no_public_name_hides_a_module(package: Any) -> None:
     modules = {path.stem for path in Path(package.__file__).parent.glob("*.py")}
     assert not modules & set(package.__all__)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, math.nan, math.inf])
+def test_a_temperature_without_meaning_is_refused(temperature: float) -> None:
+    x = torch.zeros(1, *SHAPE, dtype=torch.uint8)
+    for task in (tasks.sample, tasks.complete):
+        with pytest.raises(GdlError, match="temperature"):
+            task(build("made"), x, temperature=temperature)
+
+
+@torch.no_grad()
+def test_an_inverse_that_is_not_a_number_is_told(digits: Digits) -> None:
+    model = build("flow")
+    decode = model.decode
+    model.decode = lambda z: decode(z) * torch.where(z.sum() > z.sum() - 1, math.nan, 1.0)
+    assert math.isnan(evaluation.inversion(model, digits, limit=5)["inversion/max_error"])

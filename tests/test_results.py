@@ -1,6 +1,7 @@
 """RESULTS.md is what the committed records say, and README.md claims nothing else."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -106,3 +107,15 @@ def test_the_command_writes_both(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "compare.py"), "outputs", "results=true"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     assert "12.35" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_the_newest_run_is_the_one_that_was_started_last(tmp_path):
+    from gdl.runs import newest_runs
+
+    for name, started in (("old", "2026-01-01 10:00:00"), ("new", "2026-01-02 10:00:00")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(f'{{"started": "{started}"}}')
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text("[1, ")
+    os.utime(tmp_path / "old" / "run.json")  # written last, as evaluate.py does
+    assert [p.name for p in newest_runs(tmp_path)] == ["new", "old", "damaged"]

@@ -52,7 +52,8 @@ def inversion(
     for x in held_out_batches(model, data, batch_size, limit):
         first = x if first is None else first
         error = (model.decode(model.encode(x)) - x).abs()
-        worst = max(worst, float(error.max()))
+        # not Python's max, which can hide a NaN
+        worst = float(error.max().clamp(min=worst))
         total += float(error.double().sum())
         count += error.numel()
     y = model.sample_continuous(n, seed=seed)

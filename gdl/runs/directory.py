@@ -166,8 +166,16 @@ def study_db(sweep: Path) -> Path:
 
 def newest_runs(outputs: str | Path) -> list[Path]:
     """Return the run directories below `outputs`, the most recently started first."""
+
+    def started(record: Path) -> tuple[str, float]:
+        try:
+            first = str(read_json(record).get("started", ""))
+        except (ValueError, AttributeError, OSError):
+            first = ""  # a damaged record
+        return first, record.stat().st_mtime
+
     records = Path(outputs).glob("**/run.json")
-    return [p.parent for p in sorted(records, key=lambda p: p.stat().st_mtime, reverse=True)]
+    return [p.parent for p in sorted(records, key=started, reverse=True)]
 
 
 def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:

@@ -7,6 +7,7 @@ from gdl import models
 from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel
+from gdl.tasks.latents import check_temperature
 
 __all__ = ["complete"]
 
@@ -50,6 +51,7 @@ def complete(
         )
     x = x[:images].to(model.device)
     given = x.repeat_interleave(completions, 0)
+    check_temperature(temperature)
     drawn = model.sample_given(len(given), given, mask, seed=seed, temperature=temperature)
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]

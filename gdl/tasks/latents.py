@@ -1,4 +1,6 @@
-"""What the tasks on latents share: the check that there are some, and decoding them in a grid."""
+"""What tasks share: checks of a model and of options, and decoding latents in a grid."""
+
+import math
 
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from gdl.capabilities import HasLatents, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 
-__all__ = ["check_images", "decode_grid", "with_latents"]
+__all__ = ["check_images", "check_temperature", "decode_grid", "with_latents"]
 
 
 def check_images(model: GenerativeModel, task: str) -> None:
@@ -18,6 +20,16 @@ def check_images(model: GenerativeModel, task: str) -> None:
     """
     if model.levels is None:
         raise GdlError(f"task={task} draws images, and this run is on vectors: use task=density.")
+
+
+def check_temperature(temperature: float) -> None:
+    """Check that a temperature is a finite number, 0 or more.
+
+    Raises:
+        GdlError: It is not.
+    """
+    if not 0 <= temperature < math.inf:
+        raise GdlError(f"task.temperature={temperature} has no meaning: use a number from 0 on.")
 
 
 def with_latents(model: GenerativeModel, task: str) -> HasLatents:

@@ -7,7 +7,7 @@ from gdl.capabilities import Samples
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
-from gdl.tasks.latents import check_images, with_latents
+from gdl.tasks.latents import check_images, check_temperature, with_latents
 
 __all__ = ["sample"]
 
@@ -40,6 +40,7 @@ def sample(
     check_images(model, "sample")
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
+    check_temperature(temperature)
     if isinstance(model, Samples):
         images = model.sample(n, seed=seed, temperature=temperature, mean=mean)
     else:
