@@ -13,6 +13,8 @@ Nothing heavy is imported before it is used: `import gdl` alone imports neither 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gdl.version import __version__
+
 if TYPE_CHECKING:
     from gdl import (
         capabilities,
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     )
     from gdl.api import load, load_data
 
-__version__ = "0.2.0.dev0"
 
 __all__ = [
+    "__version__",
     "capabilities",
     "data",
     "distributions",
@@ -53,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__]

@@ -25,7 +25,7 @@ def main() -> None:
         )
         return
     if name == "--version":
-        from gdl import __version__
+        from gdl.version import __version__
 
         print(f"gdl {__version__}")
         return

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.data.base import ImageData

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import Incapable, Invertible, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches

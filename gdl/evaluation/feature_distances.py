@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import HasLatents, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.classifier import classifier_for

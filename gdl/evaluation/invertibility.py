@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import Invertible, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.dequantization_bounds import dequantization_bound

@@ -2,7 +2,7 @@
 
 import torch
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import HasPosterior, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches

@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from gdl import __version__
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive, path_below, read_json, write_atomically
+from gdl.version import __version__
 
 __all__ = [
     "Run",

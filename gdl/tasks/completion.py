@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from gdl import models
+import gdl.models as models
 from gdl.capabilities import HasLatents, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
