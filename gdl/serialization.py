@@ -33,6 +33,9 @@ ROOMS = ("gdl.data", "gdl.distributions", "gdl.models", "gdl.nn")
 """Packages whose public names may be built, as `gdl.models.Glow`."""
 
 RENAMED = {
+    "gdl.callbacks.AveragedWeights": "gdl.training.AveragedWeights",
+    "gdl.callbacks.ImageGrids": "gdl.training.ImageGrids",
+    "gdl.callbacks.ProgressLine": "gdl.training.ProgressLine",
     "gdl.data.cifar.CIFAR10": "gdl.data.CIFAR10",
     "gdl.data.digits.Digits": "gdl.data.Digits",
     "gdl.data.folder.Folder": "gdl.data.Folder",
@@ -40,6 +43,9 @@ RENAMED = {
     "gdl.data.mnist.MNIST": "gdl.data.MNIST",
     "gdl.data.olivetti.Olivetti": "gdl.data.Olivetti",
     "gdl.data.toy.Toy": "gdl.data.Toy",
+    "gdl.interruption.Interruption": "gdl.training.Interruption",
+    "gdl.loggers.MetricsCSV": "gdl.tracking.MetricsCSV",
+    "gdl.loggers.wandb_logger": "gdl.tracking.open_wandb_logger",
     "gdl.models.autoencoder.Autoencoder": "gdl.models.Autoencoder",
     "gdl.models.fvsbn.FVSBN": "gdl.models.FVSBN",
     "gdl.models.glow.Glow": "gdl.models.Glow",
@@ -55,8 +61,10 @@ RENAMED = {
     "gdl.nn.conv.ConvEncoder": "gdl.nn.ConvEncoder",
     "gdl.nn.mlp.MLPDecoder": "gdl.nn.MLPDecoder",
     "gdl.nn.mlp.MLPEncoder": "gdl.nn.MLPEncoder",
+    "gdl.schedules.cosine": "gdl.training.cosine",
+    "gdl.schedules.warmup": "gdl.training.warmup",
 }
-"""Names in checkpoints of before version 0.2, and what they are called now."""
+"""Names in checkpoints and runs of before version 0.2, and what they are called now."""
 
 OWN_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
 

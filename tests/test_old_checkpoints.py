@@ -1,6 +1,7 @@
 """Checkpoints written before the package was reordered, by commit f6cd6cd, and losses of then."""
 
 import gzip
+import importlib
 import json
 import struct
 import zipfile
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import gdl
 from gdl.errors import GdlError
 from gdl.noise import seed_noise
 from gdl.runs.checkpoints import load_model
-from gdl.serialization import RENAMED, build
+from gdl.runs.config import read_config
+from gdl.serialization import RENAMED, ROOMS, build
 
 FOLDER = Path(__file__).parent / "checkpoints"
 LOSSES = json.loads((FOLDER / "losses.json").read_text())
@@ -36,11 +39,24 @@ def test_an_old_checkpoint_gives_the_same_losses(name, tmp_path):
 
 
 def test_every_model_and_data_set_has_its_old_name():
-    assert {n.rpartition(".")[2] for n in RENAMED} == {
-        n.rpartition(".")[2] for n in RENAMED.values()
-    }
-    for name in RENAMED.values():
-        build({"_target_": name, "_partial_": True})
+    for old, name in RENAMED.items():
+        room, _, attribute = name.rpartition(".")
+        assert attribute in importlib.import_module(room).__all__
+        assert attribute in (old.rpartition(".")[2], "open_wandb_logger")
+        if room in ROOMS:
+            build({"_target_": old, "_partial_": True})
+    assert {n.rpartition(".")[2] for n in RENAMED} >= {*gdl.models.__all__}
+
+
+def test_configurations_of_old_runs_have_todays_names(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    text = (
+        "model:\n  _target_: gdl.models.vae.VAE\n  scheduler: {_target_: gdl.schedules.cosine}\n"
+    )
+    (tmp_path / ".hydra" / "config.yaml").write_text(text)
+    found = read_config(tmp_path)
+    assert found["model._target_"] == "gdl.models.VAE"
+    assert found["model.scheduler._target_"] == "gdl.training.cosine"
 
 
 @pytest.fixture

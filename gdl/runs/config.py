@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from gdl.serialization import RENAMED
+
 __all__ = ["read_config"]
 
 
@@ -32,6 +34,10 @@ def _part(text: str) -> dict[str, Any]:
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in node.items():
-        nested = isinstance(value, dict)
-        out |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        if isinstance(value, dict):
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            # runs of all versions can be compared
+            old = key == "_target_" and isinstance(value, str)
+            out[f"{prefix}{key}"] = RENAMED.get(value, value) if old else value
     return out
