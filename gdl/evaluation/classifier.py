@@ -9,7 +9,6 @@ import io
 import math
 import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.files import path_below, write_atomically
+from gdl.files import is_whole_archive, path_below, write_atomically
 from gdl.noise import mix_seed
 
 __all__ = ["Classifier", "classifier_for"]
@@ -32,7 +31,6 @@ BATCH, MAX_STEPS, MAX_PASSES = 128, 1200, 60
 
 DAMAGED = (
     pickle.UnpicklingError,
-    zipfile.BadZipFile,
     RuntimeError,
     EOFError,
     LookupError,
@@ -134,12 +132,9 @@ def _digest(*tensors: Tensor) -> str:
 
 def _read(path: Path, key: dict[str, Any], classifier: Classifier) -> float | None:
     """Load the weights and return the accuracy; None where the file is missing, stale or damaged."""
-    if not path.is_file():
+    if not is_whole_archive(path):  # torch.load compares no checksums
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch.load compares no checksums
-                return None
         content = torch.load(path, map_location="cpu", weights_only=True)
         if any(content[k] != v for k, v in key.items()):
             return None

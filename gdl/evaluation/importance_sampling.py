@@ -11,7 +11,7 @@ from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one, nats_and_bits
 from gdl.families.base import GenerativeModel
-from gdl.families.streaming import StreamingLogMeanExp
+from gdl.families.streaming import stream_weights
 from gdl.noise import seed_noise
 
 __all__ = ["importance_weighted_bound", "iwae"]
@@ -81,11 +81,7 @@ def importance_weighted_bound(
     bounds, effective = [], []
     for i, x in enumerate(batches):
         seed_noise(x.device, "iwae", seed, i)
-        stream = StreamingLogMeanExp()
-        at_once = max(1, chunk // len(x))
-        while stream.count < k:
-            log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count))
-            stream.add(log_px + log_ratio)
+        stream = stream_weights(model, x, k, chunk)
         bounds.append(-stream.value())
         effective.append(stream.effective_samples())
     return torch.cat(bounds).cpu(), torch.cat(effective).cpu()

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["StreamingLogMeanExp"]
+from gdl.capabilities import HasImportanceWeights
+
+__all__ = ["StreamingLogMeanExp", "stream_weights"]
 
 
 @dataclass
@@ -42,3 +44,21 @@ class StreamingLogMeanExp:
         assert self.log_sum is not None
         assert self.log_sum_squares is not None
         return (2 * self.log_sum - self.log_sum_squares).exp()
+
+
+def stream_weights(
+    model: HasImportanceWeights, x: Tensor, k: int, chunk: int
+) -> StreamingLogMeanExp:
+    """Return k importance weights for each image, see `HasImportanceWeights.log_weights`.
+
+    Args:
+        model: Draws the weights.
+        x: Images (B, C, H, W) uint8.
+        k: Number of importance samples; every value is honoured.
+        chunk: Decoded images at a time, which bounds the memory.
+    """
+    stream, at_once = StreamingLogMeanExp(), max(1, chunk // len(x))
+    while stream.count < k:
+        log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count))
+        stream.add(log_px + log_ratio)
+    return stream

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gdl.distributions import Likelihood, default_likelihood, gaussian_kl, log_normal
 from gdl.errors import GdlError
 from gdl.families.latent import LatentModel
-from gdl.families.streaming import StreamingLogMeanExp
+from gdl.families.streaming import stream_weights
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
 
@@ -136,12 +136,7 @@ class VAE(LatentModel):
         """
         if k == 1:
             return super().nll(x)
-        stream = StreamingLogMeanExp()
-        while stream.count < k:
-            at_once = max(1, self.DECODED_AT_ONCE // len(x))
-            log_px, log_ratio = self.log_weights(x, min(at_once, k - stream.count))
-            stream.add(log_px + log_ratio)
-        return -stream.value()
+        return -stream_weights(self, x, k, self.DECODED_AT_ONCE).value()
 
     def _surrogate_rate(self, kl: Tensor) -> Tensor:
         """Return a rate (B,) whose batch mean is sum_j max(free_bits, batch mean of KL_j).
