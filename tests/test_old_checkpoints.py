@@ -13,7 +13,6 @@ import torch
 import gdl
 from gdl.errors import GdlError
 from gdl.noise import seed_noise
-from gdl.runs.checkpoints import load_model
 from gdl.runs.config import read_config
 from gdl.serialization import RENAMED, ROOMS, build
 
@@ -26,8 +25,8 @@ LOSSES = json.loads((FOLDER / "losses.json").read_text())
 def test_an_old_checkpoint_gives_the_same_losses(name, tmp_path):
     path = tmp_path / "best.ckpt"
     path.write_bytes(gzip.decompress((FOLDER / f"{name}.ckpt.gz").read_bytes()))
-    model, config = load_model(path)
-    assert build(config["data"]).shape == model.shape
+    model = gdl.load(path, device="cpu")
+    assert build(model.config["data"]).shape == model.shape
     generator = torch.Generator().manual_seed(0)
     if model.levels is None:
         x = torch.randn(5, *model.shape, generator=generator)
@@ -67,7 +66,7 @@ def checkpoint(tmp_path):
 
 
 def test_a_flipped_bit_is_noticed_in_a_file_that_is_named(checkpoint):
-    load_model(checkpoint)
+    gdl.load(checkpoint, device="cpu")
     content = bytearray(checkpoint.read_bytes())
     with zipfile.ZipFile(checkpoint) as archive:
         parts = archive.infolist()
@@ -79,7 +78,7 @@ def test_a_flipped_bit_is_noticed_in_a_file_that_is_named(checkpoint):
         content[position] ^= 1
         checkpoint.write_bytes(content)
         with pytest.raises(GdlError, match="damaged"):
-            load_model(checkpoint)
+            gdl.load(checkpoint, device="cpu")
         content[position] ^= 1
 
 
@@ -90,12 +89,12 @@ def test_a_compressed_file_is_not_inflated(checkpoint):
         for name, part in parts.items():
             archive.writestr(name, part)
     with pytest.raises(GdlError, match="of another kind"):
-        load_model(checkpoint)
+        gdl.load(checkpoint, device="cpu")
 
 
 def test_what_torch_refuses_is_refused_without_its_advice(checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     torch.save({**content, "more": Path("/")}, checkpoint)
     with pytest.raises(GdlError, match="more than tensors") as refused:
-        load_model(checkpoint)
+        gdl.load(checkpoint, device="cpu")
     assert "weights_only" not in str(refused.value)

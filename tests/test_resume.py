@@ -205,7 +205,7 @@ def test_writes_are_whole_or_absent(tmp_path):
 
 
 def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):
-    from gdl.runs.checkpoints import load_model
+    import gdl
     from gdl.serialization import read_checkpoint
 
     content = last(undisturbed)
@@ -214,7 +214,7 @@ def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):
         content["gdl_config"]["model"]["encoder"] = {"_target_": target, "args": "true"}
         torch.save(content, path)
         with pytest.raises(GdlError, match="not a part of gdl"):
-            load_model(path)
+            gdl.load(path, device="cpu")
 
     class Evil:
         def __reduce__(self):

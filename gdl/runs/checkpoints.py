@@ -18,7 +18,6 @@ from gdl.serialization import add_folder, build, build_model, read_checkpoint, t
 
 __all__ = [
     "AtomicCheckpointIO",
-    "load_model",
     "load_run_data",
     "load_run_model",
     "open_run",
@@ -55,18 +54,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint, see `read_checkpoint`."""
         return read_checkpoint(path, map_location)
-
-
-def load_model(
-    path: str | Path, trust: Iterable[str] = ()
-) -> tuple[GenerativeModel, dict[str, Any]]:
-    """Build the model of a checkpoint, in eval mode on the CPU, and return it with its config.
-
-    Raises:
-        GdlError: See `read_checkpoint` and `build`; or the weights do not fit the configured model.
-    """
-    content = _read(path, trust := trusted(trust))
-    return _model(content, path, trust), content["gdl_config"]
 
 
 def load_run_model(
@@ -110,17 +97,13 @@ def open_run(
 
 
 def _find(spec: str, trust: Iterable[str]) -> tuple[Run, Path, dict[str, Any]]:
+    """Return a run and its checkpoint; packages that are trusted can be imported afterwards."""
     run, path = find_run(spec)
     path = path or run.checkpoint("best")
-    return run, path, _read(path, trust)
-
-
-def _read(path: str | Path, trust: Iterable[str]) -> dict[str, Any]:
-    """Read a checkpoint; its packages that are trusted can be imported afterwards."""
     content = read_checkpoint(path)
     if folder := content["gdl_config"].get("config_dir"):
         add_folder(folder, trust)
-    return content
+    return run, path, content
 
 
 def _device(name: str) -> str:
