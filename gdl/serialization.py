@@ -61,7 +61,8 @@ RENAMED = {
     "gdl.nn.conv.ConvEncoder": "gdl.nn.ConvEncoder",
     "gdl.nn.mlp.MLPDecoder": "gdl.nn.MLPDecoder",
     "gdl.nn.mlp.MLPEncoder": "gdl.nn.MLPEncoder",
-    "gdl.schedules.cosine": "gdl.training.cosine",
+    "gdl.schedules.cosine": "gdl.training.Cosine",
+    "gdl.training.cosine": "gdl.training.Cosine",
     "gdl.schedules.warmup": "gdl.training.warmup",
 }
 """Names in checkpoints and runs of before version 0.2, and what they are called now."""

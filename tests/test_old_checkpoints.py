@@ -41,7 +41,7 @@ def test_every_model_and_data_set_has_its_old_name():
     for old, name in RENAMED.items():
         room, _, attribute = name.rpartition(".")
         assert attribute in importlib.import_module(room).__all__
-        assert attribute in (old.rpartition(".")[2], "open_wandb_logger")
+        assert attribute.lower() in (old.rpartition(".")[2].lower(), "open_wandb_logger")
         if room in ROOMS:
             build({"_target_": old, "_partial_": True})
     assert {n.rpartition(".")[2] for n in RENAMED} >= {*gdl.models.__all__}
@@ -55,7 +55,7 @@ def test_configurations_of_old_runs_have_todays_names(tmp_path):
     (tmp_path / ".hydra" / "config.yaml").write_text(text)
     found = read_config(tmp_path)
     assert found["model._target_"] == "gdl.models.VAE"
-    assert found["model.scheduler._target_"] == "gdl.training.cosine"
+    assert found["model.scheduler._target_"] == "gdl.training.Cosine"
 
 
 @pytest.fixture

@@ -3,14 +3,16 @@
 import itertools
 import math
 import random
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from gdl.errors import GdlError
 from gdl.families.terms import TermSums
 from gdl.noise import SampleNoise, mix_seed, seed_noise
-from gdl.training.schedules import cosine, warmup
+from gdl.training.schedules import Cosine, warmup
 
 # ---- TermSums
 
@@ -126,7 +128,7 @@ def rates(schedule: object, steps: int, **options: float) -> list[float]:
 
 @pytest.mark.parametrize("final", [0.0, 0.1])
 def test_cosine_rises_peaks_and_ends(final: float) -> None:
-    lr = rates(cosine, 100, warmup_steps=20, final=final)
+    lr = rates(Cosine, 100, warmup_steps=20, final=final)
     assert lr[0] == pytest.approx(2 / 20)
     assert lr[9] == pytest.approx(1.0)
     assert lr[19] == pytest.approx(2.0)
@@ -138,14 +140,14 @@ def test_cosine_rises_peaks_and_ends(final: float) -> None:
 
 
 def test_cosine_without_warmup_starts_at_its_maximum() -> None:
-    lr = rates(cosine, 10)
+    lr = rates(Cosine, 10)
     assert lr[0] == 2
     assert lr[5] == pytest.approx(1)
     assert lr[10] == pytest.approx(0)
 
 
 def test_cosine_shorter_than_its_warmup_is_finite() -> None:
-    assert all(0 < r <= 2 for r in rates(cosine, 5, warmup_steps=20)[:5])
+    assert all(0 < r <= 2 for r in rates(Cosine, 5, warmup_steps=20)[:5])
 
 
 def test_warmup_rises_and_stays() -> None:
@@ -253,3 +255,36 @@ def test_seed_noise_fixes_the_default_stream() -> None:
     assert torch.equal(torch.randn(5), first)
     assert not torch.equal(first, second)
     assert random.getstate() == python_state
+
+
+def test_cosine_with_minutes_follows_the_clock_also_when_resumed(monkeypatch: Any) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gdl.training.schedules.time.monotonic", lambda: now)
+
+    def start() -> tuple[torch.optim.Optimizer, Cosine]:
+        optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
+        return optimizer, Cosine(optimizer, total_steps=10**9, warmup_steps=2, minutes=1)
+
+    def rate() -> float:
+        optimizer.step()
+        scheduler.step()
+        return optimizer.param_groups[0]["lr"]
+
+    optimizer, scheduler = start()
+    assert rate() == pytest.approx(2)
+    now += 30
+    assert rate() == pytest.approx(1)
+    state, now = scheduler.state_dict(), 5.0  # another machine, another clock
+    optimizer, scheduler = start()
+    scheduler.load_state_dict(state)
+    assert rate() == pytest.approx(1)
+    now += 30
+    assert rate() == pytest.approx(0)
+    now += 30
+    assert rate() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.inf, math.nan])
+def test_cosine_refuses_minutes_that_are_not_positive(minutes: float) -> None:
+    with pytest.raises(GdlError, match="minutes"):
+        rates(Cosine, 5, minutes=minutes)

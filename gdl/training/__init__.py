@@ -3,17 +3,17 @@
 from gdl.training.callbacks import AveragedWeights, ImageGrids, ProgressLine
 from gdl.training.interruption import Interrupted, Interruption
 from gdl.training.run import NoProfiler, Training, finish, fit, prepare, show_cost
-from gdl.training.schedules import cosine, warmup
+from gdl.training.schedules import Cosine, warmup
 
 __all__ = [
     "AveragedWeights",
+    "Cosine",
     "ImageGrids",
     "Interrupted",
     "Interruption",
     "NoProfiler",
     "ProgressLine",
     "Training",
-    "cosine",
     "finish",
     "fit",
     "prepare",
