@@ -171,7 +171,8 @@ def fit(job: Training) -> None:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
     job.train_seconds = job.model.fit_seconds
-    if job.trainer.num_val_batches and job.model.validated_step < job.trainer.global_step:
+    # num_val_batches is empty if training ended before its first validation
+    if job.trainer.limit_val_batches and job.model.validated_step < job.trainer.global_step:
         _look_at_last_weights(job)
 
 
