@@ -1,34 +1,29 @@
 """Autoregressive models: the training step beside the matrix products in it, and sampling.
 
     python benchmarks/autoregressive.py [models=fvsbn,made,nade,pixelcnn,transformer] [rounds=15]
-        [threads=2] [batch=64] [n=64]
+        [threads=2] [batch=64] [n=64] [record=FILE]
 
 Binary images of 28x28. Printed are, for each model,
 
 - the training step (loss, gradients, Adam), and the matrix products that its passes contain, replayed
   on matrices of the same sizes with nothing in between (see `products.py`): achieved and attainable
-  GFLOP/s. The two take turns, and medians are printed.
+  GFLOP/s. The two take turns; printed are medians, with quartiles over the rounds.
 - sampling of n images, against a whole pass per pixel. Of those passes only a few are measured, and
   their median multiplied by 784.
 - for FVSBN and MADE both once more with one linear layer per pixel, the implementation that comes to
   mind first.
 """
 
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from products import Products, gflop, replay
-from timing import Call, interleave
+from records import Table, options
+from timing import Call, Spread, interleave
+from torch import Tensor, nn
 
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.models.fvsbn import FVSBN
@@ -84,8 +79,8 @@ def training_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[],
     return step
 
 
-def compare(name: str, rounds: int, batch: int, n: int) -> None:
-    """Print the lines of one model."""
+def compare(table: Table, name: str, rounds: int, batch: int, n: int) -> None:
+    """Add the row of one model."""
     build, goal = MODELS[name]
     torch.manual_seed(0)
     model = build(SHAPE, LEVELS)
@@ -93,7 +88,6 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
     x = (torch.rand(batch, *SHAPE) < 0.2).to(torch.uint8)
     model.initialize(x)
     other = per_pixel(model)
-    print(f"\n{name}: {sum(p.numel() for p in model.parameters()):,} parameters")
 
     step = training_step(model, lambda: model.loss(x)["loss"].mean())
     step()
@@ -106,14 +100,8 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
         calls["other"] = training_step(other, loss)
     ms, bare, *rest = interleave(calls, rounds).values()
     total = gflop(products.found)
-    print(
-        f"  training step {ms:9.1f} ms, products {bare:9.1f} ms, ratio {ms / bare:5.2f} (goal 1.3); "
-        f"{1e3 * total / ms:.1f} of {1e3 * total / bare:.1f} GFLOP/s"
-    )
-    if rest:
-        print(
-            f"  one layer per pixel {rest[0]:.1f} ms: {rest[0] / ms:.1f} times as long", flush=True
-        )
+    rates = f"{1e3 * total / ms.median:.1f} of {1e3 * total / bare.median:.1f}"
+    layers = rest[0].over(ms) if rest else "-"
 
     model.eval()
     s = model.sequence((torch.rand(n, *SHAPE) < 0.2).to(torch.uint8))
@@ -126,24 +114,36 @@ def compare(name: str, rounds: int, batch: int, n: int) -> None:
             z = s.squeeze(-1).float()
             calls["other"] = lambda: [other(z) for _ in range(SLICE)]
         fast, *slices = interleave(calls, max(3, rounds // 5)).values()
-    naive = [t * model.num_positions / SLICE for t in slices]
-    print(
-        f"  sampling {n} {fast:11.1f} ms, a pass per pixel {naive[0] / 1e3:.1f} s (scaled from "
-        f"{SLICE}): {naive[0] / fast:.0f} times as long (goal {goal})"
-    )
-    if rest:
-        print(f"  one layer per pixel {naive[1] / 1e3:.1f} s: {naive[1] / fast:.0f} times as long")
+    # the whole passes are scaled from SLICE to all positions
+    times = [
+        Spread.of(t * model.num_positions / SLICE for t in one.over(fast).values) for one in slices
+    ]
+    slow = times[1] if rest else "-"
+    table.add(name, ms, bare, ms.over(bare), rates, layers, fast, f"{times[0]} (aim {goal})", slow)
 
 
 def main() -> None:
     """Compare the models asked for."""
-    options = dict(arg.split("=") for arg in sys.argv[1:])
-    torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
+    chosen = options()
+    torch.set_num_threads(int(chosen.get("threads", torch.get_num_threads())))
     rounds, batch, n = (
-        int(options.get(k, v)) for k, v in (("rounds", 15), ("batch", 64), ("n", 64))
+        int(chosen.get(k, v)) for k, v in (("rounds", 15), ("batch", 64), ("n", 64))
     )
-    for name in options.get("models", ",".join(MODELS)).split(","):
-        compare(name, rounds, batch, n)
+    table = Table(
+        f"Speed: autoregressive models, binary images of 28x28, batch {batch}",
+        "model",
+        "training step, ms",
+        "its matrix products alone, ms",
+        "ratio (aim 1.3)",
+        "GFLOP/s",
+        "one layer per pixel, training: times as long",
+        f"sampling {n}, ms",
+        "a pass per pixel: times as long",
+        "one layer per pixel, sampling: times as long",
+    )
+    for name in chosen.get("models", ",".join(MODELS)).split(","):
+        compare(table, name, rounds, batch, n)
+    table.save()
 
 
 if __name__ == "__main__":

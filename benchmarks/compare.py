@@ -1,8 +1,10 @@
-"""How long compare.py takes for many runs: python benchmarks/compare.py [1000].
+"""How long compare.py takes for many runs.
+
+    python benchmarks/compare.py [runs=1000] [rounds=3] [record=FILE]
 
 Makes run directories as train.py leaves them, in a temporary folder: configurations composed from
 conf/, 200 rows of metrics.csv and a real grid of 64 images each. Prints the seconds of the tables in
-the terminal and of the page, and the page's size.
+the terminal and of the page, start of Python included, and the page's size.
 """
 
 import json
@@ -10,7 +12,6 @@ import math
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ import hydra
 import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
+from records import Table, options
+from timing import Spread
 
 from gdl.commands.conf import CONF, register_resolvers
 
@@ -84,27 +87,30 @@ def grid(seed: int) -> Image.Image:
     return Image.fromarray(np.kron(pixels, np.ones((4, 4), np.uint8)))
 
 
-def seconds(*args: str) -> str:
-    """Return the seconds that compare.py takes, on the clock and of CPU, with the start of Python."""
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+def seconds(*args: str) -> float:
+    """Return the seconds that compare.py takes, with the start of Python."""
+    start = time.perf_counter()
     command = [sys.executable, "compare.py", *args]
     env = os.environ | {"COLUMNS": "200"}
     subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return f"{time.perf_counter() - start:6.2f} s ({cpu:.2f} s of CPU)"
+    return time.perf_counter() - start
 
 
-def main(number: int) -> None:
+def main() -> None:
     """Print the table."""
+    chosen = options()
+    number, rounds = int(chosen.get("runs", 1000)), int(chosen.get("rounds", 3))
+    table = Table("Speed: comparing runs, seconds", "runs", "what", "seconds", "size")
     with tempfile.TemporaryDirectory() as name:
         folder, page = Path(name) / "outputs", Path(name) / "report.html"
         make_runs(folder, number)
-        print(f"{number} runs")
-        print(f"tables        {seconds(str(folder))}")
-        report = seconds(str(folder), "report=html", f"report_path={page}")
-        print(f"tables + page {report}, {page.stat().st_size / 1e6:.2f} MB")
+        report = ["report=html", f"report_path={page}"]
+        shown = Spread.of(seconds(str(folder)) for _ in range(rounds))
+        table.add(number, "tables in the terminal", shown, "-")
+        made = Spread.of(seconds(str(folder), *report) for _ in range(rounds))
+        table.add(number, "tables and page", made, f"{page.stat().st_size / 1e6:.2f} MB")
+    table.save()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

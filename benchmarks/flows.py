@@ -2,32 +2,27 @@
 
     pip install -e '.[benchmarks]'
     python benchmarks/flows.py [rows=glow32,glow4,wide,nice,plane] [rounds=20] [threads=2] \
-        [compile=false|true|both] [only=gdl,FrEIA,...]
+        [compile=false|true|both] [only=gdl,FrEIA,...] [record=FILE]
     python benchmarks/flows.py device=cuda rows=paper compile=both [precision=bf16] [calls=train]
 
 All candidates of a row have the same data, batch, dtype and optimizer, and trained parameters
-within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are medians
-in milliseconds, how many times as long the fastest peer takes as gdl, and what the matrix products in
-gdl's call take alone (`products.py`), which bounds what any implementation could reach. See
-`peers.py` for the constructions. With compile=both each candidate is there twice, its compiled form
-marked with *; a call that torch.compile cannot handle is left out and reported. On a GPU, matrix
-products are in TF32, and with precision=bf16 everything runs under torch.autocast.
+within 1%, and take turns, so that noise of the machine hits all of them alike. Printed are
+milliseconds, median and quartiles over the rounds, how many times as long the fastest peer takes as
+gdl in the same round, and what the matrix products in gdl's call take alone (`products.py`), which
+bounds what any implementation could reach. See `peers.py` for the constructions. With compile=both
+each candidate is there twice, its compiled form marked with *; a call that torch.compile cannot handle
+is left out and reported. On a GPU, matrix products are in TF32, and with precision=bf16 everything
+runs under torch.autocast.
 """
 
-import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-import torch
-from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import peers
+import torch
 from products import Products, replay
+from records import Table, options
 from timing import Call, interleave
+from torch import Tensor
 
 
 def rows() -> dict[str, tuple[str, dict[str, Callable[[], peers.Candidate]], Tensor]]:
@@ -81,41 +76,39 @@ def calls(candidate: peers.Candidate, x: Tensor, precision: torch.dtype) -> dict
 
 
 def compare(
+    table: Table,
     title: str,
     builders: dict[str, Callable[[], peers.Candidate]],
     x: Tensor,
-    options: dict[str, str],
+    chosen: dict[str, str],
 ) -> None:
-    """Print the table of one row."""
-    compiling, device = options.get("compile", "false"), options.get("device", "cpu")
-    candidates = {name: build() for name, build in builders.items() if compiling != "true"}
-    if compiling != "false":
-        candidates |= {f"{name}*": build().compiled() for name, build in builders.items()}
+    """Add the rows of one flow to the table."""
+    device = chosen.get("device", "cpu")
+    candidates = {name: builders[name]() for name in builders if name[-1] != "*"}
+    candidates |= {name: builders[name]().compiled() for name in builders if name[-1] == "*"}
     sizes = {name: c.num_params for name, c in candidates.items()}
-    print(f"\n{title}; parameters {sizes}")
     for name, size in sizes.items():
         assert abs(size / next(iter(sizes.values())) - 1) < 0.01, f"{name} has {size} parameters"
     for c in candidates.values():
         c.module.to(device)
-    precision = {"bf16": torch.bfloat16}.get(options.get("precision", ""), torch.float32)
+    precision = {"bf16": torch.bfloat16}.get(chosen.get("precision", ""), torch.float32)
     timed = {name: calls(c, x.to(device), precision) for name, c in candidates.items()}
-    names = [*candidates, "products"] if device == "cpu" else [*candidates]
-    print(f"{'ms':>12}" + "".join(f"{name:>11}" for name in names) + "   fastest peer / gdl")
-    for what in options.get("calls", CALLS).split(","):
+    for what in chosen.get("calls", CALLS).split(","):
         # sampling comes last, so that training's updates are over
         for c in candidates.values():
             c.module.train(what == "train")
         usable = {name: t[what] for name, t in timed.items() if _works(name, t[what])}
-        if "gdl" in usable and "products" in names:
+        if "gdl" in usable and device == "cpu":
             with Products() as products:
                 usable["gdl"]()
             usable["products"] = replay(products.found)
-        found = interleave(usable, int(options.get("rounds", 20)))
-        theirs = [v for k, v in found.items() if not k.startswith(("gdl", "products"))]
-        best = min(theirs, default=math.nan)
-        ours = min((v for k, v in found.items() if k.startswith("gdl")), default=math.nan)
-        cells = "".join(f"{found.get(name, math.nan):11.2f}" for name in names)
-        print(f"{what:>12}{cells}   {best / ours:.2f}", flush=True)
+        found = interleave(usable, int(chosen.get("rounds", 20)))
+        names = sorted(found, key=lambda name: found[name].median)
+        ours = next((n for n in names if n.startswith("gdl")), None)
+        theirs = next((n for n in names if not n.startswith(("gdl", "products"))), None)
+        ratio = str(found[theirs].over(found[ours])) if ours and theirs else "-"
+        cells = [found.get(name, "-") for name in table.columns[2:-1]]
+        table.add(title, what, *cells, ratio)
 
 
 def _works(name: str, call: Call) -> bool:
@@ -132,16 +125,25 @@ def _works(name: str, call: Call) -> bool:
 
 def main() -> None:
     """Run the rows asked for."""
-    options = dict(arg.split("=") for arg in sys.argv[1:])
-    torch.set_num_threads(int(options.get("threads", torch.get_num_threads())))
-    table = rows()
+    chosen = options()
+    torch.set_num_threads(int(chosen.get("threads", torch.get_num_threads())))
+    flows = rows()
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as train.py has it
-    for_cpus = [name for name in table if name != "paper"]
-    for name in options.get("rows", ",".join(for_cpus)).split(","):
-        title, builders, x = table[name]
-        only = options.get("only", ",".join(builders)).split(",")
-        builders = {peer: build for peer, build in builders.items() if peer in only}
-        compare(title, builders, x, options)
+    for_cpus = [name for name in flows if name != "paper"]
+    wanted = chosen.get("rows", ",".join(for_cpus)).split(",")
+    stars = {"false": [""], "true": ["*"], "both": ["", "*"]}[chosen.get("compile", "false")]
+    only = chosen.get("only")
+    every = dict.fromkeys(name for row in wanted for name in flows[row][1])
+    every = [f"{n}{s}" for n in every if not only or n in only.split(",") for s in stars]
+    bound = ["products"] if chosen.get("device", "cpu") == "cpu" else []
+    table = Table(
+        "Speed: flows, milliseconds", "flow", "call", *every, *bound, "fastest peer / gdl"
+    )
+    for row in wanted:
+        title, builders, x = flows[row]
+        picked = {n: builders[n.rstrip("*")] for n in every if n.rstrip("*") in builders}
+        compare(table, title, picked, x, chosen)
+    table.save()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """What a command spends before it does anything, and on whose modules.
 
-    python benchmarks/imports.py [rounds=5] [trees=.,../older-checkout]
+    python benchmarks/imports.py [rounds=5] [trees=.,../older-checkout] [record=FILE]
 
 Each command runs in a fresh process, on a VAE of the digits that was trained for one step. Wall-clock
-seconds are medians over the rounds, in which checkouts and commands take turns. The shares are sums of
-the times that `python -X importtime` gives for the modules of each library, from one more process.
+seconds are medians, with quartiles, over the rounds, in which checkouts and commands take turns; the
+ratio to the last checkout is that of the same rounds. The shares are sums of the times that
+`python -X importtime` gives for the modules of each library, from one more process.
 """
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from records import Table, options
+from timing import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = {
@@ -29,7 +32,7 @@ COMMANDS = {
     "compare.py --help": ["compare.py", "--help"],
     "train.py --help": ["train.py", "--help"],
     "sample.py": ["sample.py", "run={run}", "out={out}"],
-    "evaluate.py": ["evaluate.py", "run={run}", "k=2", "limit=10"],
+    "evaluate.py": ["evaluate.py", "run={run}", "measure=bits", "limit=10"],
     "train.py trainer=debug": ["train.py", "trainer=debug", "logger=none", "hydra.run.dir={out}"],
     "import gdl": ["-c", "import gdl"],
     "gdl.load": ["-c", "import gdl; gdl.load(r'{run}', device='cpu')"],
@@ -62,9 +65,15 @@ def shares(report: str) -> dict[str, float]:
 
 def main() -> None:
     """Print a table of seconds for each checkout."""
-    options = dict(arg.split("=") for arg in sys.argv[1:])
-    trees = [Path(t).resolve() for t in options.get("trees", str(ROOT)).split(",")]
-    rounds = int(options.get("rounds", 5))
+    chosen = options()
+    trees = [Path(t).resolve() for t in chosen.get("trees", str(ROOT)).split(",")]
+    rounds = int(chosen.get("rounds", 5))
+    table = Table(
+        "Speed: starting a command, seconds, and what is imported",
+        *("command", "checkout", "seconds", "of the last checkout's", "importing"),
+        *LIBRARIES,
+        "others",
+    )
     with tempfile.TemporaryDirectory() as folder:
         jobs = {}
         for i, tree in enumerate(trees):
@@ -78,13 +87,12 @@ def main() -> None:
         for _ in range(rounds):
             for job, args in jobs.items():
                 seconds[job].append(run(job[0], args)[0])
-        columns = ["command", "checkout", "seconds", "importing", *LIBRARIES, "others"]
-        print(" | ".join(columns))
         for (tree, name), args in jobs.items():
             spent = shares(run(tree, args, "-X", "importtime")[1] or "")
-            cells = [sum(spent.values()), *spent.values()]
-            median = statistics.median(seconds[tree, name])
-            print(name, tree.name, f"{median:.2f}", *(f"{s:.2f}" for s in cells), sep=" | ")
+            took, last = (Spread.of(seconds[t, name]) for t in (tree, trees[-1]))
+            ratio = "-" if tree == trees[-1] else took.over(last)
+            table.add(name, tree.name, took, ratio, sum(spent.values()), *spent.values())
+    table.save()
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
 """What Lightning, logging and the progress line cost: an epoch of a VAE against a bare loop.
 
-    python benchmarks/overhead.py [epochs=12] [logger=wandb]
+    python benchmarks/overhead.py [epochs=12] [logger=wandb] [threads=1,2] [record=FILE]
 
 Both train the same model (784-200-200-50, batch 128, CPU) with the same optimizer on the same
-in-memory images, in one process, an epoch of each in turn; the medians are printed. The left side
-runs through train.py's own configuration: trainer, callbacks, loggers, progress line.
+in-memory images, in one process, an epoch of each in turn. The ratio is that of paired epochs. gdl's
+side runs through train.py's own configuration: trainer, callbacks, loggers, progress line.
 """
 
 import copy
-import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import hydra
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from omegaconf import DictConfig, open_dict
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from omegaconf import DictConfig
+from records import Table, options
+from timing import Spread
 
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.families.base import GenerativeModel
@@ -60,36 +58,49 @@ class Interleave(Callback):
         return time.perf_counter() - start
 
 
-def main() -> None:
-    """Print the medians and their ratio."""
-    options = dict(arg.split("=") for arg in sys.argv[1:])
-    epochs, logger = int(options.get("epochs", 12)), options.get("logger", "wandb")
-    register_resolvers()
+def measure(epochs: int, logger: str, threads: int) -> tuple[Spread, Spread]:
+    """Return the milliseconds of the epochs of the bare loop and of gdl."""
     overrides = ["model=vae", "data=binarized_mnist", "model.latent_dim=50", f"logger={logger}"]
     overrides += ["data.batch_size=128", f"trainer.max_epochs={epochs}"]
+    overrides += ["callbacks.images.every_n_epochs=0"]
+    times: list[Spread] = []
+    torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
 
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
         def run(cfg: DictConfig) -> None:
-            with open_dict(cfg):
-                cfg.callbacks.images.every_n_epochs = 0
             job = training.prepare(cfg)
             twin = copy.deepcopy(job.model)
             clock = Interleave(twin, job.data._splits["train"][0], job.data.batch_size)
             job.trainer.callbacks.append(clock)  # pyright: ignore[reportAttributeAccessIssue]
             training.fit(job)
-            bare, ours = (statistics.median(t[1:]) for t in (clock.bare, clock.lightning))
-            ratios = [o / b for o, b in zip(clock.lightning[1:], clock.bare[1:], strict=True)]
-            print(
-                f"torch threads {torch.get_num_threads()}, {epochs - 1} epochs of each, logger={logger}"
-            )
-            print(
-                f"bare loop  {bare:.3f} s   gdl {ours:.3f} s   ratio of medians {ours / bare:.3f}"
-            )
-            print(f"median of the epochs' ratios {statistics.median(ratios):.3f}")
+            # the first epoch of each is a warm-up
+            times.extend(Spread.of(1e3 * s for s in t[1:]) for t in (clock.bare, clock.lightning))
 
         sys.argv = ["overhead.py", *overrides, f"hydra.run.dir={folder}"]
         run()
+    bare, ours = times
+    return bare, ours
+
+
+def main() -> None:
+    """Print a row for each number of threads."""
+    chosen = options()
+    epochs, logger = int(chosen.get("epochs", 12)), chosen.get("logger", "wandb")
+    register_resolvers()
+    table = Table(
+        "Speed: an epoch of the MNIST VAE against a bare loop, milliseconds",
+        "threads",
+        "bare loop",
+        f"gdl, logger={logger}",
+        "gdl / bare loop (aim 1.05)",
+    )
+    arguments = sys.argv
+    for threads in map(int, chosen.get("threads", "1,2").split(",")):
+        bare, ours = measure(epochs, logger, threads)
+        table.add(threads, bare, ours, ours.over(bare))
+    sys.argv = arguments
+    table.save()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,22 @@
 """What it costs to start a job of a sweep, against a run of its own.
 
-    python benchmarks/sweep.py [rounds=3] [launchers=basic,joblib,submitit_local,ray]
+    python benchmarks/sweep.py [rounds=3] [launchers=basic,joblib,submitit_local,ray] [record=FILE]
 
 Each job trains one step of an FVSBN on the digits. The seconds of a job are those by which a sweep of
 four jobs, one at a time, takes longer than one of a single job, divided by three. Rounds take turns;
-printed are medians. An engine whose jobs are processes should cost at most 1.2 times a run of its own.
+printed are medians and quartiles. An engine whose jobs are processes should cost at most 1.2 times a
+run of its own.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from records import Table, options
+from timing import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = ["model=fvsbn", "data=digits", "trainer=debug", "logger=csv"]
@@ -42,19 +45,20 @@ def sweep(launcher: str, seeds: str) -> float:
 
 def main() -> None:
     """Print the medians."""
-    options = dict(arg.split("=") for arg in sys.argv[1:])
-    launchers = options.get("launchers", "basic,joblib,submitit_local,ray").split(",")
+    chosen = options()
+    launchers = chosen.get("launchers", "basic,joblib,submitit_local,ray").split(",")
+    table = Table("Speed: the jobs of a sweep, seconds", "what", "seconds", "of a run's own")
     single, jobs = [], {name: [] for name in launchers}
-    for _ in range(int(options.get("rounds", 3))):
+    for _ in range(int(chosen.get("rounds", 3))):
         with tempfile.TemporaryDirectory() as folder:
             single.append(seconds(f"hydra.run.dir={folder}"))
         for name in launchers:
             jobs[name].append((sweep(name, "0,1,2,3") - sweep(name, "0")) / 3)
-    alone = statistics.median(single)
-    print(f"a run of its own: {alone:.2f} s")
+    alone = Spread.of(single)
+    table.add("a run of its own", alone, "-")
     for name, times in jobs.items():
-        job = statistics.median(times)
-        print(f"a job with {name}: {job:.2f} s, {job / alone:.2f} times as long")
+        table.add(f"a job with {name}", Spread.of(times), Spread.of(times).over(alone))
+    table.save()
 
 
 if __name__ == "__main__":
