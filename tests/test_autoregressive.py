@@ -15,6 +15,7 @@ from gdl.distributions import (
     default_conditional,
 )
 from gdl.errors import GdlError
+from gdl.families.ancestral import PositionSteps, num_final
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.order import pixel_order
 from gdl.models import nade
@@ -410,3 +411,45 @@ def test_low_precision_changes_little(name: str, levels: int) -> None:
         low = model.log_prob(x)
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, full, rtol=0.02, atol=0.1)
+
+
+class Counted(FVSBN):
+    """A model that counts its whole passes, and has no faster steps."""
+
+    passes = 0
+
+    def params(self, s: Tensor) -> Tensor:
+        self.passes += 1
+        return super().params(s)
+
+    def steps(self, n: int) -> PositionSteps:
+        return AutoregressiveModel.steps(self, n)
+
+
+@torch.no_grad()
+def test_a_pass_finds_as_many_positions_as_were_guessed_rightly() -> None:
+    torch.manual_seed(0)
+    model = Counted((1, 4, 5), 2)
+    model.sample(30)  # independent pixels: a first guess and one that is right
+    assert model.passes == 2
+    for strength in (1.0, 100.0):
+        model.linear.weight.normal_().mul_(strength)
+        model.passes = 0
+        found = model.sample(30, seed=1)
+        assert 2 < model.passes <= 20, "at least one position per pass"
+        assert torch.equal(found, model.sample(30, seed=1, naive=True))
+    known = torch.arange(20).view(1, 4, 5) < 19
+    model.passes = 0
+    model.sample_given(30, found, known)
+    assert model.passes <= 2, "known pixels are guessed rightly after one pass"
+
+
+def test_leading_positions_are_final_up_to_the_first_wrong_guess() -> None:
+    guess = torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]])[..., None]
+    assert num_final(guess, guess) == 4
+    wrong = guess.clone()
+    wrong[1, 3] = 1  # nothing depends on the last one
+    assert num_final(wrong, guess) == 4
+    wrong[0, 1] = 0
+    assert num_final(wrong, guess) == 2
+    assert num_final(1 - guess, guess) == 1

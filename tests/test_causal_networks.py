@@ -118,10 +118,21 @@ def test_pixel_by_pixel_equals_the_whole_image(name: str, shape: Shape) -> None:
 
 @each_shape
 @each_order
+@pytest.mark.parametrize("size", [1, 3])
 @torch.no_grad()
-def test_token_by_token_equals_the_whole_image(shape: Shape, order: str) -> None:
+def test_block_by_block_equals_the_whole_image(shape: Shape, order: str, size: int) -> None:
     net, x = transformer(shape, order), draw(3, shape[0] * shape[1] * shape[2])
-    torch.testing.assert_close(answer(net, x), net(x), rtol=1e-12, atol=1e-12)
+    caches, known = net.caches(len(x)), net.padded(torch.zeros_like(x))
+    found = []
+    for positions in torch.arange(x.shape[1]).split(size):
+        block = slice(int(positions[0]), int(positions[-1]) + 1)
+        known[:, block] = torch.rand_like(
+            x[:, block]
+        )  # a wrong guess, which the next one replaces
+        net.block(known, block, caches)
+        known[:, block] = x[:, block]
+        found.append(net.block(known, block, caches))
+    torch.testing.assert_close(torch.cat(found, 1), net(x), rtol=1e-12, atol=1e-12)
 
 
 def test_each_convolution_is_computed_once_per_position() -> None:

@@ -1,25 +1,19 @@
 """The base class of autoregressive models: exact density, ancestral sampling, completion of images."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
+from gdl.families.ancestral import Block, PositionSteps, draw_in_order, num_final
 from gdl.families.base import GenerativeModel
 from gdl.families.order import pixel_order
-from gdl.families.progress import counted
 from gdl.noise import SampleNoise
 
-__all__ = ["AutoregressiveModel", "PositionSteps"]
-
-PositionSteps = Generator[Tensor, Tensor, None]
-"""A generator that alternates with the sampler, position by position.
-
-It yields the parameters (n, P) of position 0, receives the values (n, V) uint8 that were drawn
-there, then yields the parameters of position 1 given these values, and so on for N positions."""
+__all__ = ["AutoregressiveModel"]
 
 
 class AutoregressiveModel(GenerativeModel):
@@ -31,7 +25,7 @@ class AutoregressiveModel(GenerativeModel):
 
     A subclass writes `params`, which returns for each position the P parameters of its distribution
     given the earlier positions, in one pass. Density, sampling and completion follow. It may also
-    write `steps`, if it can sample with less work than one pass per position. It adds `bias`
+    write `steps`, if it can compute some positions with less work than a whole pass. It adds `bias`
     (N, P) to its output; `initialize` sets it so that the model starts as independent pixels.
 
     Args:
@@ -77,13 +71,24 @@ class AutoregressiveModel(GenerativeModel):
         """
 
     def steps(self, n: int) -> PositionSteps:
-        """Yield the parameters of one position after the other; see `PositionSteps`.
+        """Yield the parameters of one block of positions after the other; see `PositionSteps`.
 
-        This version works for every model and takes one whole pass per position.
+        This version works for every model. It takes whole passes, each of which makes the positions
+        final up to the first that was guessed wrongly.
         """
         s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
+        start = 0
+        while start < self.num_positions:
+            values = yield Block(start, self.params(s)[:, start:])
+            final = num_final(values, s[:, start:])
+            s[:, start:] = values
+            start += final
+
+    def _naive_steps(self, n: int) -> PositionSteps:
+        """Yield one position per whole pass."""
+        s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
         for i in range(self.num_positions):
-            s[:, i] = yield self.params(s)[:, i]
+            s[:, i : i + 1] = yield Block(i, self.params(s)[:, i : i + 1])
 
     def initialize(self, x: Tensor) -> None:
         """Set `bias` so that the model starts as independent pixels fitted to images (N, C, H, W)."""
@@ -221,23 +226,10 @@ class AutoregressiveModel(GenerativeModel):
         given, keep = self.sequence(given), self._known_positions(known)
         source = SampleNoise(seed, indices, self.device, self.dtype)
         # all noise at once: a generator call per sample and position would cost more than the model
-        noise = temperature * self.likelihood.noise(source, self.num_positions, 1)
-        noise = noise.movedim(2, 0).contiguous()[..., None].unbind()
-        some, every = keep.any(0).tolist(), keep.all(0).tolist()
-        n = len(given)
-        steps = AutoregressiveModel.steps(self, n) if naive else self.steps(n)
-        values, params = [], next(steps)
-        for i in counted(self.num_positions, "sampling"):
-            if every[i]:
-                value = given[:, i]
-            else:
-                value = self.likelihood.draw(_pixel(params), noise[i]).view(n, -1)
-                if some[i]:
-                    value = torch.where(keep[:, i, None], given[:, i], value)
-            values.append(value)
-            if i + 1 < self.num_positions:
-                params = steps.send(value)
-        return self.image(torch.stack(values, 1))
+        noise = temperature * self.likelihood.noise(source, self.num_positions, 1).squeeze(-1)
+        noise = noise.movedim(2, 0).contiguous()
+        steps = self._naive_steps(len(given)) if naive else self.steps(len(given))
+        return self.image(draw_in_order(steps, self.likelihood, noise, given, keep))
 
     def known_come_first(self, known: Tensor) -> bool:
         """Return whether all known pixels come before all unknown ones, in each mask (..., C, H, W)."""

@@ -2,28 +2,41 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from rich.progress import Progress
 
-__all__ = ["counted"]
+__all__ = ["Counter"]
 
 
-def counted(total: int, label: str, patience: float = 2.0) -> Iterator[int]:
-    """Yield 0, ..., total - 1; on a terminal, show a progress bar if the loop takes long.
+class Counter:
+    """A progress bar on a terminal, for a loop that may take long.
 
     Args:
         total: Number of steps.
         label: Text beside the bar.
         patience: Seconds before the bar appears.
     """
-    bar = Progress(transient=True, disable=not sys.stdout.isatty())
-    task, start = bar.add_task(label, total=total), time.monotonic()
-    try:
-        for i in range(total):
-            yield i
-            if not bar.disable and time.monotonic() - start > patience:
-                bar.start()
-                bar.update(task, completed=i + 1)
-    finally:
-        bar.stop()
+
+    def __init__(self, total: int, label: str, patience: float = 2.0) -> None:
+        self._bar = Progress(transient=True, disable=not sys.stdout.isatty())
+        self._task = self._bar.add_task(label, total=total)
+        self._appears = time.monotonic() + patience
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, done: int) -> None:
+        """Show that so many steps are done."""
+        if not self._bar.disable and time.monotonic() > self._appears:
+            self._bar.start()
+            self._bar.update(self._task, completed=done)

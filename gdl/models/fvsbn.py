@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
-from gdl.nn.prefix import PrefixLinear
+from gdl.families.ancestral import PositionSteps, prefix_steps
+from gdl.families.autoregressive import AutoregressiveModel
+from gdl.nn.prefix import PrefixLayer, PrefixLinear, PrefixNet
 
 __all__ = ["FVSBN"]
 
@@ -59,9 +60,6 @@ class FVSBN(AutoregressiveModel):
         return out.unflatten(1, self.bias.shape)
 
     def steps(self, n: int) -> PositionSteps:
-        """See `AutoregressiveModel.steps`; each step is a product with one row of W."""
-        x = self.bias.new_empty(self.num_positions, n)
-        rows = self.linear.weight.view(*self.bias.shape, -1)
-        for i, (row, bias) in enumerate(zip(rows, self.bias[..., None], strict=True)):
-            value = yield torch.addmm(bias, row[:, :i], x[:i]).T
-            x[i] = self.unit(value).squeeze(-1)
+        """See `AutoregressiveModel.steps`."""
+        layer = PrefixLayer(self.linear.weight, self.bias.flatten(), self.linear.reach)
+        return prefix_steps(PrefixNet([layer], n), self.bias.shape, n, self.unit)

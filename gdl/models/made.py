@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.ancestral import PositionSteps, prefix_steps
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.order import pixel_order
-from gdl.nn.prefix import PrefixLinear
+from gdl.nn.prefix import PrefixLayer, PrefixLinear, PrefixNet
 from gdl.noise import SampleNoise, mix_seed
 
 __all__ = ["MADE"]
@@ -73,8 +74,6 @@ class MADE(AutoregressiveModel):
             PrefixLinear(len(a), torch.searchsorted(a, b, right=True)) for a, b in pairwise(units)
         )
         self.hidden_biases = nn.ParameterList(torch.zeros(width) for width in hidden)
-        # for each layer and position i: how many units can be computed before position i is known
-        self._ready = [torch.searchsorted(u, torch.arange(n), right=True).tolist() for u in units]
         self.num_masks, self.hidden = num_masks, list(hidden)
         if num_masks > 1:
             names = [f"random-{r}" for r in range(num_masks)] if order == "random" else [order]
@@ -92,21 +91,12 @@ class MADE(AutoregressiveModel):
         return h.unflatten(1, self.bias.shape)
 
     def steps(self, n: int) -> PositionSteps:
-        """See `AutoregressiveModel.steps`; each unit is computed once, when its inputs are known."""
-        *hidden, (weight, bias) = self._in_use()
-        layers = [self.bias.new_empty(width, n) for width in (self.num_positions, *self.hidden)]
-        done, num_params = [0] * len(hidden), self.bias.shape[1]
-        for i in range(self.num_positions):
-            seen = i
-            for k, (w, b) in enumerate(hidden):
-                new = slice(done[k], self._ready[k + 1][i])
-                if new.start < new.stop:
-                    out = layers[k + 1][new]
-                    torch.addmm(b[new, None], w[new, :seen], layers[k][:seen], out=out).relu_()
-                seen = done[k] = new.stop
-            row = slice(i * num_params, (i + 1) * num_params)
-            value = yield torch.addmm(bias[row, None], weight[row, :seen], layers[-1][:seen]).T
-            layers[0][i] = self.unit(value).squeeze(-1)
+        """See `AutoregressiveModel.steps`; each unit is computed with the block of its last input."""
+        layers = [
+            PrefixLayer(weight, bias, layer.reach)  # pyright: ignore[reportArgumentType]
+            for (weight, bias), layer in zip(self._in_use(), self.layers, strict=True)
+        ]
+        return prefix_steps(PrefixNet(layers, n), self.bias.shape, n, self.unit)
 
     def _in_use(self) -> list[tuple[Tensor, Tensor]]:
         """Return the weight and bias of each layer, with units in the order of the current mask."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.ancestral import Block, PositionSteps
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.kernels.cpu import by_hand
 from gdl.nn.tied import prefix_outputs
 
@@ -63,8 +64,9 @@ class NADE(AutoregressiveModel):
         """
         total = self.hidden_bias.repeat(n, 1)
         h, count, binary = total.sigmoid(), by_hand(total), self.levels == 2
-        for weight, output, bias in zip(self.weight, self.output.mT, self.bias, strict=True):
-            value = (yield torch.addmm(bias, h, output)).view(-1)
+        parts = zip(self.weight, self.output.mT, self.bias, strict=True)
+        for i, (weight, output, bias) in enumerate(parts):
+            value = (yield Block(i, torch.addmm(bias, h, output)[:, None])).view(-1)
             if not count:
                 torch.sigmoid(total.addr_(self.unit(value), weight), out=h)
             elif len(rows := value.nonzero().view(-1)):

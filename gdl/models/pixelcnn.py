@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.ancestral import Block, PositionSteps
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.nn.gated import GatedPixelNet
 
 __all__ = ["PixelCNN"]
@@ -80,13 +81,14 @@ class PixelCNN(AutoregressiveModel):
     def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n)
-        h = next(pieces)
+        h, start = next(pieces), 0
         for biases in self.bias.unflatten(0, (-1, len(self.heads))):
             x = h.new_empty(n, 0)
             for head, bias in zip(self.heads, biases, strict=True):
-                value = yield head(_with(h, x)) + bias
-                x = torch.cat([x, self.scale(value)], 1)
-            h = pieces.send(x)
+                values = yield Block(start, (head(_with(h, x)) + bias)[:, None])
+                x = torch.cat([x, self.scale(values[:, 0])], 1)
+                start += 1
+            h = pieces.send(x) if start < self.num_positions else h
 
 
 def _with(h: Tensor, x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from gdl.distributions import DiscretizedLogisticMixture, Likelihood
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.ancestral import Block, PositionSteps
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.nn.pyramid import PyramidPixelNet
 
 __all__ = ["PixelCNNpp"]
@@ -57,6 +58,7 @@ class PixelCNNpp(AutoregressiveModel):
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n)
         h = next(pieces)
-        for bias in self.bias:
-            value = yield self.head(h) + bias
-            h = pieces.send(self.scale(value))
+        for i, bias in enumerate(self.bias):
+            values = yield Block(i, (self.head(h) + bias)[:, None])
+            if i + 1 < self.num_positions:
+                h = pieces.send(self.scale(values[:, 0]))

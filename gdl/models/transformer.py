@@ -6,11 +6,13 @@ ICML (iGPT). A causal transformer over the pixels of an image; see also Vaswani 
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.families.autoregressive import AutoregressiveModel, PositionSteps
+from gdl.families.ancestral import Block, PositionSteps, block_size, num_final
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.nn.attention import ImageTransformer, neighbours
 
 __all__ = ["Transformer"]
@@ -75,8 +77,15 @@ class Transformer(AutoregressiveModel):
 
     def steps(self, n: int) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
-        pieces = self.net.pieces(n)
-        h = next(pieces)
-        for bias in self.bias:
-            value = yield self.head(h) + bias
-            h = pieces.send(self.scale(value).squeeze(-1))
+        past = self.net.caches(n)
+        s = torch.zeros(n, self.num_positions, 1, dtype=torch.uint8, device=self.device)
+        x = self.net.padded(self.scale(s).squeeze(-1))
+        start, size = 0, block_size(4, n, self.device)
+        while start < self.num_positions:
+            block = slice(start, min(start + size, self.num_positions))
+            features = self.net.block(x, block, past)
+            values = yield Block(start, self.head(features) + self.bias[block])
+            final = num_final(values, s[:, block])
+            s[:, block], x[:, block] = values, self.scale(values).squeeze(-1)
+            start += final
+            size = block_size(final, n, self.device)

@@ -4,8 +4,6 @@ Chen et al., 2020, "Generative pretraining from pixels" (iGPT): a decoder in the
 pixels in a fixed order. Here each token also sees a small window around the pixel that it predicts.
 """
 
-from collections.abc import Generator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +12,7 @@ __all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
 
 
 class KeyValues:
-    """The key-value cache of one block: keys and values of all tokens so far.
+    """The key-value cache of one block: keys and values of the tokens so far.
 
     Args:
         n: Number of images.
@@ -25,17 +23,16 @@ class KeyValues:
     """
 
     def __init__(self, n: int, heads: int, length: int, size: int, like: Tensor) -> None:
-        self.all = like.new_empty(2, n, heads, length, size)
-        self.length = 0
+        self._all = like.new_empty(2, n, heads, length, size)
 
-    def append(self, new: Tensor) -> Tensor:
-        """Append the keys and values (2, n, heads, 1, size) of a token; return all t of them.
+    def put(self, start: int, new: Tensor) -> Tensor:
+        """Put in the keys and values (2, n, heads, T, size) of the tokens from `start` on.
 
-        The result has shape (2, n, heads, t, size).
+        The result, (2, n, heads, start + T, size), has those of all tokens up to there.
         """
-        self.all[..., self.length : self.length + 1, :] = new
-        self.length += 1
-        return self.all[..., : self.length, :]
+        stop = start + new.shape[-2]
+        self._all[..., start:stop, :] = new
+        return self._all[..., :stop, :]
 
 
 class CausalBlock(nn.Module):
@@ -61,17 +58,22 @@ class CausalBlock(nn.Module):
             nn.init.normal_(layer.weight, std=std)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, past: KeyValues | None = None) -> Tensor:
+    def forward(self, h: Tensor, past: KeyValues | None = None, start: int = 0) -> Tensor:
         """Map tokens (B, T, width) to (B, T, width).
 
         Args:
-            h: All tokens, or the next one (T = 1).
-            past: The cache of the tokens before the next one.
+            h: All tokens, or those from `start` on.
+            past: The cache of the tokens before `start`.
+            start: Position of the first token.
         """
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
-        q, k, v = qkv.unbind() if past is None else (qkv[0], *past.append(qkv[1:]))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=past is None)
+        q, k, v = qkv.unbind() if past is None else (qkv[0], *past.put(start, qkv[1:]))
+        mask = None
+        if past is not None and h.shape[1] > 1:
+            mask = torch.ones(h.shape[1], start + h.shape[1], dtype=torch.bool, device=h.device)
+            mask = mask.tril(start)
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=past is None)
         h = h + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
 
@@ -106,26 +108,36 @@ class ImageTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map values (B, N) to features (B, N, width)."""
-        h = self.first(F.pad(x, (0, 1))[:, self.neighbours]) + self.position
+        h = self.first(self.padded(x)[:, self.neighbours]) + self.position
         for block in self.blocks:
             h = block(h)
         return self.last(h)
 
-    def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
-        """Yield the features (n, width) of one position of n sequences after the other.
+    @staticmethod
+    def padded(x: Tensor) -> Tensor:
+        """Return values (B, N) with a zero behind them, for neighbours that do not exist."""
+        return F.pad(x, (0, 1))
 
-        The caller sends the values (n,) of a position to get the features of the next one. They
-        equal the features of `forward`, up to rounding.
-        """
+    def caches(self, n: int) -> list[KeyValues]:
+        """Return an empty cache for each block, for n sequences."""
         length, width = self.position.shape
         size = width // self.heads
-        past = [KeyValues(n, self.heads, length, size, self.position) for _ in self.blocks]
-        x = self.position.new_zeros(n, length + 1)
-        for i, (near, position) in enumerate(zip(self.neighbours, self.position, strict=True)):
-            h = (self.first(x[:, near]) + position)[:, None]
-            for block, kv in zip(self.blocks, past, strict=True):
-                h = block(h, kv)
-            x[:, i] = yield self.last(h)[:, 0]
+        return [KeyValues(n, self.heads, length, size, self.position) for _ in self.blocks]
+
+    def block(self, x: Tensor, positions: slice, past: list[KeyValues]) -> Tensor:
+        """Return the features (n, T, width) of T positions; those before are in the caches.
+
+        They equal the features of `forward`, up to rounding. The caches then hold these positions, too.
+
+        Args:
+            x: The values (n, N + 1), padded, of these positions and of those before.
+            positions: The T positions.
+            past: The cache of each block.
+        """
+        h = self.first(x[:, self.neighbours[positions]]) + self.position[positions]
+        for block, kv in zip(self.blocks, past, strict=True):
+            h = block(h, kv, positions.start)
+        return self.last(h)
 
 
 def neighbours(order: Tensor, channels: int, size: tuple[int, int], window: int) -> Tensor:

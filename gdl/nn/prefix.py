@@ -1,4 +1,7 @@
-"""A linear layer whose outputs each depend on a prefix of the inputs."""
+"""Linear layers whose outputs each depend on a prefix of the inputs, as a whole and block by block."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,7 @@ from torch import Tensor, nn
 from gdl.kernels.cpu import by_hand
 from gdl.kernels.staircase import StaircaseProduct, cut_staircase
 
-__all__ = ["PrefixLinear"]
+__all__ = ["PrefixLayer", "PrefixLinear", "PrefixNet"]
 
 
 class PrefixLinear(nn.Module):
@@ -42,3 +45,97 @@ class PrefixLinear(nn.Module):
             return StaircaseProduct.apply(x, weight, bias, self._staircase)  # pyright: ignore[reportReturnType]
         mask = torch.arange(x.shape[1], device=x.device) < self.reach[:, None]
         return F.linear(x, weight * mask, bias)
+
+
+class PrefixLayer(NamedTuple):
+    """The weight W (O, I), the bias (O,) and the reach (O,) of a `PrefixLinear`."""
+
+    weight: Tensor
+    bias: Tensor
+    reach: Tensor
+
+    def part(self, rows: slice, columns: slice) -> Tensor:
+        """Return this part of W, zero where an output does not see an input."""
+        inputs = torch.arange(columns.start, columns.stop, device=self.weight.device)
+        return self.weight[rows, columns] * (inputs < self.reach[rows, None])
+
+
+class PrefixNet:
+    """A stack of prefix layers with ReLU between them, evaluated block by block.
+
+    What earlier blocks contribute is computed once per block; what the inputs of the block contribute,
+    as often as they are guessed.
+
+    Args:
+        layers: From the inputs to the outputs.
+        n: Number of examples.
+    """
+
+    def __init__(self, layers: Sequence[PrefixLayer], n: int) -> None:
+        self._layers = layers
+        first = layers[0].weight
+        # inputs and hidden units by layer, examples last; the first ones of each are final
+        self._units = [first.new_zeros(layer.weight.shape[1], n) for layer in layers]
+        self._final = [0] * len(layers)
+        self._base: list[Tensor] = []
+        self._inner: list[Tensor] = []
+        self._blocks: list[slice] = []
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self._units[0].device
+
+    def open(self, stop: int, outputs: slice) -> None:
+        """Begin a block, which follows the last one.
+
+        Args:
+            stop: The end of the block; its last input is seen by no unit of the block.
+            outputs: The outputs that belong to the block.
+        """
+        self._base, self._inner, self._blocks = [], [], []
+        seen = self._final[0]
+        block = slice(seen, stop - 1)
+        for k, layer in enumerate(self._layers):
+            last = k + 1 == len(self._layers)
+            if last:
+                rows = outputs
+            else:
+                # units of which all inputs are final, then those that see inputs of the block
+                ready, some = (self._count(k, n) for n in (seen, block.stop))
+                self._settle(k, slice(self._final[k + 1], ready), seen)
+                self._final[k + 1] = ready
+                rows = slice(ready, some)
+            before = self._units[k][:seen]
+            base = torch.addmm(layer.bias[rows, None], layer.weight[rows, :seen], before)
+            self._base.append(base)
+            self._inner.append(layer.part(rows, block))
+            self._blocks.append(rows)
+            seen, block = rows.start, rows
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Return the outputs (O', n) of the block, given a guess of its inputs (T, n)."""
+        h = inputs[:-1]
+        for k, (base, inner, rows) in enumerate(
+            zip(self._base[:-1], self._inner[:-1], self._blocks[:-1], strict=True)
+        ):
+            h = torch.addmm(base, inner, h, out=self._units[k + 1][rows]).relu_()
+        return torch.addmm(self._base[-1], self._inner[-1], h)
+
+    def close(self, inputs: Tensor) -> None:
+        """End the block, with its inputs (T, n); all but the last one were the last guess."""
+        start = self._final[0]
+        self._units[0][start : start + len(inputs)] = inputs
+        self._final[0] = start + len(inputs)
+        self._final[1:] = [rows.stop for rows in self._blocks[:-1]]
+
+    def _settle(self, k: int, rows: slice, seen: int) -> None:
+        """Compute units of the layer k + 1 that see all of the first `seen` units before them."""
+        if rows.start < rows.stop:
+            layer, out = self._layers[k], self._units[k + 1][rows]
+            before = self._units[k][:seen]
+            torch.addmm(layer.bias[rows, None], layer.weight[rows, :seen], before, out=out).relu_()
+
+    def _count(self, k: int, seen: int) -> int:
+        """Return the number of outputs of layer k that see at most the first `seen` inputs."""
+        return int(torch.searchsorted(self._layers[k].reach, seen, right=True))
