@@ -229,8 +229,10 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         "model": names["model"],
         "data": names["data"],
         "kind": model.nll_kind,
-        **{f"data/{k}": v for k, v in job.data.facts().items()},
+        **{f"data/{k}": v for k, v in (job.data.facts() | job.data.identity()).items()},
         **tested,
+        "test/images": model.tested_images,
+        **_overfit(trainer),
         f"best_{best.monitor}": None
         if best.best_model_score is None
         else float(best.best_model_score),
@@ -242,6 +244,12 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         "train_seconds": job.train_seconds,
         **sampling,
     }
+
+
+def _overfit(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return Lightning's overfit_batches where it is set: such a run is no result."""
+    part: float = trainer.overfit_batches  # pyright: ignore[reportAttributeAccessIssue]
+    return {"overfit_batches": part} if part else {}
 
 
 def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
