@@ -23,27 +23,29 @@ def compare(cfg: DictConfig) -> None:
     """
     from pathlib import Path
 
-    from gdl.comparison.entries import group_seeds, read_runs, select
-    from gdl.comparison.tables import comparison_tables, print_tables
+    from gdl.comparison.entries import read_runs, select
+    from gdl.comparison.seeds import group_seeds
+    from gdl.comparison.tables import comparison_tables
+    from gdl.comparison.terminal import print_tables
     from gdl.errors import GdlError
 
     if cfg.report not in (None, "html"):
         raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
-    entries, unfinished = read_runs(cfg.folders)
+    entries, left_out = read_runs(cfg.folders)
     chosen = select(entries, cfg.where)
-    if not chosen:
-        raise GdlError(
-            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} matches: name "
-            "another folder or leave a filter out."
-        )
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     tables = comparison_tables(shown)
-    print_tables(tables, unfinished)
+    print_tables(tables, left_out, cfg.paths)
+    if not chosen:
+        raise GdlError(
+            f"None of the {len(entries)} runs with results below {', '.join(cfg.folders)} matches: "
+            "name another folder or leave a filter out."
+        )
     if cfg.report:
         from gdl.comparison.page.page import write_page
 
         file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
-        print(f"report:     {write_page(shown, unfinished, file)}")
+        print(f"report:     {write_page(shown, left_out, file)}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 

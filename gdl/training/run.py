@@ -28,7 +28,7 @@ from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
-from gdl.runs.metrics import COSTS
+from gdl.runs.metrics import COSTS, limits
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
@@ -232,7 +232,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         **{f"data/{k}": v for k, v in (job.data.facts() | job.data.identity()).items()},
         **tested,
         "test/images": model.tested_images,
-        **_overfit(trainer),
+        "limited_by": _limits(trainer),
         f"best_{best.monitor}": None
         if best.best_model_score is None
         else float(best.best_model_score),
@@ -246,10 +246,10 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
     }
 
 
-def _overfit(trainer: pl.Trainer) -> dict[str, Any]:
-    """Return Lightning's overfit_batches where it is set: such a run is no result."""
-    part: float = trainer.overfit_batches  # pyright: ignore[reportAttributeAccessIssue]
-    return {"overfit_batches": part} if part else {}
+def _limits(trainer: pl.Trainer) -> list[str]:
+    """Return what limits the data that the numbers are of; also from Lightning's environment."""
+    keys = ("fast_dev_run", "limit_test_batches", "overfit_batches")
+    return limits({key: getattr(trainer, key) for key in keys})
 
 
 def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
