@@ -8,7 +8,11 @@ __all__ = ["evaluate", "main"]
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
-    """Compute the numbers, merge them into the run's metrics.json and print the table."""
+    """Compute the numbers, merge them into the run's metrics.json and print the table.
+
+    Numbers of a part of the test images, or of other images than the run knows, are not kept.
+    """
+    import sys
     import time
 
     from hydra.utils import instantiate
@@ -17,15 +21,20 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gdl.runs.report import print_results
 
     run, model, data = open_run(cfg.run, cfg.device)
+    if run.metrics().get("data/digest") in (None, data.digest()):
+        unkept = None if cfg.limit is None else f"from {cfg.limit} images only"
+    else:
+        unkept = "the images are not those that the run was trained and tested on"
+        print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)
     metrics["evaluate_seconds"] = time.perf_counter() - started
-    if cfg.limit is None:
+    if unkept is None:
         run.merge_metrics(metrics)
         run.note_command()
     print_results(run.metrics() | metrics)
-    where = run.metrics_json if cfg.limit is None else f"not kept, from {cfg.limit} images only"
+    where = run.metrics_json if unkept is None else f"not kept, {unkept}"
     print(f"{'metrics:':<12}{where}")
     return metrics
 

@@ -18,7 +18,10 @@ from gdl.runs.metrics import BOUNDS, COSTS, data_identity, data_title, not_whole
 __all__ = ["Entry", "LeftOut", "finite", "read_runs", "select"]
 
 UNFINISHED = "without results (running, interrupted or failed)"
-DAMAGED = (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError)
+NO_RESULT = "no results, because they did not use all the data"
+DAMAGED = "damaged"
+
+UNREADABLE = (GdlError, OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError)
 """What reading a damaged file of a run raises."""
 
 
@@ -83,6 +86,7 @@ class LeftOut:
 
     path: Path
     why: str
+    detail: str = ""
 
 
 def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[LeftOut]]:
@@ -112,16 +116,16 @@ def _read(path: Path, name: str) -> Entry | LeftOut:
         metrics, config = Run(path).metrics(), read_config(path)
         Run(path).record_facts()
         if fault := _fault(metrics):
-            return LeftOut(path, f"damaged (metrics.json: {fault})")
+            return LeftOut(path, DAMAGED, f"metrics.json: {fault}")
         if "model" not in metrics:
             return LeftOut(path, UNFINISHED)
         trainer = {k[8:]: v for k, v in config.items() if k.startswith("trainer.")}
         if part := not_whole(metrics, trainer):
-            return LeftOut(path, part)
+            return LeftOut(path, NO_RESULT, part)
         seeds = [metrics["seed"]] if "seed" in metrics else []
         return Entry(name, [path], metrics, Settings.of(config), seeds)
-    except DAMAGED as e:
-        return LeftOut(path, f"damaged ({type(e).__name__})")
+    except UNREADABLE as e:
+        return LeftOut(path, DAMAGED, (str(e).splitlines() or [type(e).__name__])[0])
 
 
 def _fault(metrics: Any) -> str | None:
@@ -136,7 +140,7 @@ def _fault(metrics: Any) -> str | None:
         elif key.startswith(("test/", *BOUNDS)) or key in (*COSTS, "epochs", "steps"):
             right = value is None or (isinstance(value, int | float) and value is not True)
         else:
-            right = key != "limited_by" or isinstance(value, list)
+            continue
         if not right:
             return f"{key} is {str(value)[:40]!r}"
     return None

@@ -61,9 +61,9 @@ def print_tables(
         console.print("± standard error over the seeds")
     for why in dict.fromkeys(run.why for run in left_out):
         runs = [run for run in left_out if run.why == why]
-        print(f"{len(runs)} in no table, {why}:")
+        print(f"{len(runs)} {why}:")
         for run in runs:
-            print(f"  {run.path}")
+            print(f"  {run.path}" + (f"  ({run.detail})" if run.detail else ""))
 
 
 def _print_table(console: Console, table: ComparisonTable, paths: bool) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "limits",
     "not_whole",
     "unit",
+    "unused_latents",
 ]
 
 COSTS = {"params": "parameters", "train_seconds": "train seconds", "sampling_ms": "ms a sample"}
@@ -116,20 +117,17 @@ def about_data(metrics: dict[str, Any]) -> str:
     return f"{size}, {values}; {sizes}"
 
 
-def limits(trainer: dict[str, Any]) -> list[str]:
+def limits(trainer: dict[str, Any]) -> str:
     """Return the settings of a trainer that leave out a part of the data that a result is of.
 
     >>> limits({"limit_test_batches": 1, "overfit_batches": 0.0})
-    ['limit_test_batches=1']
+    'limit_test_batches=1'
     """
-    # 1 is one batch, 1.0 are all
-    unlimited = {"limit_test_batches": (None, 1.0), "overfit_batches": (None, 0.0)}
-    found = {k: trainer.get(k) for k in ("fast_dev_run", *unlimited)}
-    return [
-        f"{k}={v}"
-        for k, v in found.items()
-        if v and not any(type(v) is type(no) and v == no for no in unlimited.get(k, ()))
-    ]
+    found = {k: trainer[k] for k in ("fast_dev_run", "overfit_batches") if trainer.get(k)}
+    tested = trainer.get("limit_test_batches")
+    if tested is not None and not (isinstance(tested, float) and tested == 1):  # 1 is one batch
+        found["limit_test_batches"] = tested
+    return " ".join(f"{k}={v}" for k, v in found.items())
 
 
 def not_whole(metrics: dict[str, Any], trainer: dict[str, Any] | None = None) -> str | None:
@@ -140,8 +138,28 @@ def not_whole(metrics: dict[str, Any], trainer: dict[str, Any] | None = None) ->
         trainer: The settings of the trainer, asked too because metrics.json of old runs lacks them.
     """
     if found := metrics.get("limited_by") or limits(trainer or {}):
-        return f"tested or trained on a part of the data ({', '.join(map(str, found))})"
+        return f"ran with {found}"
     tested, whole = metrics.get("test/images"), metrics.get("data/test")
     if tested is not None and whole is not None and tested < whole:
         return f"tested on {tested:,} of {whole:,} images"
     return None
+
+
+SMALL_RATE = 0.5
+"""Nats; latents that carry less tell hardly any two images apart."""
+
+
+def unused_latents(metrics: dict[str, Any]) -> str | None:
+    """Return a sentence if the latents carry next to nothing, so that all samples look alike."""
+    rate, active = metrics.get("test/rate"), metrics.get("active_units")
+    found = []
+    if rate is not None and rate < SMALL_RATE:
+        found.append(f"the rate is {rate:.2g} nats")
+    if active is not None and active < 1:
+        found.append("no latent is active")
+    if not found:
+        return None
+    return (
+        f"The model does not use its latents ({', '.join(found)}), so all its samples look alike: "
+        "lower model.beta, raise model.kl_warmup_steps, or train longer."
+    )

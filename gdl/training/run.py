@@ -246,7 +246,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
     }
 
 
-def _limits(trainer: pl.Trainer) -> list[str]:
+def _limits(trainer: pl.Trainer) -> str:
     """Return what limits the data that the numbers are of; also from Lightning's environment."""
     keys = ("fast_dev_run", "limit_test_batches", "overfit_batches")
     return limits({key: getattr(trainer, key) for key in keys})
