@@ -62,7 +62,7 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
                 "the code and run it again, or leave the run out by a filter."
             )
         if part := not_whole(metrics):
-            raise GdlError(f"{path} is no result, it was {part}: leave it out by a filter.")
+            raise GdlError(f"{path} is no result, because {part}: leave it out by a filter.")
         file = folder / f"{path.name}.json"
         record = {
             "command": " && ".join(filter(None, map(_plain, facts["commands"]))),

@@ -88,7 +88,8 @@ def differences(runs: Sequence[tuple[str, Settings]]) -> list[dict[str, str]]:
         runs: The model and the settings of each run, all on the same data.
     """
     out: list[dict[str, str]] = [{} for _ in runs]
-    for key in sorted({key for _, settings in runs for key in settings.values}):
+    keys = {key for _, settings in runs for key in settings.values}
+    for key in sorted(k for k in keys if not k.endswith("._partial_")):
         for members in _compared(key, runs):
             texts = {i: shown(runs[i][1].values.get(key)) for i in members}
             has = [runs[i][1] for i in members if key in runs[i][1].values]

@@ -138,10 +138,10 @@ def not_whole(metrics: dict[str, Any], trainer: dict[str, Any] | None = None) ->
         trainer: The settings of the trainer, asked too because metrics.json of old runs lacks them.
     """
     if found := metrics.get("limited_by") or limits(trainer or {}):
-        return f"ran with {found}"
+        return f"it ran with {found}"
     tested, whole = metrics.get("test/images"), metrics.get("data/test")
     if tested is not None and whole is not None and tested < whole:
-        return f"tested on {tested:,} of {whole:,} images"
+        return f"it was tested on {tested:,} of {whole:,} images"
     return None
 
 

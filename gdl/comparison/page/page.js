@@ -8,6 +8,8 @@ const isShown = run => !unchecked.has(run.id) && !filtered.has(run.id);
 const literal = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const short = (text, most = 42) => literal(text.length > most ? text.slice(0, most - 1) + "…" : text);
 const colour = run => run.rank < COLOURS.length * 2 && run.curves.length ? COLOURS[run.rank % COLOURS.length] : "#8a919a";
+// the model, and what differs where several runs are of one model
+const name = (section, run) => section.runs.filter(other => other.model === run.model).length === 1 ? run.model : run.label;
 const checked = (root, name) => root.querySelector(`input[name="${name}"]:checked`).value;
 
 function plot(element, traces, axes) {
@@ -17,8 +19,8 @@ function plot(element, traces, axes) {
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: {color: style("--fore"), size: 12},
     margin: {t: 10, r: 15, b: 45, l: 55}, hovermode: "closest", hoverlabel: {align: "left"}, uirevision: axes.x.title.text,
     showlegend: traces.filter(t => t.showlegend !== false && t.visible !== false).length <= 12,
-    legend: {orientation: "h", y: -0.2, yanchor: "top"}, xaxis: axis(axes.x), yaxis: axis(axes.y),
-  }, {displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]]});
+    legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom"}, modebar: {bgcolor: "transparent", color: style("--muted"), activecolor: style("--fore")}, xaxis: axis(axes.x), yaxis: axis(axes.y),
+  }, {displaylogo: false, displayModeBar: "hover", responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]]});
 }
 
 function drawCurves(section, root) {
@@ -32,7 +34,7 @@ function drawCurves(section, root) {
     run.curves.forEach((curve, k) => ["train", "val"].filter(s => curve[s]).forEach(stage => {
       const main = stage === "val" || !curve.val, seed = run.curves.length > 1 ? `, seed ${curve.seed}` : "";
       traces.push({
-        type: "scatter", mode: curve[stage].step.length > 1 ? "lines" : "markers", name: short(run.label), legendgroup: run.id,
+        type: "scatter", mode: curve[stage].step.length > 1 ? "lines" : "markers", name: short(name(section, run), 26), legendgroup: run.id,
         showlegend: main && k === 0, visible: isShown(run) && (x === "step" || timed(run)), meta: run.id,
         x: curve[stage][x] ?? [], y: curve[stage].value, opacity: main ? 1 : 0.4,
         line: {color: colour(run), width: main ? 2 : 1.2, dash: run.rank < COLOURS.length ? "solid" : "dash"},
@@ -76,8 +78,6 @@ function drawFront(section, root) {
   root.querySelector(".unsteady").hidden = steady;
   const runs = section.runs.filter(run => isShown(run) && run.value !== null && run.costs[cost] > 0);
   runs.sort((a, b) => a.costs[cost] - b.costs[cost]);
-  const alone = run => section.runs.filter(other => other.model === run.model).length === 1;
-  const name = run => alone(run) ? run.model : run.label;
   // the ranges are set here, because the places of the names depend on them
   const range = values => {
     const low = Math.min(...values), high = Math.max(...values), pad = 0.12 * (high - low) || 0.5;
@@ -87,13 +87,13 @@ function drawFront(section, root) {
   const width = element.clientWidth - 75, height = element.clientHeight - 95;
   const places = namePositions(runs.map(run => ({
     x: (Math.log10(run.costs[cost]) - xs[0]) / (xs[1] - xs[0]) * width, y: (ys[1] - run.value) / (ys[1] - ys[0]) * height,
-    text: short(name(run), 26),
+    text: short(name(section, run), 26),
   })), width);
   const place = new Map(runs.map((run, i) => [run.id, places[i]]));
   const front = runs.filter(run => run.front.includes(cost)), others = runs.filter(run => !run.front.includes(cost));
   const points = (which, title, options) => ({
     type: "scatter", name: title, x: which.map(run => run.costs[cost]), y: which.map(run => run.value), meta: which.map(run => run.id),
-    text: which.map(run => short(name(run), 26)), textposition: which.map(run => place.get(run.id)), textfont: {size: 11}, cliponaxis: false,
+    text: which.map(run => short(name(section, run), 26)), textposition: which.map(run => place.get(run.id)), textfont: {size: 11}, cliponaxis: false,
     customdata: which.map(run => `${short(run.label)}<br>${short(run.name)}<br>${literal(run.kind)}`),
     hovertemplate: "%{y:.4f}, %{x:,.6~g}<br>%{customdata}<extra></extra>", ...options,
   });
@@ -106,7 +106,7 @@ function drawFront(section, root) {
       mode: "markers+text", marker: {color: others.map(colour), size: 8, symbol: "circle-open", line: {width: 2}},
     }),
   ].filter(trace => trace.x.length), {
-    x: {title: {text: section.costs[cost]}, type: "log", range: xs, autorange: false}, y: {title: {text: `test ${section.unit}`}, range: ys, autorange: false},
+    x: {title: {text: section.costs[cost]}, type: "log", range: xs, autorange: false, nticks: 6, tickangle: 0}, y: {title: {text: `test ${section.unit}`}, range: ys, autorange: false},
   });
 }
 

@@ -87,7 +87,7 @@ class Row:
             paid, mark = self.cost(key), MARK if key in self.front else ""
             cells.append(_number(COSTS.get(key, key), paid, amount(paid) + mark))
         cells += [
-            f'<td data-name="seeds">{self._seeds()}</td>',
+            f'<td data-name="seeds"><span>{self._seeds()}</span></td>',
             _cell(self.differs, DIFFERS, "long"),
         ]
         return f'<tr data-run="{self.id}">{"".join(cells)}</tr>'
@@ -139,10 +139,10 @@ def _cell(text: str, name: str, kind: str = "") -> str:
     """Return a cell; `name` is its column's, which a narrow screen shows beside it."""
     empty = "" if text.strip("-") else ' data-empty=""'
     style = f' class="{kind}"' if kind else ""
-    return f'<td{style} data-name="{escape(name)}"{empty}>{escape(text)}</td>'
+    return f'<td{style} data-name="{escape(name)}"{empty}><span>{escape(text)}</span></td>'
 
 
 def _number(name: str, value: float | None, shown: str, title: str = "") -> str:
     known = ' data-empty=""' if value is None else f' data-value="{value!r}"'
     hint = f' title="{title}"' if title else ""
-    return f'<td class="number" data-name="{escape(name)}"{known}{hint}>{shown}</td>'
+    return f'<td class="number" data-name="{escape(name)}"{known}{hint}><span>{shown}</span></td>'

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from gdl.comparison.page.row import LENGTHS, SEEDS, Row
-from gdl.comparison.settings import shown
+from gdl.comparison.settings import differences, shown
 from gdl.comparison.tables import DIFFERS
 from gdl.runs.metrics import COSTS, STEADY_COSTS, TERMS, about_data, unit
 
@@ -110,12 +110,12 @@ class Section:
 
     def _differences(self) -> str:
         lines = [n for n in self.lines if n.detailed]
-        keys = sorted({k for n in lines for k in n.entry.settings.values})
+        found = differences([(n.entry.model, n.entry.settings) for n in lines])
+        keys = sorted({k for settings in found for k in settings})
         rows = {k: [_value(n.entry.settings.values, k) for n in lines] for k in keys}
         body = "".join(
             f'<tr><th scope="row">{escape(key)}</th>{_cells(lines, values)}</tr>'
             for key, values in rows.items()
-            if len(set(values)) > 1
         )
         if not body:
             return ""
