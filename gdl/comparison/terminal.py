@@ -91,7 +91,7 @@ def _print_table(console: Console, table: ComparisonTable, paths: bool) -> None:
     wide.print(shown)
     if layout.lacking:
         lacking = ", ".join(layout.lacking)
-        console.print(Text(f"left out, a wider terminal shows them: {lacking}", "dim"))
+        console.print(Text(f"not shown at this width: {lacking}", "dim"), soft_wrap=True)
     if DIFFERS not in layout.columns:
         _print_below(console, table, DIFFERS)
     if paths:
