@@ -34,7 +34,9 @@ DIGITS = {"shape": [1, 8, 8], "levels": 17, **SIZES, "digest": "ab" * 32}
 KNOWN = {f"data/{key}": value for key, value in DIGITS.items()}
 
 
-def add_run(folder: Path, name: str, *, seed: int = 0, depth: int = 4, config="", **metrics) -> Path:
+def add_run(
+    folder: Path, name: str, *, seed: int = 0, depth: int = 4, config="", **metrics
+) -> Path:
     run = folder / name
     (run / ".hydra").mkdir(parents=True)
     (run / ".hydra" / "config.yaml").write_text(CONFIG.format(seed=seed, depth=depth) + config)
@@ -115,7 +117,9 @@ def test_only_runs_on_the_same_data_share_a_table_and_marks(tmp_path, key):
     add_run(tmp_path, "other", **{**cost, "params": 30, key: OTHER[key]})
     for run in tmp_path.iterdir():  # all on the whole test set
         metrics = json.loads((run / "metrics.json").read_text())
-        (run / "metrics.json").write_text(json.dumps(metrics | {"test/images": metrics["data/test"]}))
+        (run / "metrics.json").write_text(
+            json.dumps(metrics | {"test/images": metrics["data/test"]})
+        )
     entries = read_runs([tmp_path])[0]
     tables = comparison_tables(entries)
     assert sorted(len(t.rows) for t in tables) == [1, 2]
@@ -271,7 +275,9 @@ def test_training_is_compared_across_models_and_architecture_within_one(tmp_path
 def test_references_are_resolved_and_what_follows_another_setting_is_not_repeated(tmp_path):
     config = """
 network: {{encoder: {{hidden: {0}}}, decoder: {{hidden: "${{network.encoder.hidden}}"}}}}
-folder: {{size: 3, shape: ["${{..size}}", "${{.0}}"], levels: "${{levels:${{.size}}}}", a: "${{b}}", b: "${{a}}"}}
+folder: {{size: 3, shape: ["${{..size}}", "${{.0}}"], levels: "${{levels:${{.size}}}}"}}
+a: "${{c}}"
+c: "${{a}}"
 b: "x${{b}}${{b}}"
 where: ${{oc.env:HOME}}
 """

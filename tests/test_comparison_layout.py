@@ -73,7 +73,9 @@ def test_a_line_of_the_widest_run_has_all_its_numbers_at_80_columns(monkeypatch,
 def test_runs_without_a_result_are_listed_with_the_reason(capsys):
     from pathlib import Path
 
-    print_tables([], [LeftOut(Path("a/[b]"), "damaged", "no [/x] table"), LeftOut(Path("c"), "why")])
+    print_tables(
+        [], [LeftOut(Path("a/[b]"), "damaged", "no [/x] table"), LeftOut(Path("c"), "why")]
+    )
     assert capsys.readouterr().out.splitlines() == [
         "1 damaged:",
         "  a/[b]  (no [/x] table)",

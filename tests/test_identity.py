@@ -60,7 +60,10 @@ CHANGES = {
     "binarization": lambda r: (binarized(r), binarized(r, "threshold")),
     "levels only": lambda r: (mnist(r), mnist(r, levels=300)),
     "size": lambda r: (folder(r / "images", size=16), folder(r / "images", (3, 8, 8), size=8)),
-    "channels": lambda r: (folder(r / "images", size=16), folder(r / "images", (1, 16, 16), size=16)),
+    "channels": lambda r: (
+        folder(r / "images", size=16),
+        folder(r / "images", (1, 16, 16), size=16),
+    ),
     "another folder": lambda r: (folder(r / "images"), folder(r / "images", test_fraction=0.3)),
 }
 

@@ -115,7 +115,9 @@ def test_a_model_without_latents_gets_no_warning():
     assert not_whole({}) is None
 
 
-@pytest.mark.parametrize(("beta", "used"), [("model.beta=64", False), ("model.latent_dim=32", True)])
+@pytest.mark.parametrize(
+    ("beta", "used"), [("model.beta=64", False), ("model.latent_dim=32", True)]
+)
 def test_the_beta_vae_of_the_configuration_uses_its_latents(beta, used):
     """After 105 steps; with beta=4 from the first step on, the rate was 0.05 nats at this point."""
     model = build("beta_vae", "mlp", "digits", beta)

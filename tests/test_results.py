@@ -105,7 +105,13 @@ def test_rows_are_sorted_by_their_tightest_number(tmp_path: Path, order) -> None
 
 
 def test_only_records_on_the_same_data_share_a_table(tmp_path: Path) -> None:
-    known = {"data/shape": [1, 2, 2], "data/levels": 4, "data/train": 5, "data/val": 2, "data/test": 3}
+    known = {
+        "data/shape": [1, 2, 2],
+        "data/levels": 4,
+        "data/train": 5,
+        "data/val": 2,
+        "data/test": 3,
+    }
     bits, facts = {"test/bpd": 1.0}, lambda digest: known | {"data/digest": digest * 32}
     text = results_of(tmp_path, bits, bits | facts("ab"), bits | facts("cd"), bits | facts("ab"))
     tables = [set(re.findall(r"^\| ([a-d]) \|", t, re.MULTILINE)) for t in text.split("## ")[1:]]

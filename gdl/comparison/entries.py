@@ -21,7 +21,15 @@ UNFINISHED = "without results (running, interrupted or failed)"
 NO_RESULT = "no results, because they did not use all the data"
 DAMAGED = "damaged"
 
-UNREADABLE = (GdlError, OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError)
+UNREADABLE = (
+    GdlError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    yaml.YAMLError,
+)
 """What reading a damaged file of a run raises."""
 
 
@@ -151,7 +159,9 @@ def _short_ids(paths: Iterable[Path]) -> list[str]:
 
     A name depends on the path, so that it stays when other runs are added.
     """
-    full = [hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest() for path in paths]
+    full = [
+        hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest() for path in paths
+    ]
     digits = next(n for n in range(4, 65) if n == 64 or len({f[:n] for f in full}) == len(full))
     return [f[:digits] for f in full]
 
@@ -174,7 +184,9 @@ def select(entries: Sequence[Entry], where: Sequence[str]) -> list[Entry]:
             )
         choices = wanted.split(",")
         entries = [
-            e for e, v in zip(entries, values, strict=True) if {str(v), shown(v)} & {*choices, wanted}
+            e
+            for e, v in zip(entries, values, strict=True)
+            if {str(v), shown(v)} & {*choices, wanted}
         ]
     return list(entries)
 

@@ -76,7 +76,9 @@ def _print_table(console: Console, table: ComparisonTable, paths: bool) -> None:
         for name, width in zip(layout.columns, layout.widths, strict=True)
     }
     tallest = max(map(len, heads.values()))
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, layout.gap - 1, 0, 0), show_edge=False)
+    shown = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, layout.gap - 1, 0, 0), show_edge=False
+    )
     for name, width in zip(layout.columns, layout.widths, strict=True):
         head = "\n".join([""] * (tallest - len(heads[name])) + heads[name])
         side = "right" if _is_number(name) else "left"

@@ -102,8 +102,8 @@ class Section:
         front = (
             f'<div class="front"><h3>What it costs</h3>{_switch("by", f"cost-{self.id}", costs)}'
             '<div class="plot"></div><p class="note steady">Diamonds: nothing on these data is better '
-            'and costs no more.</p><p class="note unsteady" hidden>The time of a sample depends on what '
-            "else the machine does, so no run is called better by it.</p></div>"
+            'and costs no more.</p><p class="note unsteady" hidden>The time of a sample depends on '
+            "what else the machine does, so no run is called better by it.</p></div>"
         )
         missing = '<p class="note">No metrics.csv of these runs has learning curves.</p>'
         return f'<div class="figures">{curves if terms else missing}{front if costs else ""}</div>'
