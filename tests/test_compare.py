@@ -86,9 +86,11 @@ def test_a_mean_over_seeds_is_of_one_kind_and_its_error_too(tmp_path, bounds):
 def test_facts_about_the_data_are_no_numbers_to_average(tmp_path):
     for seed in (0, 1):
         facts = {"data/verified": False, "data/bits": 5, "test/bpd": 1.0 + seed}
+        facts["lucky"] = bool(seed)
         add_run(tmp_path, str(seed), seed=seed, **facts)
     (mean,) = group_seeds(read_runs([tmp_path])[0])
     assert mean.metrics["data/verified"] is False
+    assert "lucky" not in mean.metrics, "there is no mean of yes and no"
     assert mean.metrics["data/bits"] == 5
     assert mean.data.startswith("digits (5 bits, copy with other checksums, ")
 
@@ -236,6 +238,7 @@ def test_filters_take_keys_of_the_results_and_of_the_configuration(tmp_path):
     assert [e.name for e in select(entries, ["network.hidden=[20,30]"])] == ["d2"]
     assert select(entries, [f"run={entries[1].id}"]) == [entries[1]]
     assert len({e.id for e in entries}) == 3
+    assert all(re.fullmatch("[0-9a-f]{4,6}", e.id) for e in entries)
     with pytest.raises(GdlError, match=r"No run here has model\.detph"):
         select(entries, ["model.detph=4"])
 

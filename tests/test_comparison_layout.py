@@ -18,7 +18,8 @@ COLUMNS = [
 MODELS = ["ae", "vae", "pixelcnn_pp", "transformer", "glow_small", "beta_vae", "fvsbn"]
 KINDS = ["exact", "bound", "iwae-5000", "dequant-16", "no density"]
 SETTINGS = ["lr=0.001", "optimizer=AdamW", "hidden=[500,500]", "weight_decay=0.01",
-            "limit_train_batches=100", "encoder=ConvEncoder", "max_epochs=100"]  # fmt: skip
+            "limit_train_batches=100", "encoder=ConvEncoder",
+            "max_epochs=100", "weights_of_the_parts_of_the_loss=[0.25,0.25,0.5]"]  # fmt: skip
 
 
 def random_table(seed: int) -> ComparisonTable:

@@ -288,6 +288,10 @@ def test_names_stand_beside_the_cost_points(tab):
     names = tab.locator(f"{DIGITS} .front .textpoint").all_text_contents()
     assert len(names) == 4, "as many as have parameters and a result"
     assert {"vae", "nice", "glow lr=0.01"} <= set(names)
+    # by the time of a sample no run is better, and the points have names nevertheless
+    tab.locator(f"{DIGITS} .front").get_by_label("ms a sample").check()
+    assert tab.locator(f"{DIGITS} .front .textpoint").all_text_contents() == ["nice"]
+    tab.locator(f"{DIGITS} .front").get_by_label("parameters").check()
     boxes = [t.bounding_box() for t in tab.locator(f"{DIGITS} .front .textpoint").all()]
     for i, a in enumerate(boxes):
         for b in boxes[:i]:
