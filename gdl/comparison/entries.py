@@ -18,7 +18,7 @@ from gdl.runs.metrics import BOUNDS, COSTS, data_identity, data_title, not_whole
 __all__ = ["Entry", "LeftOut", "finite", "read_runs", "select"]
 
 UNFINISHED = "without results (running, interrupted or failed)"
-NO_RESULT = "no results, because they did not use all the data"
+NO_RESULT = "trained or tested on a part of the data, so no result"
 DAMAGED = "damaged"
 
 UNREADABLE = (
