@@ -1,11 +1,14 @@
 """gdl compare: compares finished runs, e.g. outputs/ data=digits model=nice,glow_tiny."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
-from gdl.commands.entry import run_command
-from gdl.commands.overrides import with_filters
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["compare", "main"]
 
@@ -60,8 +63,12 @@ def compare(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    sys.argv[1:] = with_filters(sys.argv[1:], "compare")
-    run_command(compare, "compare")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+        from gdl.commands.overrides import with_filters
+
+        sys.argv[1:] = with_filters(sys.argv[1:], "compare")
+        run_command(compare, "compare")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from gdl.commands.explain import causes, explain
 from gdl.commands.help import print_help
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
-from gdl.commands.resume import with_resume
+from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.serialization import add_folder
+from gdl.stopping import Interrupted, before_stopping
+from gdl.sweeps.apart import stop_workers
 from gdl.sweeps.jobs import JobFailed, report
 
 __all__ = ["run_command"]
@@ -39,7 +41,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         config_name: File in conf/, without its ending.
 
     Raises:
-        SystemExit: The input is bad, or the process was told to stop.
+        SystemExit: The input is bad.
+        Interrupted: The process was told to stop.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
@@ -48,12 +51,16 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         args = with_new_names([with_value(arg) for arg in sys.argv[1:]], config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
+        args = multirun.with_flag(args)
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))
             return
         args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
+            hold_directory(args)
+        if folder is not None:
+            before_stopping(functools.partial(stop_workers, folder))
         # Hydra's parser does not find a flag between overrides
         sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
@@ -64,9 +71,10 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             _exit_if_explained(e, config_name)
             raise
         sys.exit(1)
-    except SystemExit as e:
-        if type(e).__name__ == "Interrupted":
-            print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
+    except Interrupted as e:
+        if folder is not None:
+            report(folder)
+            e.sentence = f"stopped by {e}; the same command goes on with the jobs that are left."
         raise
     if folder is not None and report(folder):
         sys.exit(1)
@@ -96,6 +104,10 @@ def _explained(
             return multirun.run_one_job(checked, cfg, lambda e: explain(e, config_name))
         try:
             return checked(cfg)
+        except Interrupted as e:
+            if config_name == "train":
+                e.sentence = what_is_kept(e, Path(HydraConfig.get().runtime.output_dir))
+            raise
         except Exception as e:
             _exit_if_explained(e, config_name)
             raise

@@ -1,8 +1,13 @@
 """gdl evaluate: measure a run on its test images, e.g. run=latest measure=iwae."""
 
-from omegaconf import DictConfig
+from __future__ import annotations
 
-from gdl.commands.entry import run_command
+from typing import TYPE_CHECKING
+
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["evaluate", "main"]
 
@@ -41,7 +46,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    run_command(evaluate, "evaluate")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+
+        run_command(evaluate, "evaluate")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from gdl.commands.overrides import key_parts, quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run, find_run
+from gdl.runs.directory import Run, find_run, newest_runs
+from gdl.runs.lock import hold
 from gdl.serialization import trusted
+from gdl.stopping import Interrupted, is_first_process
 
-__all__ = ["with_resume"]
+__all__ = ["hold_directory", "what_is_kept", "with_resume"]
 
 
 def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[str], bool]:
@@ -43,6 +45,30 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         return args, True
     target = checkpoint or run.checkpoint("last")
     return [*args, f"resume={quoted(target.resolve())}"], True
+
+
+def hold_directory(args: list[str]) -> None:
+    """Lock the directory of a run that the arguments name, before Hydra writes there.
+
+    Raises:
+        GdlError: Another process writes there.
+    """
+    given = [a.partition("=")[2] for a in args if a.startswith("hydra.run.dir=")]
+    folder = Path(unquoted(given[-1])) if given else None
+    if folder is not None and is_first_process() and (folder / "run.json").is_file():
+        hold(folder)
+
+
+def what_is_kept(stopped: Interrupted, folder: Path) -> str:
+    """Return the sentence for a training that a signal has stopped."""
+    run = Run(folder)
+    if run.has_checkpoint:
+        is_latest = [p.resolve() for p in newest_runs("outputs")[:1]] == [run.path]
+        name = "latest" if is_latest else run.path
+        return f"stopped by {stopped}; resume={name} goes on from the last step."
+    if run.record.is_file():
+        return f"stopped by {stopped} before the first checkpoint; resume={run.path} starts over."
+    return f"stopped by {stopped} before the first step; nothing was kept."
 
 
 def _allowed(run: Run, has_folder: bool) -> list[str]:

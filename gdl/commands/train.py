@@ -1,8 +1,13 @@
 """gdl train: train a model on a data set, e.g. model=vae data=mnist trainer=gpu."""
 
-from omegaconf import DictConfig
+from __future__ import annotations
 
-from gdl.commands.entry import run_command
+from typing import TYPE_CHECKING
+
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["main", "train"]
 
@@ -10,16 +15,21 @@ __all__ = ["main", "train"]
 def train(cfg: DictConfig) -> float | None:
     """Fit, test, write metrics.json; return the validation value that checkpoints are chosen by."""
     from gdl.training import run  # heavy imports only once the configuration is known to be good
+    from gdl.training.processes import ended_together
 
     training = run.prepare(cfg)
     run.show_cost(training)
-    run.fit(training)
-    return run.finish(training)
+    with ended_together(training.trainer):
+        run.fit(training)
+        return run.finish(training)
 
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    run_command(train, "train")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+
+        run_command(train, "train")
 
 
 if __name__ == "__main__":

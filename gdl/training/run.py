@@ -28,12 +28,14 @@ from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
+from gdl.runs.lock import hold
 from gdl.runs.metrics import COSTS, limits
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
 from gdl.training.callbacks import ImageGrids
 from gdl.training.preview import preview
+from gdl.training.processes import end_together
 
 __all__ = ["NoProfiler", "Training", "finish", "fit", "prepare", "show_cost"]
 
@@ -116,6 +118,7 @@ def prepare(cfg: DictConfig) -> Training:
     names = {"model": choices["model"], "data": choices["data"]}
     record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
+        hold(run.path)
         record = run.note_command(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
@@ -132,6 +135,7 @@ def prepare(cfg: DictConfig) -> Training:
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
+    end_together(trainer)
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
