@@ -1,0 +1,174 @@
+"""A process that is told to stop, at any moment of any command, ends with a sentence and 128 + n."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gdl.runs.directory import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
+QUICK = ["model=fvsbn", "data=digits", "logger=csv", "trainer.max_epochs=2"]
+QUICK += ["+trainer.limit_train_batches=4", "callbacks.images.every_n_epochs=0"]
+TERM, INT = signal.SIGTERM, signal.SIGINT
+
+MOMENTS = {
+    # the moment, and how the run goes on afterwards
+    "the arguments": ("gdl.commands.entry:with_resume#1", ""),
+    "the data": ("gdl.data.base:ImageData.setup#1", "nothing was kept"),
+    "building the model": ("gdl.training.run:build_model#1", "nothing was kept"),
+    "the trainer": ("gdl.training.run:end_together#1", "starts over"),
+    "the warm-up": ("torch.optim.adam:Adam.step#3", "starts over"),
+    "the start of training": ("gdl.training.interruption:Interruption.on_train_start#1", ""),
+    "the first step": ("gdl.families.step:SharedStep.training_step#1", "goes on"),
+    "the last step of an epoch": ("gdl.families.step:SharedStep.training_step#4", "goes on"),
+    "the validation": ("gdl.families.step:SharedStep.validation_step#1", "goes on"),
+    "the last step": ("gdl.families.step:SharedStep.training_step#8", "goes on"),
+    "the last validation": ("gdl.families.step:SharedStep.validation_step#2", "goes on"),
+    "the end of training": ("gdl.training.interruption:Interruption.on_train_end$1", "goes on"),
+    "the test": ("gdl.families.step:SharedStep.test_step#1", "goes on"),
+    "the results": ("gdl.runs.directory:Run.merge_metrics#1", "goes on"),
+    "the table": ("gdl.training.run:print_results#1", "goes on"),
+}
+SAMPLE = {"the warm-up": TERM, "the validation": INT, "the test": TERM, "the table": INT}
+EXTRA = sorted(set(MOMENTS) - set(SAMPLE))
+
+
+def told(cases: list[tuple[str, list[str], str, list[int]]]) -> list[tuple[int, str]]:
+    """Return exit code and output of commands that get signals at their moments."""
+    done = subprocess.run(
+        [sys.executable, "tests/told_at.py"],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=ENV,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    return [tuple(result) for result in json.loads(done.stdout)]
+
+
+def assert_stopped(result: tuple[int, str], signum: int, words: str = "") -> None:
+    code, output = result
+    assert code == 128 + signum, output
+    assert "Traceback" not in output
+    (sentence,) = [li for li in output.splitlines() if li.startswith("stopped by")]
+    assert sentence.startswith(f"stopped by {signal.Signals(signum).name}")
+    assert words in sentence
+
+
+def check_moments(wanted: dict[str, int], folder: Path) -> None:
+    cases: list[Any] = []
+    for i, (name, signum) in enumerate(wanted.items()):
+        args = [*QUICK, f"hydra.run.dir={folder}/{i}"]
+        cases.append(("train", args, MOMENTS[name][0], [signum]))
+    for i, ((name, signum), result) in enumerate(zip(wanted.items(), told(cases), strict=True)):
+        assert_stopped(result, signum, MOMENTS[name][1])
+        kept = Run(folder / str(i))
+        assert kept.has_checkpoint == ("goes on" in result[1]), name
+
+
+def test_training_is_told_at_some_moments(tmp_path: Path) -> None:
+    check_moments(SAMPLE, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [TERM, INT])
+def test_training_is_told_at_any_moment(signum: int, tmp_path: Path) -> None:
+    check_moments(dict.fromkeys(MOMENTS, signum), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(tmp_path: Path) -> None:
+    moment = MOMENTS["the first step"][0]
+    usr1 = signal.SIGUSR1
+    orders = [[INT, INT], [TERM, INT], [INT, usr1], [usr1, TERM], [usr1]]
+    args = [[*QUICK, f"hydra.run.dir={tmp_path}/{i}"] for i in range(len(orders))]
+    cases: Any = [("train", a, moment, o) for a, o in zip(args, orders, strict=True)]
+    for i, (result, signum) in enumerate(
+        zip(told(cases), [INT, INT, INT, TERM, TERM], strict=True)
+    ):
+        assert_stopped(result, signum)
+        at_once = "starts over" in result[1]
+        assert at_once == (i in (0, 1, 3)), orders[i]
+        assert Run(tmp_path / str(i)).has_checkpoint != at_once
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    options = [*QUICK, "model=vae", "trainer.max_epochs=1", f"hydra.run.dir={folder}"]
+    subprocess.run([sys.executable, "train.py", *options], cwd=ROOT, env=ENV, check=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [TERM, INT])
+def test_the_other_commands_are_told(signum: int, finished: Path) -> None:
+    moments = {
+        ("sample", "gdl.runs.checkpoints:read_checkpoint#1"),
+        ("sample", "gdl.models.vae:VAE.sample#1"),
+        ("sample", "gdl.plots:save_result#1"),
+        ("evaluate", "gdl.runs.checkpoints:build_model#1"),
+        ("evaluate", "gdl.models.vae:VAE.loss#1"),
+        ("evaluate", "gdl.runs.directory:Run.merge_metrics$1"),
+        ("compare", "gdl.comparison.entries:read_runs#1"),
+        ("compare", "gdl.comparison.tables:print_tables$1"),
+    }
+    cases: Any = [
+        (command, [str(finished) if command == "compare" else f"run={finished}"], moment, [signum])
+        for command, moment in sorted(moments)
+    ]
+    before = (finished / "checkpoints" / "best.ckpt").read_bytes()
+    for result in told(cases):
+        assert_stopped(result, signum)
+    assert (finished / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+IMPORT = """
+import importlib.abc, os, sys
+class Told(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["TOLD_AT"]:
+            os.kill(os.getpid(), int(os.environ["TOLD"]))
+sys.meta_path.insert(0, Told())
+"""
+
+
+def told_in_an_import(folder: Path, module: str, signum: int, *args: str) -> None:
+    (folder / "sitecustomize.py").write_text(IMPORT)
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, *args],
+        cwd=ROOT,
+        env=ENV | {"PYTHONPATH": path, "TOLD_AT": module, "TOLD": str(int(signum))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+    )
+    assert_stopped((done.returncode, done.stdout), signum)
+
+
+@pytest.mark.parametrize("command", ["train.py", "sample.py", "evaluate.py", "compare.py"])
+def test_a_command_is_told_while_it_is_imported(command: str, tmp_path: Path) -> None:
+    told_in_an_import(tmp_path, "gdl.commands.entry", INT, command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [TERM, INT])
+@pytest.mark.parametrize(
+    "module", ["hydra", "omegaconf.errors", "torch", "torch.nn", "sklearn.datasets"]
+)
+def test_training_is_told_while_libraries_are_imported(
+    module: str, signum: int, tmp_path: Path
+) -> None:
+    run = ["train", *QUICK, f"hydra.run.dir={tmp_path}/run"]
+    told_in_an_import(tmp_path, module, signum, "-m", "gdl", *run)
