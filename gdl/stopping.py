@@ -27,7 +27,7 @@ __all__ = [
 
 ORDERLY = getattr(signal, "SIGUSR1", signal.SIGTERM)
 """What a process of gdl sends to those that it has started: save and stop. Unlike a second SIGTERM or
-Ctrl-C, which mean at once, it may follow one of these: a terminal sends Ctrl-C to all of them."""
+Ctrl-C, which mean at once, it may come before or after one of these: a terminal sends Ctrl-C to all."""
 
 PATIENCE = 10.0
 """Seconds in which a process whose starter is gone is expected to end by itself."""
@@ -59,6 +59,8 @@ class _State:
 
     signum = 0
     """The first signal; 0 for none."""
+    orders = 0
+    """Number of signals that were not `ORDERLY`."""
     step_first = False
     leaving = False
     caught = False
@@ -103,7 +105,7 @@ def finish_step_first() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     if not _State.caught:
-        _State.signum = 0  # an earlier training of this process, which is no command
+        _State.signum = _State.orders = 0  # an earlier training of this process, which is no command
     for signum in (signal.SIGTERM, signal.SIGINT, ORDERLY, getattr(signal, "SIGUSR2", None)):
         handler = None if signum is None else signal.getsignal(signum)
         if handler == _receive or (
@@ -163,13 +165,14 @@ def is_first_process() -> bool:
 
 def _receive(signum: int, frame: FrameType | None) -> None:
     wanted = signal.SIGTERM if signum == ORDERLY else signum
-    again, _State.signum = _State.signum, _State.signum or wanted
+    is_first, _State.signum = not _State.signum, _State.signum or wanted
+    _State.orders += signum != ORDERLY
     if _State.leaving:
         os._exit(128 + wanted)  # all is written; an exception would be ignored here
-    if again:
-        if signum == ORDERLY:
-            return
-        raise Interrupted(wanted)
+    if not is_first:
+        if signum != ORDERLY and _State.orders > 1:
+            raise Interrupted(wanted)
+        return
     if _State.step_first:
         if is_first_process():
             _say("\nstopping after this step; again to stop at once\n")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from gdl.commands.changes import check_change
 from gdl.commands.overrides import key_parts, quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
@@ -18,14 +19,15 @@ __all__ = ["hold_directory", "what_is_kept", "with_resume"]
 def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[str], bool]:
     """Replace `resume=<run|latest>` by the overrides, and the directory, of that run.
 
-    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs.
+    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs, if resuming can
+    honour them.
 
     Returns:
         The arguments, and whether they are those of a run.
 
     Raises:
         GdlError: There is no such run; it was started with arguments that the reader has to allow;
-            or a sweep was asked for.
+            an override would change what is trained; or a sweep was asked for.
     """
     wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
     if not wanted:
@@ -39,6 +41,8 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
     run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
     rest = [a for a in args if a not in wanted]
     saved = _allowed(run, any(a.startswith("config_dir=") for a in rest))
+    for override in rest:
+        check_change(run, saved, override)
     args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not run.has_checkpoint:
         print(f"{run.path} was interrupted before its first checkpoint; it starts over.")

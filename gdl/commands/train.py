@@ -15,8 +15,12 @@ __all__ = ["main", "train"]
 def train(cfg: DictConfig) -> float | None:
     """Fit, test, write metrics.json; return the validation value that checkpoints are chosen by."""
     from gdl.training import run  # heavy imports only once the configuration is known to be good
+    from gdl.training.finished import finished_run
     from gdl.training.processes import ended_together
 
+    if (finished := finished_run(cfg)) is not None:
+        print(finished)
+        return finished.value
     training = run.prepare(cfg)
     run.show_cost(training)
     with ended_together(training.trainer):
