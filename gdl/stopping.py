@@ -105,7 +105,9 @@ def finish_step_first() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     if not _State.caught:
-        _State.signum = _State.orders = 0  # an earlier training of this process, which is no command
+        _State.signum = _State.orders = (
+            0  # an earlier training of this process, which is no command
+        )
     for signum in (signal.SIGTERM, signal.SIGINT, ORDERLY, getattr(signal, "SIGUSR2", None)):
         handler = None if signum is None else signal.getsignal(signum)
         if handler == _receive or (

@@ -104,6 +104,10 @@ class Job:
         self.write("running", pid=os.getpid(), process=_process(os.getpid()))
         return self.run.checkpoint("last") if self.run.has_checkpoint else None
 
+    def waits(self, pid: int) -> None:
+        """Say that this process waits for another one."""
+        print(f"{self.folder.name}: waits for process {pid}, which runs it", flush=True)
+
     def clear(self) -> None:
         """Remove everything that an earlier start of the job has written, except .hydra/."""
         for path in self.folder.iterdir():
@@ -154,11 +158,8 @@ def run_job(
     """
     check()
     job.lock = lock.RunLock(job.folder)
-    waits = lambda pid: print(  # noqa: E731
-        f"{job.folder.name}: waits for process {pid}, which runs it", flush=True
-    )
     try:
-        has_waited = job.lock.wait(waits)
+        has_waited = job.lock.wait(job.waits)
         return _run_locked(job, compute, "none" if has_waited else rerun, explain)
     finally:
         job.lock.release()

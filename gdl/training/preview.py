@@ -20,20 +20,29 @@ class Preview:
 
     params: int
     images_per_second: float
-    seconds: float
+    seconds: float | None
+    """Of the whole training; None if it ends by the clock."""
+    seconds_left: float | None
+    """Of what a resumed training has yet to do."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.params:,} parameters · {self.images_per_second:,.0f} images/s in warm-up steps "
-            f"· about {duration(self.seconds)} of training"
+        speed = (
+            f"{self.params:,} parameters · {self.images_per_second:,.0f} images/s in warm-up steps"
         )
+        if self.seconds is None or self.seconds_left is None:
+            return speed
+        if self.seconds_left == self.seconds:
+            return f"{speed} · about {duration(self.seconds)} of training"
+        left, whole = duration(self.seconds_left), duration(self.seconds)
+        return f"{speed} · about {left} of training left, of {whole}"
 
 
 def preview(
     model: GenerativeModel,
     data: ImageData,
     device: torch.device,
-    images: int,
+    images: int | None,
+    done: int = 0,
     steps: int = 6,
 ) -> Preview:
     """Time a few training steps on a copy of the model.
@@ -42,7 +51,8 @@ def preview(
         model: The model; it is not changed.
         data: The data set; its first training images are the batch.
         device: Device of the training.
-        images: Number of training images, summed over all epochs.
+        images: Number of training images, summed over all epochs; None if it is not known.
+        done: Number of them that an interrupted training has seen.
         steps: Number of timed steps; the first third of them is a warm-up and is not counted.
     """
     twin = copy.deepcopy(model).to(device).train()
@@ -59,4 +69,6 @@ def preview(
         times.append(time.perf_counter() - start)
     rate = len(batch) / statistics.median(times[steps // 3 :])
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Preview(params, rate, images / rate)
+    if images is None:
+        return Preview(params, rate, None, None)
+    return Preview(params, rate, images / rate, max(0, images - done) / rate)

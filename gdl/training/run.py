@@ -159,14 +159,26 @@ def show_cost(job: Training) -> None:
     """Print the number of parameters, the images/s of a few steps and the expected duration."""
     if not job.trainer.is_global_zero:
         return
-    images = len(job.data.images("train")) * (job.trainer.max_epochs or 1)
-    if job.trainer.max_steps > 0:
-        images = min(images, job.trainer.max_steps * job.data.batch_size)
+    images, done = _images(job)
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
-    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images)
+    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images, done)
     values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
     print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
+
+
+def _images(job: Training) -> tuple[int | None, int]:
+    """Return how many images are trained on, None if only time ends it, and how many have been."""
+    trainer, done = job.trainer, 0
+    in_step = job.data.batch_size * (job.cfg.trainer.accumulate_grad_batches or 1)
+    limits = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        limits.append(len(job.data.images("train")) * trainer.max_epochs)
+    if trainer.max_steps >= 0:
+        limits.append(trainer.max_steps * in_step)
+    if job.resume_from is not None:
+        done = read_checkpoint(job.resume_from)["global_step"] * in_step
+    return min(limits, default=None), done
 
 
 def fit(job: Training) -> None:
