@@ -203,7 +203,7 @@ def _stop_without(parent: int) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, ORDERLY)
     else:  # it hears of the loss in its next communication, if it does not hang there
         time.sleep(PATIENCE)
-        _say("error: The first process of this run is gone; resume= goes on.\n")
+        _say("error: The first process of the run is gone.\n")
         os._exit(1)
 
 

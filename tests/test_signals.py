@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +42,32 @@ SAMPLE = {"the warm-up": TERM, "the validation": INT, "the test": TERM, "the tab
 EXTRA = sorted(set(MOMENTS) - set(SAMPLE))
 
 
-def told(cases: list[tuple[str, list[str], str, list[int]]]) -> list[tuple[int, str]]:
-    """Return exit code and output of commands that get signals at their moments."""
-    done = subprocess.run(
+Case = tuple[str, list[str], str, list[int]]
+Told = Callable[[list[Case]], list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Told]:
+    """Return exit codes and outputs of commands that get signals at their moments."""
+    process = subprocess.Popen(
         [sys.executable, "tests/told_at.py"],
-        input=json.dumps(cases),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env=ENV,
-        timeout=500,
     )
-    assert done.returncode == 0, done.stderr
-    return [tuple(result) for result in json.loads(done.stdout)]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def answer(case: Case) -> tuple[int, str]:
+        print(json.dumps(case), file=stdin, flush=True)
+        return json.loads(stdout.readline())
+
+    yield lambda cases: [answer(case) for case in cases]
+    stdin.close()
+    process.wait()
 
 
 def assert_stopped(result: tuple[int, str], signum: int, words: str = "") -> None:
@@ -64,7 +79,7 @@ def assert_stopped(result: tuple[int, str], signum: int, words: str = "") -> Non
     assert words in sentence
 
 
-def check_moments(wanted: dict[str, int], folder: Path) -> None:
+def check_moments(told: Told, wanted: dict[str, int], folder: Path) -> None:
     cases: list[Any] = []
     for i, (name, signum) in enumerate(wanted.items()):
         args = [*QUICK, f"hydra.run.dir={folder}/{i}"]
@@ -75,18 +90,20 @@ def check_moments(wanted: dict[str, int], folder: Path) -> None:
         assert kept.has_checkpoint == ("goes on" in result[1]), name
 
 
-def test_training_is_told_at_some_moments(tmp_path: Path) -> None:
-    check_moments(SAMPLE, tmp_path)
+def test_training_is_told_at_some_moments(told: Told, tmp_path: Path) -> None:
+    check_moments(told, SAMPLE, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [TERM, INT])
-def test_training_is_told_at_any_moment(signum: int, tmp_path: Path) -> None:
-    check_moments(dict.fromkeys(MOMENTS, signum), tmp_path)
+def test_training_is_told_at_any_moment(told: Told, signum: int, tmp_path: Path) -> None:
+    check_moments(told, dict.fromkeys(MOMENTS, signum), tmp_path)
 
 
 @pytest.mark.slow
-def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(tmp_path: Path) -> None:
+def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(
+    told: Told, tmp_path: Path
+) -> None:
     moment = MOMENTS["the first step"][0]
     usr1 = signal.SIGUSR1
     orders = [[INT, INT], [TERM, INT], [INT, usr1], [usr1, TERM], [usr1]]  # one at a time
@@ -102,16 +119,44 @@ def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     options = [*QUICK, "model=vae", "trainer.max_epochs=1", f"hydra.run.dir={folder}"]
-    subprocess.run([sys.executable, "train.py", *options], cwd=ROOT, env=ENV, check=True)
+    ((code, output),) = told([("train", options, "", [])])
+    assert code == 0, output
     return folder
+
+
+def test_a_finished_run_says_so_and_does_not_change(told: Told, finished: Path) -> None:
+    own = ("run.lock", "config.yaml", "hydra.yaml", "overrides.yaml")
+    files = [p for p in finished.rglob("*") if p.is_file() and p.name not in own]
+    before = {p: p.read_bytes() for p in files}
+    resume: Any = ("train", [f"resume={finished}"], "", [])
+    shorter: Any = ("train", [f"resume={finished}", "trainer.max_epochs=1"], "", [])
+    for code, output in told([resume, shorter]):
+        assert code == 0, output
+        assert f"{finished} is finished, with 1 epochs and 4 steps" in output
+        assert f"resume={finished} trainer.max_epochs=2" in output
+    assert {p: p.read_bytes() for p in files} == before
+
+
+def test_a_finished_run_trains_longer_and_tells_what_is_left(
+    told: Told, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    longer = f"resume={tmp_path}/run"
+    moment = "gdl.families.step:SharedStep.training_step#2"
+    first: Any = ("train", [longer, "trainer.max_epochs=3"], moment, [TERM])
+    stopped, (code, output) = told([first, ("train", [longer], "", [])])
+    assert_stopped(stopped, TERM, "goes on from the last step")
+    assert "of training left, of " in stopped[1]
+    assert code == 0, output
+    assert Run(tmp_path / "run").metrics()["steps"] == 3 * 4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [TERM, INT])
-def test_the_other_commands_are_told(signum: int, finished: Path) -> None:
+def test_the_other_commands_are_told(told: Told, signum: int, finished: Path) -> None:
     moments = {
         ("sample", "gdl.runs.checkpoints:read_checkpoint#1"),
         ("sample", "gdl.models.vae:VAE.sample#1"),

@@ -1,7 +1,7 @@
 """Runs commands that get a signal at a given moment, each in a fork of a process that has imported all.
 
 A moment is "module:attribute#n": the n-th call of that function, or the end of that call with "$" for
-"#". The cases come as JSON from stdin, the exit codes and outputs go as JSON to stdout.
+"#". Each line of stdin is a case in JSON; its exit code and output go to stdout.
 """
 
 import importlib
@@ -39,7 +39,8 @@ def tell(moment: str, signals: list[int]) -> None:
 def run(command: str, args: list[str], moment: str, signals: list[int]) -> int:
     sys.argv = [f"{command}.py", *args]
     try:
-        tell(moment, signals)
+        if signals:
+            tell(moment, signals)
         importlib.import_module(f"gdl.commands.{command}").main()
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else int(e.code is not None)
@@ -69,4 +70,5 @@ if __name__ == "__main__":
         importlib.import_module(f"gdl.commands.{name}")
     for name in ("gdl.training.run", "gdl.models", "gdl.data", "gdl.runs.checkpoints"):
         importlib.import_module(name)
-    print(json.dumps([fork(case) for case in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        print(json.dumps(fork(json.loads(line))), flush=True)

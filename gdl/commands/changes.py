@@ -78,7 +78,8 @@ def _below(key: str, names: tuple[str, ...]) -> bool:
 
 
 def _has(before: dict[str, Any], key: str) -> bool:
-    return any(k == key or k.startswith((f"{key}.", f"{key}@")) for k in before)
+    names = key.split("@")  # scheduler@model.scheduler
+    return any(k == n or k.startswith((f"{n}.", f"{n}@")) for k in before for n in names)
 
 
 def _value(override: str) -> Any:

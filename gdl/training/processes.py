@@ -1,5 +1,6 @@
 """The processes of a run on several devices end together, and the first says why."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.strategies.launchers import subprocess_script
 
 from gdl.errors import GdlError
+from gdl.runs.directory import Run
 from gdl.stopping import Interrupted, is_first_process
 
 __all__ = ["end_together", "ended_together"]
@@ -26,6 +28,8 @@ ERRORS = ("DistBackendError", "DistNetworkError", "DistStoreError", "ProcessExit
 WORDS = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """What the message of a RuntimeError of torch's communication holds."""
 
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
 
 def end_together(trainer: pl.Trainer) -> None:
     """Let a trainer that starts further processes watch them as gdl does.
@@ -35,7 +39,8 @@ def end_together(trainer: pl.Trainer) -> None:
     """
     connector = trainer._signal_connector  # pyright: ignore[reportAttributeAccessIssue]
     connector.register_signal_handlers = lambda: None
-    subprocess_script._launch_process_observer = _watch
+    run = Run(trainer.default_root_dir)
+    subprocess_script._launch_process_observer = functools.partial(_watch, run=run)
     os.environ["GDL_PARENT"] = str(os.getpid())  # for the processes that Lightning starts
 
 
@@ -57,9 +62,17 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
         codes = _end(others, patience=PATIENCE if saved else 1.0 if lost else 0.0)
         if not lost:
             raise
-        if not is_first_process() and os.getppid() == parent:
+        if not is_first_process() and not _is_gone(parent):
             sys.exit(1)
-        raise GdlError(_sentence(codes)) from e
+        raise GdlError(_sentence(codes, Run(trainer.default_root_dir))) from e
+
+
+def _is_gone(parent: int) -> bool:
+    """Return whether the process that has started this one is gone; it closes its files before."""
+    deadline = time.monotonic() + 2
+    while os.getppid() == parent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return os.getppid() != parent
 
 
 def _is_loss(error: BaseException | None) -> bool:
@@ -93,33 +106,37 @@ def _end(others: Sequence[subprocess.Popen[bytes]], patience: float) -> list[int
     return codes
 
 
-def _sentence(codes: Sequence[int | None]) -> str:
+def _sentence(codes: Sequence[int | None], run: Run) -> str:
     """Return what is known of the processes after the first, from their exit codes."""
-    advice = "its last checkpoint is kept, and resume= goes on from there"
+    how = "goes on from its last checkpoint" if run.has_checkpoint else "starts it over"
+    advice = f"resume={run.path} {how}"
+    if not is_first_process():
+        return f"The first process of the run is gone; {advice}."
     for rank, code in enumerate(codes, start=1):
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             why = f"{name}, perhaps out of memory" if name == "SIGKILL" else name
             return f"Process {rank} of the run was killed by {why}; {advice}."
-        if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+        if code in STOPPED:
             return f"Process {rank} of the run was told to stop; {advice}."
         if code:
             return f"Process {rank} of the run has failed, see its message; {advice}."
     return f"Another process of the run is gone; {advice}."
 
 
-def _watch(others: Sequence[subprocess.Popen[bytes]]) -> None:
-    threading.Thread(target=_end_where_one_is_lost, args=[others], daemon=True).start()
+def _watch(others: Sequence[subprocess.Popen[bytes]], run: Run) -> None:
+    threading.Thread(target=_end_where_one_is_lost, args=[others, run], daemon=True).start()
 
 
-def _end_where_one_is_lost(others: Sequence[subprocess.Popen[bytes]]) -> None:
+def _end_where_one_is_lost(others: Sequence[subprocess.Popen[bytes]], run: Run) -> None:
     """End the run if one process failed and the first hangs in a communication with it."""
     while not any(p.poll() for p in others):
         if all(p.returncode == 0 for p in others):
             return
         time.sleep(0.2)
-    time.sleep(PATIENCE)
+    stopped = any(p.returncode in STOPPED for p in others)
+    time.sleep(4 * PATIENCE if stopped else PATIENCE)  # the first may be closing its loggers
     if threading.main_thread().is_alive():
         codes = _end(others, patience=0.0)
-        print(f"error: {_sentence(codes)}", file=sys.stderr, flush=True)
+        print(f"error: {_sentence(codes, run)}", file=sys.stderr, flush=True)
         os._exit(1)
