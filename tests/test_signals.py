@@ -100,6 +100,17 @@ def test_training_is_told_at_any_moment(told: Told, signum: int, tmp_path: Path)
     check_moments(told, dict.fromkeys(MOMENTS, signum), tmp_path)
 
 
+def test_a_sweep_is_told_in_a_test_and_goes_on(told: Told, tmp_path: Path) -> None:
+    sweep = ["hydra.mode=MULTIRUN", *QUICK, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep"]
+    first: Any = ("train", sweep, MOMENTS["the test"][0], [TERM])
+    stopped, (code, output) = told([first, ("train", sweep, "", [])])
+    assert_stopped(stopped, TERM, "the same command goes on")
+    assert f"{tmp_path}/sweep: 1 interrupted\n" in stopped[1]
+    assert code == 0, output
+    assert f"{tmp_path}/sweep: 2 done\n" in output
+    assert output.count(": goes on") == output.count(": starts") == 1
+
+
 @pytest.mark.slow
 def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(
     told: Told, tmp_path: Path
