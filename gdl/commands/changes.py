@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from gdl.commands.overrides import unquoted
 from gdl.errors import GdlError
-from gdl.runs.config import read_config
+from gdl.runs.config import read_choices, read_config
 from gdl.runs.directory import Run
 
 __all__ = ["MAY_CHANGE", "check_change"]
@@ -61,7 +60,7 @@ def check_change(run: Run, saved: list[str], override: str) -> None:
     is_choice = key == "callbacks"
     if _below(key, MAY_CHANGE) and not _below(key, FIXED) and not is_choice:
         return
-    before = _choices(run) | read_config(run.path)
+    before = read_choices(run.path) | read_config(run.path)
     if key in before and equals and _value(override) == before[key]:
         return
     if not override.startswith(("+", "~")) and not _has(before, key):
@@ -88,12 +87,3 @@ def _value(override: str) -> Any:
         return OverridesParser.create().parse_override(override).value()
     except (HydraException, ValueError):
         return object()
-
-
-def _choices(run: Run) -> dict[str, Any]:
-    """Return the files that the run's groups were composed of, {"model": "vae", ...}."""
-    try:
-        content = yaml.safe_load((run.path / ".hydra" / "hydra.yaml").read_text())
-        return dict(content["hydra"]["runtime"]["choices"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return {}

@@ -59,7 +59,7 @@ def hold_directory(args: list[str]) -> None:
     """
     given = [a.partition("=")[2] for a in args if a.startswith("hydra.run.dir=")]
     folder = Path(unquoted(given[-1])) if given else None
-    if folder is not None and is_first_process() and (folder / "run.json").is_file():
+    if folder is not None and is_first_process() and Run(folder).record.is_file():
         hold(folder)
 
 
