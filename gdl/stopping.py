@@ -57,15 +57,15 @@ class Interrupted(SystemExit):
 class _State:
     """What this process was told, and what it is doing."""
 
-    signum = 0
-    """The first signal; 0 for none."""
-    orders = 0
-    """Number of signals that were not `ORDERLY`."""
-    step_first = False
-    leaving = False
-    caught = False
-    before: Callable[[], None] | None = None
-    handlers: dict[int, Any] = {}  # noqa: RUF012 - there is one state for one process
+    def __init__(self) -> None:
+        self.signum = 0  # the first signal; 0 for none
+        self.orders = 0  # number of signals that were not ORDERLY
+        self.step_first = self.leaving = self.caught = False
+        self.before: Callable[[], None] | None = None
+        self.handlers: dict[int, Any] = {}  # those that are put back after the training
+
+
+_state = _State()
 
 
 @contextmanager
@@ -85,14 +85,14 @@ def told_to_stop() -> Iterator[None]:
             print(e.sentence, file=sys.stderr, flush=True)
         raise
     finally:
-        _State.leaving = True
+        _state.leaving = True
 
 
 def catch_signals() -> None:
     """Let SIGTERM and SIGINT raise `Interrupted` in the main thread from now on."""
     if threading.current_thread() is not threading.main_thread():
         return
-    _State.caught = True
+    _state.caught = True
     for signum in (signal.SIGTERM, signal.SIGINT, ORDERLY):
         signal.signal(signum, _receive)
 
@@ -104,8 +104,8 @@ def finish_step_first() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    if not _State.caught:
-        _State.signum = _State.orders = (
+    if not _state.caught:
+        _state.signum = _state.orders = (
             0  # an earlier training of this process, which is no command
         )
     for signum in (signal.SIGTERM, signal.SIGINT, ORDERLY, getattr(signal, "SIGUSR2", None)):
@@ -115,21 +115,21 @@ def finish_step_first() -> None:
         ):
             continue
         if signum is not None:
-            _State.handlers[signum] = handler
+            _state.handlers[signum] = handler
             signal.signal(signum, _receive)
-    _State.step_first = True
+    _state.step_first = True
 
 
 def stop_at_once() -> None:
     """Undo `finish_step_first`."""
-    _State.step_first = False
-    while _State.handlers and threading.current_thread() is threading.main_thread():
-        signal.signal(*_State.handlers.popitem())
+    _state.step_first = False
+    while _state.handlers and threading.current_thread() is threading.main_thread():
+        signal.signal(*_state.handlers.popitem())
 
 
 def noted() -> int:
     """Return the first signal that this process got, 0 for none."""
-    return _State.signum
+    return _state.signum
 
 
 def check() -> None:
@@ -138,8 +138,8 @@ def check() -> None:
     Raises:
         Interrupted: There was one.
     """
-    if _State.signum and not _State.step_first:
-        raise Interrupted(_State.signum)
+    if _state.signum and not _state.step_first:
+        raise Interrupted(_state.signum)
 
 
 def stop(signum: int) -> NoReturn:
@@ -148,7 +148,7 @@ def stop(signum: int) -> NoReturn:
     Raises:
         Interrupted: Always, unless the signal is submitit's, whose handler ends the process.
     """
-    handler = _State.handlers.get(signum)
+    handler = _state.handlers.get(signum)
     stop_at_once()
     if signum == getattr(signal, "SIGUSR2", None) and callable(handler):
         handler(signum, None)
@@ -157,7 +157,7 @@ def stop(signum: int) -> NoReturn:
 
 def before_stopping(action: Callable[[], None]) -> None:
     """Call an action after the first signal, before `Interrupted` is raised."""
-    _State.before = action
+    _state.before = action
 
 
 def is_first_process() -> bool:
@@ -167,20 +167,22 @@ def is_first_process() -> bool:
 
 def _receive(signum: int, frame: FrameType | None) -> None:
     wanted = signal.SIGTERM if signum == ORDERLY else signum
-    is_first, _State.signum = not _State.signum, _State.signum or wanted
-    _State.orders += signum != ORDERLY
-    if _State.leaving:
-        os._exit(128 + wanted)  # all is written; an exception would be ignored here
+    is_first, _state.signum = not _state.signum, _state.signum or wanted
+    _state.orders += signum != ORDERLY
+    if _state.leaving:  # all is written; an exception would be ignored here
+        if is_first and is_first_process():
+            _say(f"stopped by {signal.Signals(wanted).name}, when all was done.\n")
+        os._exit(128 + wanted)
     if not is_first:
-        if signum != ORDERLY and _State.orders > 1:
+        if signum != ORDERLY and _state.orders > 1:
             raise Interrupted(wanted)
         return
-    if _State.step_first:
+    if _state.step_first:
         if is_first_process():
             _say("\nstopping after this step; again to stop at once\n")
         return
-    if _State.before is not None:
-        _State.before()
+    if _state.before is not None:
+        _state.before()
     raise Interrupted(wanted)
 
 

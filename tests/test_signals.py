@@ -2,16 +2,19 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gdl import stopping
 from gdl.runs.directory import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,3 +231,53 @@ def test_training_is_told_while_libraries_are_imported(
 ) -> None:
     run = ["train", *QUICK, f"hydra.run.dir={tmp_path}/run"]
     told_in_an_import(tmp_path, module, signum, "-m", "gdl", *run)
+
+
+def test_outside_of_commands_the_handlers_are_put_back_after_training() -> None:
+    before = [signal.getsignal(s) for s in (TERM, INT, signal.SIGUSR1)]
+    for _ in range(2):
+        stopping.finish_step_first()
+        assert stopping.noted() == 0
+        os.kill(os.getpid(), TERM)
+        assert stopping.noted() == TERM
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(stopping.Interrupted) as e:
+            os.kill(os.getpid(), INT)
+        assert e.value.code == 130
+        stopping.stop_at_once()
+        assert [signal.getsignal(s) for s in (TERM, INT, signal.SIGUSR1)] == before
+
+
+def test_an_interruption_comes_back_from_a_worker_as_it_was() -> None:
+    back = pickle.loads(pickle.dumps(stopping.Interrupted(TERM, saved=True)))
+    assert (back.code, back.signum, back.saved) == (143, TERM, True)
+
+
+@pytest.mark.slow
+def test_a_job_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    args = [*QUICK, "trainer.max_epochs=10000", f"hydra.run.dir={tmp_path}/run"]
+    code = "import os, subprocess, sys; os.environ['GDL_PARENT'] = str(os.getpid()); "
+    code += (
+        f"print(subprocess.Popen([sys.executable, 'train.py', *{args}]).pid, flush=True); input()"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=ENV,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdout is not None
+    pid = int(starter.stdout.readline())
+    csv, deadline = tmp_path / "run" / "metrics.csv", time.monotonic() + 120
+    while not csv.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    starter.kill()
+    starter.wait()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert Run(tmp_path / "run").has_checkpoint
