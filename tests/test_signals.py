@@ -281,3 +281,26 @@ def test_a_job_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert Run(tmp_path / "run").has_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("try:\n  os.kill(os.getpid(), {0})\n except BaseException: pass", "."),
+        ("atexit.register(os.kill, os.getpid(), {0})", ", when all was done."),
+    ],
+    ids=["swallowed", "at exit"],
+)
+@pytest.mark.parametrize("signum", [TERM, INT])
+def test_a_signal_is_heard_where_python_ignores_exceptions(
+    body: str, sentence: str, signum: signal.Signals
+) -> None:
+    code = "import atexit, os\nfrom gdl.stopping import told_to_stop\nwith told_to_stop():\n "
+    done = subprocess.run(
+        [sys.executable, "-c", code + body.format(int(signum))],
+        env=ENV,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 128 + signum
+    assert done.stderr == f"stopped by {signum.name}{sentence}\n"
