@@ -170,10 +170,14 @@ def show_cost(job: Training) -> None:
 def _images(job: Training) -> tuple[int | None, int]:
     """Return how many images are trained on, None if only time ends it, and how many have been."""
     trainer, done = job.trainer, 0
-    in_step = job.data.batch_size * (job.cfg.trainer.accumulate_grad_batches or 1)
+    batch = job.data.batch_size
+    in_step = batch * (job.cfg.trainer.accumulate_grad_batches or 1)
+    in_epoch = len(job.data.images("train"))
+    part = trainer.limit_train_batches  # a number of batches, or a fraction of them
+    in_epoch = min(in_epoch, part * batch) if isinstance(part, int) else int(part * in_epoch)
     limits = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        limits.append(len(job.data.images("train")) * trainer.max_epochs)
+        limits.append(in_epoch * trainer.max_epochs)
     if trainer.max_steps >= 0:
         limits.append(trainer.max_steps * in_step)
     if job.resume_from is not None:
