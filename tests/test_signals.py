@@ -16,6 +16,7 @@ import pytest
 
 from gdl import stopping
 from gdl.runs.directory import Run
+from gdl.runs.lock import RunLock
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
@@ -101,6 +102,17 @@ def test_training_is_told_at_some_moments(told: Told, tmp_path: Path) -> None:
 @pytest.mark.parametrize("signum", [TERM, INT])
 def test_training_is_told_at_any_moment(told: Told, signum: int, tmp_path: Path) -> None:
     check_moments(told, dict.fromkeys(MOMENTS, signum), tmp_path)
+
+
+def test_of_two_that_start_in_one_new_directory_one_is_refused(told: Told, tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / "run")
+    assert lock.acquire()
+    ((code, output),) = told([("train", [*QUICK, f"hydra.run.dir={tmp_path}/run"], "", [])])
+    assert code == 1
+    assert f"belongs to process {os.getpid()}, which is writing there" in output
+    assert "Traceback" not in output
+    assert not Run(tmp_path / "run").record.exists()
+    lock.release()
 
 
 def test_a_sweep_is_told_in_a_test_and_goes_on(told: Told, tmp_path: Path) -> None:

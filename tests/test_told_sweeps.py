@@ -79,3 +79,24 @@ def test_a_sweep_is_told(launcher: str, to: str, signum: int, tmp_path: Path) ->
     assert f"stopped by {signal.Signals(signum).name}; the same command goes on" in output
     assert len(list(folder.glob("*/checkpoints/last.ckpt"))) == running, output
     assert not processes(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_sweep_is_told_twice(launcher: str, tmp_path: Path) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    folder = tmp_path / "sweep"
+    process = start(folder, *LAUNCHERS[launcher])
+    wait_for(lambda: any(folder.glob("*/metrics.csv")), process)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert states(folder).keys() == {"interrupted"}
+    deadline = time.monotonic() + 10
+    while left := processes(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
