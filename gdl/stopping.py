@@ -193,7 +193,7 @@ def _say(text: str) -> None:
 
 def _follow_parent() -> None:
     """Stop when the process of gdl that has started this one, and says so in GDL_PARENT, is gone."""
-    parent = int(os.environ.pop("GDL_PARENT", "0"))
+    parent = int(os.environ.pop("GDL_PARENT", "") or 0)
     if parent and (os.getppid() == parent or not _exists(parent)):
         threading.Thread(target=_stop_without, args=[parent], daemon=True).start()
 

@@ -14,6 +14,7 @@ import pytest
 from gdl.errors import GdlError
 from gdl.runs import lock
 from gdl.runs.lock import RunLock, hold
+from gdl.sweeps.apart import run_apart
 from gdl.sweeps.jobs import Job, JobFailed, run_job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,3 +146,29 @@ def test_where_locks_are_not_known_a_run_goes_on_with_a_warning(
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
     with pytest.warns(UserWarning, match="No locks available"):
         hold(tmp_path)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="the files of a process are in /proc"
+)
+def test_the_process_of_a_job_keeps_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nls -l /proc/$$/fd > {tmp_path}/files\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    job = Job(tmp_path)
+    job.lock = RunLock(tmp_path)
+    assert job.lock.acquire()
+    run_apart(job, [])
+    assert f"{tmp_path}/{lock.NAME}" in (tmp_path / "files").read_text()
+
+
+def test_a_job_that_is_started_over_keeps_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("old")
+    guard = RunLock(tmp_path)
+    assert guard.acquire()
+    Job(tmp_path).clear()
+    assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
+    guard.release()

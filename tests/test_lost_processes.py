@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
+from lightning.pytorch.strategies.launchers import subprocess_script
 
 from gdl.runs.directory import Run
-from gdl.training.processes import _is_loss, _sentence
+from gdl.training.processes import _is_loss, _sentence, end_together
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -103,3 +105,14 @@ def test_what_is_taken_for_the_loss_of_a_process() -> None:
     assert _is_loss(outer)
     assert not _is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not _is_loss(ValueError("gloo"))
+
+
+def test_a_trainer_leaves_signals_to_gdl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess_script, "_launch_process_observer", None)
+    monkeypatch.setenv("GDL_PARENT", "")
+    trainer = pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    end_together(trainer)
+    assert subprocess_script._launch_process_observer is not None
+    trainer._signal_connector.register_signal_handlers()
+    assert signal.getsignal(signal.SIGTERM) == before
