@@ -102,6 +102,13 @@ def test_what_is_taken_for_the_loss_of_a_process() -> None:
     outer = ValueError("outer")
     outer.__cause__ = lost
     assert _is_loss(lost)
+    for text in (
+        "[gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv",
+        "Connection closed by peer [::1]:1234",
+        "Connection reset by peer",
+        "Broken pipe",
+    ):
+        assert _is_loss(RuntimeError(text)), text
     assert _is_loss(outer)
     assert not _is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not _is_loss(ValueError("gloo"))
