@@ -5,13 +5,15 @@ import statistics
 import time
 from dataclasses import dataclass
 
+import lightning.pytorch as pl
 import torch
 
 from gdl.data.base import ImageData
 from gdl.families.base import GenerativeModel
+from gdl.serialization import read_checkpoint
 from gdl.training.callbacks import duration
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "images_to_train", "preview"]
 
 
 @dataclass
@@ -72,3 +74,28 @@ def preview(
     if images is None:
         return Preview(params, rate, None, None)
     return Preview(params, rate, images / rate, max(0, images - done) / rate)
+
+
+def images_to_train(
+    trainer: pl.Trainer, data: ImageData, resume_from: str | None
+) -> tuple[int | None, int]:
+    """Return how many images a training sees in all, and how many of them it has seen.
+
+    Args:
+        trainer: Its limits count; the first number is None if only time ends the training.
+        data: The data set.
+        resume_from: The checkpoint of an interrupted training, if it is one.
+    """
+    in_step = data.batch_size * trainer.accumulate_grad_batches
+    in_epoch = len(data.images("train"))
+    part = trainer.limit_train_batches  # a number of batches, or a fraction of them
+    in_epoch = (
+        min(in_epoch, part * data.batch_size) if isinstance(part, int) else int(part * in_epoch)
+    )
+    ends = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        ends.append(in_epoch * trainer.max_epochs)
+    if trainer.max_steps >= 0:
+        ends.append(trainer.max_steps * in_step)
+    done = 0 if resume_from is None else read_checkpoint(resume_from)["global_step"] * in_step
+    return min(ends, default=None), done

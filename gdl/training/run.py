@@ -34,7 +34,7 @@ from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, offline_dir
 from gdl.training.callbacks import ImageGrids
-from gdl.training.preview import preview
+from gdl.training.preview import images_to_train, preview
 from gdl.training.processes import end_together
 
 __all__ = ["NoProfiler", "Training", "finish", "fit", "prepare", "show_cost"]
@@ -159,30 +159,12 @@ def show_cost(job: Training) -> None:
     """Print the number of parameters, the images/s of a few steps and the expected duration."""
     if not job.trainer.is_global_zero:
         return
-    images, done = _images(job)
+    images, done = images_to_train(job.trainer, job.data, job.resume_from)
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
     estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images, done)
     values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
     print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
-
-
-def _images(job: Training) -> tuple[int | None, int]:
-    """Return how many images are trained on, None if only time ends it, and how many have been."""
-    trainer, done = job.trainer, 0
-    batch = job.data.batch_size
-    in_step = batch * (job.cfg.trainer.accumulate_grad_batches or 1)
-    in_epoch = len(job.data.images("train"))
-    part = trainer.limit_train_batches  # a number of batches, or a fraction of them
-    in_epoch = min(in_epoch, part * batch) if isinstance(part, int) else int(part * in_epoch)
-    limits = []
-    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        limits.append(in_epoch * trainer.max_epochs)
-    if trainer.max_steps >= 0:
-        limits.append(trainer.max_steps * in_step)
-    if job.resume_from is not None:
-        done = read_checkpoint(job.resume_from)["global_step"] * in_step
-    return min(limits, default=None), done
 
 
 def fit(job: Training) -> None:
