@@ -14,14 +14,15 @@ training, and sample k does not depend on the batch size:
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Part", "SampleNoise", "mix_seed", "normal", "seed_noise", "uniform"]
+from gdl.part import Part, current_part, set_part
+
+__all__ = ["SampleNoise", "mix_seed", "normal", "seed_noise", "uniform"]
 
 
 def mix_seed(*parts: int | str) -> int:
@@ -34,31 +35,6 @@ def mix_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The images of a batch that one process has: `count` of `total`, from index `first` on."""
-
-    first: int
-    count: int
-    total: int
-    weight: float = 1.0
-    """Factor for this process's mean, with which the mean over processes is the mean over images."""
-
-    @classmethod
-    def of(cls, total: int, rank: int, num_processes: int) -> "Part":
-        """Return the part of one of several processes; the sizes of the parts differ by at most one.
-
-        >>> [Part.of(10, rank, 3).count for rank in range(3)]
-        [4, 3, 3]
-        """
-        each, more = divmod(total, num_processes)
-        count = each + (rank < more)
-        return cls(rank * each + min(rank, more), count, total, count * num_processes / total)
-
-
-_part: Part | None = None
-
-
 def seed_noise(device: torch.device, *parts: int | str, part: Part | None = None) -> None:
     """Seed the default random streams of the CPU and of `device` by a hash of `parts`.
 
@@ -67,8 +43,7 @@ def seed_noise(device: torch.device, *parts: int | str, part: Part | None = None
     `torch.manual_seed` is not used because it also looks for absent accelerators and formats a stack
     trace for each, which takes half a millisecond at every step.
     """
-    global _part
-    _part = part
+    set_part(part)
     seed = mix_seed(*parts)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -97,10 +72,11 @@ def _of_batch(
     draw: Callable[..., Tensor], shape: Sequence[int], axis: int, like: Tensor
 ) -> Tensor:
     where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
-    if _part is None or _part.count == _part.total or shape[axis] != _part.count:
+    part = current_part()
+    if part is None or shape[axis] != part.count:
         return draw(*shape, **where)
-    all_of_it = [*shape[:axis], _part.total, *shape[axis + 1 :]]
-    return draw(*all_of_it, **where).narrow(axis, _part.first, _part.count)
+    all_of_it = [*shape[:axis], part.total, *shape[axis + 1 :]]
+    return draw(*all_of_it, **where).narrow(axis, part.first, part.count)
 
 
 class SampleNoise:

@@ -8,7 +8,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [  # from the ground
+<<<<<<< HEAD
     ["errors", "files", "noise", "capabilities", "plots", "serialization", "stopping", "version"],
+=======
+    ["errors", "files", "noise", "part", "capabilities", "plots", "serialization", "version"],
+>>>>>>> 80ee008 (Statistics and dropout of a batch are those of all processes)
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],
     ["flows"],

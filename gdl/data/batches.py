@@ -15,7 +15,8 @@ from torch.utils.data import (
     Sampler,
 )
 
-from gdl.noise import Part, mix_seed
+from gdl.noise import mix_seed
+from gdl.part import Part
 
 __all__ = ["Batches", "EpochShuffle", "ImageSet"]
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gdl.distributions.base import LOG_SCALES, Likelihood, finite, pixel_moments
 from gdl.errors import GdlError
 from gdl.noise import SampleNoise
+from gdl.part import over_all_processes
 
 __all__ = ["DiscretizedGaussian", "gaussian_kl", "log_normal"]
 
@@ -49,9 +50,8 @@ class DiscretizedGaussian(Likelihood):
         params = finite(params)
         y, log_std = self._scaled(x, params), self.log_std
         if self.optimal and self.training:
-            log_std = (
-                0.5 * (y - params).square().mean().clamp(min=math.exp(2 * LOG_SCALES[0])).log()
-            )
+            error = over_all_processes((y - params).square().mean())
+            log_std = 0.5 * error.clamp(min=math.exp(2 * LOG_SCALES[0])).log()
             self.log_std.lerp_(log_std.detach(), 0.05)
         std, half = log_std.clamp(*LOG_SCALES).exp(), 1 / (self.levels - 1)
         # both edges of a level are reflected into the left tail, where log_ndtr is exact

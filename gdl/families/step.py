@@ -11,7 +11,8 @@ from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.families.optimization import Optimization
 from gdl.families.terms import TermSums
-from gdl.noise import Part, seed_noise
+from gdl.noise import seed_noise
+from gdl.part import Part
 
 __all__ = ["SharedStep"]
 
@@ -99,7 +100,7 @@ class SharedStep(Optimization, ABC):
         data = getattr(self._trainer, "datamodule", None)
         if isinstance(data, ImageData):
             return Part.of(data.batch_total(stage, batch_idx, world), rank, world)
-        return Part(rank * n, n, world * n)
+        return Part(rank * n, n, world * n, world)
 
     def _seed(self, part: Part, *key: int | str) -> None:
         """Make the noise of a batch a function of (seed, stage, epoch, batch, image).

@@ -17,6 +17,7 @@ from gdl.families.latent import LatentModel
 from gdl.families.streaming import stream_weights
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import SampleNoise, normal
+from gdl.part import over_all_processes
 
 __all__ = ["VAE"]
 
@@ -145,7 +146,8 @@ class VAE(LatentModel):
         """
         if not self.free_bits:
             return kl.sum(-1)
-        return torch.where(kl.mean(0) > self.free_bits, kl, self.free_bits).sum(-1)
+        mean = over_all_processes(kl.mean(0))
+        return torch.where(mean > self.free_bits, kl, self.free_bits).sum(-1)
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         """Set the weight of the rate in the warm-up. It is a buffer, so checkpoints contain it."""

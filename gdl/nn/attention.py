@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.nn.dropout import Dropout
+
 __all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
 
 
@@ -56,7 +58,7 @@ class CausalBlock(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), last)
         for layer in (self.out, last):
             nn.init.normal_(layer.weight, std=std)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, past: KeyValues | None = None, start: int = 0) -> Tensor:
         """Map tokens (B, T, width) to (B, T, width).

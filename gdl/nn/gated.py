@@ -6,6 +6,7 @@ Eq. 2 and Fig. 2.
 
 from torch import Tensor, nn
 
+from gdl.nn.dropout import Dropout
 from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
 
 __all__ = ["GatedPixelNet"]
@@ -45,7 +46,7 @@ class HorizontalLayer(nn.Module):
         super().__init__()
         self.conv = CausalConv(width, 2 * width, size, vertical=False)
         self.out = CausalConv(width, width, 1, vertical=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, above: Tensor, piece: Piece | None) -> Tensor:
         """Return the output (B, width, H, W); `above` are the vertical layer's features."""

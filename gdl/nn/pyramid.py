@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.nn.dropout import Dropout
 from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
 
 __all__ = ["PyramidPixelNet"]
@@ -28,7 +29,7 @@ class GatedResBlock(nn.Module):
         super().__init__()
         self.first = CausalConv(2 * width, width, 3, vertical)
         self.shortcut = CausalConv(2 * width, width, 1, vertical) if shortcut else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = CausalConv(2 * width, 2 * width, 3, vertical)
 
     def forward(
