@@ -1,6 +1,7 @@
 """Files that readers see whole or not at all."""
 
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["is_whole_archive", "path_below", "read_json", "write_atomically"]
+__all__ = ["is_whole_archive", "path_below", "read_json", "write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -23,6 +24,24 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any, indent: int = 2) -> None:
+    """Write a file of strict JSON, see `write_atomically`.
+
+    JSON has no NaN and no infinity: such a number becomes null, which says that it was measured and is
+    no number. A number that was never measured has no key.
+    """
+    text = json.dumps(_strict(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text + "\n")
+
+
+def _strict(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _strict(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_strict(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def is_whole_archive(path: Path) -> bool:

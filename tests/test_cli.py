@@ -190,13 +190,14 @@ def test_evaluate_merges_bounds_in_order(trained):
     assert "iwae-50" in done.stdout
 
 
+NUMBERS = ("nll", "nll_se", "bpd", "bpd_se", "effective_samples", "effective_samples_min")
+
+
 def test_one_measure_leaves_the_others_as_they_are(trained):
     before = json.loads((trained.folder / "metrics.json").read_text())
     found = main("evaluate.py", f"run={trained.folder}", "measure=iwae", "measure.k=30")
     after = json.loads((trained.folder / "metrics.json").read_text())
-    assert found.keys() - {"evaluate_seconds"} == {
-        f"iwae-30/{key}" for key in ("nll", "nll_se", "bpd", "bpd_se", "effective_samples")
-    }
+    assert found.keys() - {"evaluate_seconds"} == {f"iwae-30/{key}" for key in NUMBERS}
     assert after == before | found
 
 

@@ -157,7 +157,10 @@ def test_samples_that_are_not_finite_are_counted() -> None:
 @pytest.mark.parametrize("tested", ["likely", "unlikely"])
 def test_samples_that_leave_the_range_of_the_pixels_are_counted(name: str, tested: str) -> None:
     # a model that finds real images unlikely is worse, and that must not excuse its samples
-    model, data = build(name, greys()), of(greys() if tested == "likely" else images(64) // 16 * 16)
+    model, data = (
+        build(name, greys()),
+        of(greys() if tested == "likely" else images(64) // 16 * 16),
+    )
     assert inversion(model, data, n=50)["samples/unlikely"] == 0
     draw = model.prior.sample
     model.prior.sample = lambda noise, num_dims: 50 * draw(noise, num_dims)

@@ -81,6 +81,7 @@ def terms(*names: str) -> set[str]:
     return {f"test/{name}{suffix}" for name in names for suffix in ("", "_se")}
 
 
+ESS = {"iwae-7/effective_samples", "iwae-7/effective_samples_min"}
 LATENT = terms("loss", "elbo", "rate", "distortion") | nll("test")
 # the classifier is called after the run's choice of data
 SETS = ("reconstructions", "prior_samples", "mixture_samples", "train")
@@ -102,7 +103,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     ),
     "iwae": (
         {"k": 7},
-        dict.fromkeys(("vae", "iwae"), nll("iwae-7") | {"iwae-7/effective_samples"}),
+        dict.fromkeys(("vae", "iwae"), nll("iwae-7") | ESS),
     ),
     "active_units": ({}, {"vae": {"active_units"}, "iwae": {"active_units"}}),
     "dequantization": ({"k": 3}, {"flow": nll("dequant-3")}),
@@ -167,7 +168,7 @@ def compose(*overrides: str) -> Any:
 
 
 DEFAULT = {
-    "vae": MEASURES["bits"][1]["vae"] | nll("iwae-7") | {"iwae-7/effective_samples", "active_units"},
+    "vae": MEASURES["bits"][1]["vae"] | nll("iwae-7") | ESS | {"active_units"},
     "ae": MEASURES["bits"][1]["ae"],
     "flow": MEASURES["bits"][1]["flow"] | MEASURES["inversion"][1]["flow"],
     "made": MEASURES["bits"][1]["made"],

@@ -6,7 +6,6 @@ results/<name>.json     a run: {"command", "commit", "seed", "hardware", "minute
 results/published.json  published numbers for comparison, with their sources
 """
 
-import json
 import math
 import shlex
 from collections import defaultdict
@@ -16,7 +15,7 @@ from typing import Any
 
 from gdl.comparison.entries import Entry
 from gdl.errors import GdlError
-from gdl.files import read_json, write_atomically
+from gdl.files import read_json, write_json
 from gdl.runs.directory import Run
 from gdl.runs.metrics import (
     BOUNDS,
@@ -75,7 +74,7 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
         if note := read_json(file).get("note"):
             record["note"] = note
         folder.mkdir(exist_ok=True)
-        write_atomically(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_json(file, record, indent=1)
         paths.append(file)
     return paths
 
@@ -123,7 +122,7 @@ def render(folder: Path) -> str:
         GdlError: There are no records.
     """
     files = sorted(folder.glob("*.json"))
-    records = [json.loads(f.read_text()) for f in files if f.stem != "published"]
+    records = [read_json(f) for f in files if f.stem != "published"]
     if not records:
         raise GdlError(f"There is no record in {folder}: name runs that are to be recorded.")
     letters = _letters(records)

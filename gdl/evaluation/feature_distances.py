@@ -4,6 +4,7 @@ The numbers are not "FID": that name belongs to one particular Inception network
 the classifier, which is why its name is in theirs, and on the number of images.
 """
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from gdl.capabilities import HasLatents, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.classifier import classifier_for
 from gdl.evaluation.held_out import held_out
+from gdl.evaluation.units import several_images
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, mix_seed
 
@@ -35,9 +37,12 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     |m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2)) (Heusel et al., 2017, arXiv 1706.08500,
     Eq. 6), in float64, in squared units of the features. The trace of the root is the sum of the
     singular values of S_a^(1/2) S_b^(1/2), whose factors are roots of symmetric matrices; that
-    keeps it real and exact where covariances are singular. It is biased upwards for finite N.
+    keeps it real and exact where covariances are singular. It is biased upwards for finite N, and
+    NaN where a feature is not finite.
     """
     a, b = a.double(), b.double()
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        return math.nan
     cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
     shift = (a.mean(0) - b.mean(0)).square().sum()
     cross = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
@@ -103,12 +108,14 @@ def distances(
         limit: Only the first so many test images; the classifier is the same.
 
     Raises:
-        Incapable: The model has no latents.
+        Incapable: The model has no latents, or there is one image.
         GdlError: The data set has no labels.
     """
     if not isinstance(model, HasLatents):
         asked = "measure=distances asks for latents to reconstruct and sample from"
         refuse(model, HasLatents, asked, models)
+    for split, images in (("test", held_out(data, limit)), ("train", data.images("train"))):
+        several_images("distances", split, images)
     choice = model.config.get("choices", {}).get("data", type(data).__name__.lower())
     name = name or f"cnn-{choice}"
     classifier, accuracy = classifier_for(data, name, model.device)
@@ -130,13 +137,19 @@ def distances(
 
 
 def fit_mixture(codes: Tensor, n: int, seed: int) -> Tensor:
-    """Fit 10 Gaussians with full covariances to codes (N, *latent_shape); return n draws."""
+    """Fit 10 Gaussians with full covariances to codes (N, *latent_shape); return n draws.
+
+    There is at most one Gaussian for each code. The draws are NaN where a code is not finite.
+    """
+    if not bool(codes.isfinite().all()):
+        return codes.new_full((n, *codes.shape[1:]), math.nan)
     from sklearn.mixture import GaussianMixture  # scikit-learn takes a second to import
 
     flat = codes.flatten(1).double()
     # the fit adds 1e-6 to variances, which should mean the same for codes of any scale
     scale = flat.std().clamp(min=1e-12)
-    mixture = GaussianMixture(NUM_COMPONENTS, covariance_type="full", random_state=seed)
+    components = min(NUM_COMPONENTS, len(flat))
+    mixture = GaussianMixture(components, covariance_type="full", random_state=seed)
     draws, _ = mixture.fit((flat / scale).numpy()).sample(n)
     return (torch.from_numpy(draws) * scale).view(n, *codes.shape[1:]).to(codes.dtype)
 

@@ -29,8 +29,10 @@ def iwae(
 ) -> dict[str, float]:
     """Return the negative IWAE-k bound over the test images, see `importance_weighted_bound`.
 
-    The keys are iwae-{k}/nll and iwae-{k}/nll_se in nats, iwae-{k}/bpd and iwae-{k}/bpd_se, and
-    iwae-{k}/effective_samples, the median over the images.
+    The keys are iwae-{k}/nll and iwae-{k}/nll_se in nats, iwae-{k}/bpd and iwae-{k}/bpd_se, and the
+    median and the smallest effective sample size of an image, iwae-{k}/effective_samples and
+    iwae-{k}/effective_samples_min. Where it is small the bound is loose, which the standard error over
+    the images does not show.
 
     Args:
         model: A model with importance weights, in eval mode.
@@ -54,6 +56,7 @@ def iwae(
     return {
         **nats_and_bits(model, f"iwae-{k}", bound),
         f"iwae-{k}/effective_samples": float(effective.median()),
+        f"iwae-{k}/effective_samples_min": float(effective.min()),
     }
 
 

@@ -6,7 +6,7 @@ from gdl.capabilities import HasLogProb, Incapable
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out, held_out_batches
 from gdl.families.base import GenerativeModel
-from gdl.families.terms import mean_and_error
+from gdl.families.terms import with_error
 
 __all__ = ["divergence"]
 
@@ -53,5 +53,5 @@ def divergence(
     log_p = torch.cat([data.log_prob(part) for part in points.split(POINTS)]).cpu()
     metrics: dict[str, float] = {"test/points": len(points)}
     for name, values in (("kl", log_p + nll), ("entropy", -log_p)):
-        metrics[f"test/{name}"], metrics[f"test/{name}_se"] = mean_and_error(values)
+        metrics |= with_error(f"test/{name}", values)
     return metrics

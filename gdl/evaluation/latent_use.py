@@ -6,6 +6,7 @@ import gdl.models as models
 from gdl.capabilities import HasPosterior, refuse
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.units import several_images
 from gdl.families.base import GenerativeModel
 
 __all__ = ["active_units"]
@@ -32,11 +33,12 @@ def active_units(
         limit: Only the first so many test images.
 
     Raises:
-        Incapable: The model has no posterior.
+        Incapable: The model has no posterior, or there is one image.
     """
     if not isinstance(model, HasPosterior):
         asked = "measure=active_units asks for a posterior of latents"
         refuse(model, HasPosterior, asked, models)
     batches = held_out_batches(model, data, batch_size, limit)
     means = torch.cat([model.posterior(x)[0] for x in batches])
+    several_images("active_units", "test", means)
     return {"active_units": int((means.double().var(0) > threshold).sum())}

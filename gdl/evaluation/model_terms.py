@@ -11,7 +11,7 @@ from gdl.distributions import gaussian_kl
 from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one, nats_and_bits
 from gdl.families.base import GenerativeModel
-from gdl.families.terms import mean_and_error
+from gdl.families.terms import with_error
 from gdl.noise import seed_noise
 
 __all__ = ["bits", "rate_distortion"]
@@ -56,7 +56,7 @@ def bits(
             terms["nll"] = -terms["elbo"]
     metrics: dict[str, float] = {}
     for term, values in terms.items():
-        metrics[f"test/{term}"], metrics[f"test/{term}_se"] = mean_and_error(values)
+        metrics |= with_error(f"test/{term}", values)
     if "nll" in terms:
         metrics |= nats_and_bits(model, "test", terms["nll"])
     return metrics

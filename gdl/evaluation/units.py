@@ -2,11 +2,12 @@
 
 from torch import Tensor
 
+from gdl.capabilities import Incapable
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
-from gdl.families.terms import mean_and_error
+from gdl.families.terms import with_error
 
-__all__ = ["at_least_one", "nats_and_bits"]
+__all__ = ["at_least_one", "nats_and_bits", "several_images"]
 
 
 def nats_and_bits(
@@ -14,18 +15,19 @@ def nats_and_bits(
 ) -> dict[str, float]:
     """Return the mean and its standard error, in nats and, of integer data, in bits/dim.
 
+    One image has no standard error, and without a pixel there are no bits/dim: they are left out.
+
     Args:
         model: Whose images they are.
         prefix: The keys are {prefix}/nll, {prefix}/nll_se, {prefix}/bpd and {prefix}/bpd_se.
         nll: -log p(x) or a bound of it (N,) in nats.
         dims: How many pixels were scored, by default D = C H W.
     """
-    nats, error = mean_and_error(nll)
-    metrics = {f"{prefix}/nll": nats, f"{prefix}/nll_se": error}
-    if model.levels is not None:
-        metrics[f"{prefix}/bpd"] = model.bits_per_dim(nats, dims)
-        metrics[f"{prefix}/bpd_se"] = model.bits_per_dim(error, dims)
-    return metrics
+    nats = with_error(f"{prefix}/nll", nll)
+    if model.levels is None or dims == 0:
+        return nats
+    bits = {k.replace("/nll", "/bpd"): model.bits_per_dim(v, dims) for k, v in nats.items()}
+    return nats | bits
 
 
 def at_least_one(name: str, value: object) -> None:
@@ -40,3 +42,21 @@ def at_least_one(name: str, value: object) -> None:
     """
     if not isinstance(value, int) or value < 1:
         raise GdlError(f"{name} must be a whole number of at least 1, got {value!r}.")
+
+
+def several_images(measure: str, split: str, images: Tensor) -> None:
+    """Check that there are images to compare with one another.
+
+    Args:
+        measure: Name of the measure.
+        split: What the images are, e.g. "test".
+        images: (N, ...).
+
+    Raises:
+        Incapable: There is one image.
+    """
+    if len(images) < 2:
+        raise Incapable(
+            f"measure={measure} asks for at least 2 {split} images, to see how they vary, got "
+            f"{len(images)}: raise limit, or use larger data."
+        )

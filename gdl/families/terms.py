@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["TermSums", "mean_and_error"]
+__all__ = ["TermSums", "with_error"]
 
 
 class TermSums:
@@ -66,10 +66,15 @@ class TermSums:
         return {name: t / count for name, t in zip(self._names, totals, strict=True)}
 
 
-def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the mean over images and its standard error; one NaN makes both NaN.
+def with_error(key: str, values: Tensor) -> dict[str, float]:
+    """Return the mean over images as {key} and its standard error as {key}_se; of one image the mean.
 
-    >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))[0]
-    2.0
+    One NaN makes both NaN.
+
+    >>> with_error("nll", torch.tensor([1.0, 2.0, 3.0])).keys()
+    dict_keys(['nll', 'nll_se'])
     """
-    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
+    found = {key: float(values.mean())}
+    if len(values) > 1:
+        found[f"{key}_se"] = float(values.std() / math.sqrt(len(values)))
+    return found

@@ -13,7 +13,6 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
 outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
-import json
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import yaml
 
 from gdl.errors import GdlError
-from gdl.files import is_whole_archive, path_below, read_json, write_atomically
+from gdl.files import is_whole_archive, path_below, read_json, write_json
 from gdl.version import __version__
 
 __all__ = [
@@ -76,7 +75,7 @@ class Run:
             **known,
             "commands": [*known.get("commands", []), command],
         }
-        write_atomically(self.record, json.dumps(record, indent=2) + "\n")
+        write_json(self.record, record)
         return record
 
     def record_facts(self) -> dict[str, Any]:
@@ -90,7 +89,7 @@ class Run:
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
         merged = self.metrics() | metrics
-        write_atomically(self.metrics_json, json.dumps(merged, indent=2) + "\n")
+        write_json(self.metrics_json, merged)
 
     def overrides(self) -> list[str]:
         """Return the command-line overrides that the run was started with.

@@ -16,6 +16,7 @@ __all__ = [
     "data_name",
     "data_title",
     "limits",
+    "name_of",
     "not_whole",
     "unit",
     "unused_latents",
@@ -44,6 +45,12 @@ NAMES = {
 }
 """What a number is called where it is printed, by its key."""
 
+EFFECTIVE = {
+    "/effective_samples": "effective samples of an image, median",
+    "/effective_samples_min": "smallest",
+}
+"""What the keys of effective sample sizes end with, after the kind of the bound, and their names."""
+
 TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
 """What a curve may show, the first that a run has, and its name."""
 
@@ -62,6 +69,18 @@ IDENTITY = (
 
 UNKNOWN = "unknown data"
 """Said of runs older than digests, which have no "data/digest"."""
+
+
+def name_of(key: str) -> str | None:
+    """Return what a number is called where it is printed; None if it is not printed by itself.
+
+    >>> name_of("iwae-100/effective_samples")
+    'iwae-100: effective samples of an image, median'
+    """
+    kind, slash, rest = key.partition("/")
+    if f"{slash}{rest}" in EFFECTIVE:
+        return f"{kind}: {EFFECTIVE[slash + rest]}"
+    return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
 
 
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """What is printed at the end: the table of results and where the files are."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gdl.runs.directory import Run
-from gdl.runs.metrics import KINDS, NAMES, data_title, not_whole, unused_latents
+from gdl.runs.metrics import KINDS, data_title, name_of, not_whole, unused_latents
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
 
@@ -40,10 +41,8 @@ def print_results(metrics: dict[str, Any]) -> None:
 
 def print_numbers(metrics: dict[str, Any]) -> None:
     """Print those of the numbers that the table has no column for, with what they are, in one line."""
-    shown = lambda k: (  # noqa: E731
-        k in NAMES or k.startswith(("fd-", "test/mse")) or k.endswith("/effective_samples")
-    )
-    extra = {k: v for k, v in metrics.items() if shown(k)}
+    errors = {k for k in metrics if k.endswith("_se")}
+    extra = {k: v for k, v in metrics.items() if name_of(k) and k not in errors}
     if not extra.get("skipped_steps"):
         extra.pop("skipped_steps", None)
     if extra:
@@ -52,8 +51,17 @@ def print_numbers(metrics: dict[str, Any]) -> None:
 
 def _number(metrics: dict[str, Any], key: str) -> str:
     value, error = metrics[key], metrics.get(f"{key}_se")
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-    return f"{NAMES.get(key, key)} {text}" + (f" ± {error:.2g}" if error is not None else "")
+    text = f"{value:,}" if isinstance(value, int) else _shown(value, ".4g")
+    return f"{name_of(key)} {text}{_plus_minus(error, '.2g')}"
+
+
+def _shown(value: float | None, form: str) -> str:
+    """Return a number as text; in files null stands for a number that is NaN or infinite."""
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:{form}}"
+
+
+def _plus_minus(error: float | None, form: str) -> str:
+    return "" if error is None or not math.isfinite(error) else f" ± {error:{form}}"
 
 
 def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -64,10 +72,10 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
         kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")
         prefix = "test" if key == "test/nll" else kind
         error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd")
-        digits = 2 if bpd is not None else 4  # continuous data have few dimensions
-        pm = f" ± {error:.{digits}f}" if error is not None else ""
-        bits = "-" if bpd is None else f"{bpd:.4f}"
-        rows.append((bits, f"{m[key]:.{digits}f}{pm}", str(kind)))
+        digits = 2 if f"{prefix}/bpd" in m else 4  # continuous data have few dimensions
+        bits = _shown(bpd, ".4f") if f"{prefix}/bpd" in m else "-"
+        nats = _shown(m[key], f".{digits}f") + _plus_minus(error, f".{digits}f")
+        rows.append((bits, nats, str(kind)))
     return rows
 
 

@@ -1,7 +1,6 @@
 """The jobs of a sweep: each has a folder, records how it ended, and is done only once."""
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.files import read_json, write_atomically
+from gdl.files import read_json, write_json
 from gdl.runs import lock
 from gdl.runs.directory import Run, job_dirs
 from gdl.stopping import check
@@ -87,7 +86,7 @@ class Job:
     def write(self, state: str, **facts: Any) -> None:
         """Write status.json."""
         facts = {"state": state, "time": time.strftime("%Y-%m-%d %H:%M:%S"), **facts}
-        write_atomically(self.run.status_json, json.dumps(facts, indent=2) + "\n")
+        write_json(self.run.status_json, facts)
 
     def start(self, rerun: str) -> Path | None:
         """Mark the job as running.

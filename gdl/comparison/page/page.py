@@ -70,7 +70,9 @@ def write_page(entries: Iterable[Entry], left_out: Sequence[LeftOut], path: Path
         "sections": "".join(s.html() for s in sections),
         "left_out": _left_out(left_out),
         # an unescaped "</script>" would end the script element around the JSON
-        "numbers": json.dumps([s.numbers() for s in sections]).replace("<", "\\u003c"),
+        "numbers": json.dumps([s.numbers() for s in sections], allow_nan=False).replace(
+            "<", "\\u003c"
+        ),
         "css": (FOLDER / "page.css").read_text(),
         "script": (FOLDER / "page.js").read_text(),
         "plotly": script,
