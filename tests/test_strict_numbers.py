@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import test_measures as table
 import torch
+from torch import Tensor
 
 import gdl
 from gdl import evaluation
 from gdl.capabilities import Incapable
 from gdl.data import Digits, Toy
 from gdl.evaluation.feature_distances import fit_mixture, frechet_distance, kernel_distance
-from gdl.evaluation.importance_sampling import importance_weighted_bound
 from gdl.runs.directory import Run
 from gdl.runs.report import print_results
 
@@ -93,22 +93,28 @@ def test_json_is_written_strictly_everywhere() -> None:
 # ---- maxima, minima and counts
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize("position", range(3))
-def test_one_bad_image_is_seen_in_every_extreme(position: int) -> None:
-    """Wherever in the batches it is."""
+@pytest.mark.parametrize("bad", [math.nan, 60.0])
+def test_one_bad_image_is_seen_in_the_effective_samples(
+    bad: float, position: int, batch_size: int
+) -> None:
+    model = table.build("vae")
+    x = torch.zeros(3, *table.SHAPE, dtype=torch.uint8)
+    x[position] = 9
 
-    def log_weights(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        w = torch.randn(k, len(x)) + torch.where(x.flatten(1)[:, 0] == 9, math.nan, 0.0)
+    def log_weights(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        w = torch.zeros(k, len(x))
+        w[0] = torch.where(x.flatten(1)[:, 0] == 9, bad, 0.0)  # one weight is all, or is none
         return w, torch.zeros_like(w)
 
-    x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
-    x[position, 0, 0, 0] = 9
-    model: Any = SimpleNamespace(log_weights=log_weights)
-    for size in (1, 2, 3):
-        bound, effective = importance_weighted_bound(model, x.split(size), 5)
-        assert bound.isnan().sum() == 1
-        assert math.isnan(effective.min())
-        assert math.isnan(effective.median())
+    model.log_weights = log_weights
+    data: Any = SimpleNamespace(images=lambda split: x)
+    found = evaluation.iwae(model, data, k=5, batch_size=batch_size)
+    smallest = found["iwae-5/effective_samples_min"]
+    assert math.isnan(smallest) if math.isnan(bad) else smallest == pytest.approx(1)
+    if math.isfinite(bad):
+        assert found["iwae-5/effective_samples"] == pytest.approx(5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 500])
