@@ -96,7 +96,8 @@ def classifier_for(
     if not torch.isin(test_y, y).all():
         _refuse("test images of classes that are not among the training images")
     classifier = _untrained(data, y)
-    key = {"version": VERSION, "images": _digest(x, y, test_x, test_y)}
+    images = _digest(x, y, test_x, test_y)
+    key = {"version": VERSION, "images": images, "levels": data.levels}
     path = path_below(data.data_dir / "classifiers", f"{name}.pt")
     accuracy = _read(path, key, classifier)
     if accuracy is None:

@@ -110,6 +110,9 @@ class DataInitialized(nn.Module):
         """
         if self._is_set:
             return
+        self.read_initialized()  # something may have written the buffer, e.g. another process
+        if self._is_set:
+            return
         if not self._in_pass or h is None:
             raise GdlError(
                 f"{type(self).__name__} starts from data and has seen none yet: call "

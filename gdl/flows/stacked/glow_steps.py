@@ -99,7 +99,7 @@ class GlowSteps(Stacked, DataInitialized):
             nn.Parameter(torch.zeros(depth, n)) if net_norm else None for _ in range(2)
         )
         self.log_gain3 = nn.Parameter(torch.zeros(depth, out))
-        self._kept: tuple[object, Inverse] | None = None
+        self._kept: tuple[list[Tensor], Inverse] | None = None
         self._compiled: CompiledSteps | None = None
 
     def set_from(self, h: Tensor) -> None:
@@ -204,14 +204,15 @@ class GlowSteps(Stacked, DataInitialized):
         """Return the inverse maps of all K steps.
 
         In eval mode without gradients they are kept for the next samples, until a parameter changes:
-        to draw one sample costs less than to compute them. A write through `.data` changes neither
-        address nor version and goes unseen until `train` or `eval` is called.
+        to draw one sample costs less than to compute them. They are kept with a copy of what they were
+        computed from. Addresses and version numbers would not do: a write through `.data`, as of
+        weight averaging, changes neither.
         """
         if torch.is_grad_enabled() or self.training:
             return self._invert_maps()
-        key = tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
-        if self._kept is None or self._kept[0] != key:
-            self._kept = (key, self._invert_maps())
+        sources = [*self.parameters(), *self.buffers()]
+        if self._kept is None or not all(map(_same, sources, self._kept[0])):
+            self._kept = ([s.detach().clone() for s in sources], self._invert_maps())
         return self._kept[1]
 
     def _invert_maps(self) -> Inverse:
@@ -243,3 +244,7 @@ class GlowSteps(Stacked, DataInitialized):
         if self.checkpoint_conditioners:
             return recomputed(self.network, stays, *net)
         return self.network(stays, *net)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)

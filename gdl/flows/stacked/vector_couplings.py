@@ -60,7 +60,7 @@ class VectorCouplings(Stacked):
             for shape in ((depth, fan_out, fan_in), (depth, fan_out)):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
-        self._views: tuple[list[int], list[Layers]] | None = None
+        self._views: tuple[object, list[Layers]] | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
@@ -76,8 +76,12 @@ class VectorCouplings(Stacked):
         return _decouple(z, networks(tuple(self.stacks)))
 
     def _networks(self) -> list[Layers]:
-        """Return the networks as views of the stacks, which are kept: to make them takes time."""
-        key = [s.data_ptr() for s in self.stacks]
+        """Return the networks as views of the stacks, which are kept: to make them takes time.
+
+        A view shows what is written into its stack. It also keeps the memory, so that no other tensor
+        can have the address.
+        """
+        key = [(s.data_ptr(), s.shape, s.stride(), s.dtype) for s in self.stacks]
         if self._views is None or self._views[0] != key:
             with torch.no_grad():
                 self._views = (key, networks(tuple(self.stacks)))
