@@ -8,11 +8,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [  # from the ground
-<<<<<<< HEAD
-    ["errors", "files", "noise", "capabilities", "plots", "serialization", "stopping", "version"],
-=======
-    ["errors", "files", "noise", "part", "capabilities", "plots", "serialization", "version"],
->>>>>>> 80ee008 (Statistics and dropout of a batch are those of all processes)
+    [
+        "errors",
+        "files",
+        "noise",
+        "part",
+        "capabilities",
+        "plots",
+        "serialization",
+        "stopping",
+        "version",
+    ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],
     ["flows"],
