@@ -126,6 +126,27 @@ def test_a_unit_is_active_by_the_variance_of_its_mean(deviation: float) -> None:
     assert found == {"active_units": int(deviation > 0.1)}
 
 
+SEEDED = [("bits", "vae"), ("bits", "flow"), ("iwae", "vae"), ("dequantization", "flow")]
+
+
+@pytest.mark.parametrize(("measure", "name"), SEEDED)
+def test_a_seed_seeds_all_draws_and_batches_differ_in_them(
+    measure: str, name: str, digits: Digits
+) -> None:
+    model = table.build(name)
+    options = {k: v for k, v in table.MEASURES[measure][0].items() if k == "k"}
+    # one image eight times, in four batches
+    data: Any = SimpleNamespace(images=lambda split: digits.images("test")[:1].repeat(8, 1, 1, 1))
+    call = lambda **o: getattr(evaluation, measure)(model, data, **options, **o)  # noqa: E731
+    first = call(seed=1, batch_size=2)
+    assert call(seed=1, batch_size=2) == first
+    key = next(k for k in first if k.endswith("/nll"))
+    assert call(seed=2, batch_size=2)[key] != first[key]
+    # equal draws in all batches would give the values of two images, four times
+    two = call(seed=1, batch_size=2, limit=2)
+    assert two[key] != pytest.approx(first[key], rel=1e-9)
+
+
 # ---- temperatures
 
 
