@@ -32,7 +32,7 @@ def flipped(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 class Patches(ImageData):
-    """17 and 19 images for evaluation, the last in one process or in uneven halves; some for training."""
+    """Some images for training; 17 and 19 for evaluation, the last one alone or in uneven halves."""
 
     transform = staticmethod(flipped)
     num_train = 0
