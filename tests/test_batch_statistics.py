@@ -114,10 +114,11 @@ def process(rank: int, folder: str, total: int, todo: list[tuple[str, dict[str, 
     results = []
     for name, options in todo:
         found = step(name, options, Part.of(total, rank, 2))
-        for key, value in found.items():
-            if not key.startswith("buffer"):  # as DistributedDataParallel does
-                dist.all_reduce(value)
-                value /= 2
+        shared = [v for k, v in found.items() if not k.startswith("buffer")]
+        mean = torch.cat([v.flatten() for v in shared])
+        dist.all_reduce(mean)  # as DistributedDataParallel does
+        for value, part in zip(shared, (mean / 2).split([v.numel() for v in shared]), strict=True):
+            value.copy_(part.view_as(value))
         results.append(found)
     torch.save(results, f"{folder}/{total}-{rank}.pt")
     dist.destroy_process_group()
