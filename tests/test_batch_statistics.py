@@ -26,6 +26,7 @@ from gdl.distributions import (
     DiscretizedLogisticMixture,
 )
 from gdl.families.base import GenerativeModel
+from gdl.nn.dropout import Dropout
 from gdl.noise import seed_noise
 from gdl.part import Part, current_part
 
@@ -166,3 +167,34 @@ def test_a_part_ends_with_the_next_seed() -> None:
     seed_noise(torch.device("cpu"), 1)
     assert current_part() is None
     assert torch.equal(draw(), first)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.9, 1.0])
+def test_dropout_is_pytorchs_in_one_process(p: float) -> None:
+    x = torch.randn(40, 3, 5)
+    layer = Dropout(p)
+    seed_noise(torch.device("cpu"), "dropout")
+    ours = layer(x)
+    seed_noise(torch.device("cpu"), "dropout")
+    assert torch.equal(ours, torch.nn.functional.dropout(x, p))
+    assert layer.eval()(x) is x
+
+
+def test_the_parts_of_dropout_are_those_of_the_whole() -> None:
+    x, layer = torch.randn(7, 3, 5), Dropout(0.4)
+
+    def dropped(part: Part) -> Tensor:
+        seed_noise(torch.device("cpu"), "dropout", part=part)
+        return layer(x[part.first : part.first + part.count])
+
+    parts = [dropped(Part.of(7, rank, 3)) for rank in range(3)]
+    assert torch.equal(torch.cat(parts), dropped(Part.of(7, 0, 1)))
+
+
+def test_the_remembered_variance_is_an_average_over_many_batches() -> None:
+    likelihood = DiscretizedGaussian((1, 4, 4), 256)
+    x = torch.full((8, 1, 4, 4), 128, dtype=torch.uint8)
+    for i in range(400):
+        # batches with small and large errors in turn
+        likelihood.log_prob(likelihood._scaled(x, torch.zeros(())) + (0.1 if i % 2 else 0.4), x)
+    assert float(likelihood.log_std.exp()) == pytest.approx((0.1 * 0.4) ** 0.5, rel=0.05)
