@@ -145,6 +145,15 @@ def test_it_knows_the_digits_and_is_small(data: Digits) -> None:
     assert kept(data).stat().st_size < 1_000_000
 
 
+@torch.no_grad()
+def test_its_accuracy_is_that_on_the_test_images(data: Digits) -> None:
+    model, accuracy = classifier_for(data, NAME)
+    right = {s: (model(data.images(s)).argmax(1) == data.labels(s)) for s in ("train", "test")}
+    assert accuracy == pytest.approx(float(right["test"].double().mean()))
+    assert not right["test"].all()
+    assert float(right["train"].double().mean()) != accuracy
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 20, 28)])
 def test_size_and_features(shape: tuple[int, ...]) -> None:
     model = Classifier(shape, 256, 10).eval()
