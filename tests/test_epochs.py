@@ -71,7 +71,9 @@ class Watched(VAE):
         return [x for x, _ in found], [noise for _, noise in found]
 
 
-def fit(model: GenerativeModel, data: ImageData, **options: Any) -> pl.Trainer:
+def fit(
+    model: GenerativeModel, data: ImageData, resume: Path | None = None, **options: Any
+) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator="cpu",
         **{"max_epochs": 3, "logger": False, "enable_checkpointing": False, **options},
@@ -80,7 +82,7 @@ def fit(model: GenerativeModel, data: ImageData, **options: Any) -> pl.Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(model, datamodule=data)
+    trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
     return trainer
 
 
@@ -165,14 +167,46 @@ def test_a_resumed_mixture_goes_on_with_the_next_mask(steps: int, tmp_path: Path
     whole, first, second = build(), build(), build()
     fit(whole, data(), max_steps=10)
     fit(first, data(), max_steps=steps).save_checkpoint(tmp_path / "x.ckpt")
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_steps=10,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(second, datamodule=data(), ckpt_path=tmp_path / "x.ckpt", weights_only=True)
+    fit(second, data(), resume=tmp_path / "x.ckpt", max_steps=10)
     assert first.used + second.used == whole.used
+
+
+LENGTHS = [
+    ({"max_epochs": 3}, 15),
+    ({"max_epochs": 3, "max_steps": 7}, 7),
+    ({"max_epochs": 3, "accumulate_grad_batches": 2}, 9),
+]
+
+
+@pytest.mark.parametrize(("options", "steps"), LENGTHS)
+def test_a_schedule_ends_with_the_training(options: dict[str, Any], steps: int) -> None:
+    torch.manual_seed(0)
+    model, optimizers = MADE(SHAPE, 2, hidden=[8]), []
+
+    def sgd(parameters: Any) -> torch.optim.Optimizer:
+        optimizers.append(torch.optim.SGD(parameters, 0.1))
+        return optimizers[-1]
+
+    seen = []
+
+    def schedule(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+        seen.append(total_steps)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total_steps)
+
+    model.train_with(sgd, schedule)
+    trainer = fit(model, Numbered(SHAPE, 2, batch_size=5), **options)
+    assert trainer.global_step == steps
+    assert seen == [steps]
+    assert optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_time_of_a_resumed_training_is_that_of_both_parts(tmp_path: Path) -> None:
+    first, second = (MADE(SHAPE, 2, hidden=[8]) for _ in range(2))
+    data = lambda: Numbered(SHAPE, 2, batch_size=5)  # noqa: E731
+    path = tmp_path / "x.ckpt"
+    fit(first, data(), max_steps=3).save_checkpoint(path)
+    content = torch.load(path, weights_only=True)
+    assert 0 < content["gdl_fit_seconds"] <= first.fit_seconds
+    torch.save(content | {"gdl_fit_seconds": 1000.0}, path)
+    fit(second, data(), resume=path, max_steps=5)
+    assert 1000 < second.fit_seconds < 1500
