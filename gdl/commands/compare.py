@@ -1,13 +1,15 @@
 """gdl compare: compares finished runs, e.g. outputs/ data=digits model=nice,glow_tiny."""
 
+import os
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from gdl.commands.entry import run_command
 from gdl.commands.overrides import with_filters
 
-__all__ = ["compare", "main"]
+__all__ = ["compare", "folder_of", "main"]
 
 
 def compare(cfg: DictConfig) -> None:
@@ -21,20 +23,21 @@ def compare(cfg: DictConfig) -> None:
     Raises:
         GdlError: No run matches, or an argument is unknown.
     """
-    from pathlib import Path
-
     from gdl.comparison.entries import group_seeds, read_runs, select
     from gdl.comparison.tables import comparison_tables, print_tables
     from gdl.errors import GdlError
+    from gdl.files import for_shell
 
     if cfg.report not in (None, "html"):
         raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
-    entries, unfinished = read_runs(cfg.folders)
+    folders = [folder_of(name) for name in cfg.folders]
+    entries, unfinished = read_runs(folders)
     chosen = select(entries, cfg.where)
     if not chosen:
+        where = ", ".join(map(for_shell, folders))
         raise GdlError(
-            f"None of the {len(entries)} finished runs below {', '.join(cfg.folders)} matches: name "
-            "another folder or leave a filter out."
+            f"None of the {len(entries)} finished runs below {where} matches: name another folder or "
+            "leave a filter out."
         )
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     tables = comparison_tables(shown)
@@ -42,8 +45,8 @@ def compare(cfg: DictConfig) -> None:
     if cfg.report:
         from gdl.comparison.page.page import write_page
 
-        file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
-        print(f"report:     {write_page(shown, unfinished, file)}")
+        file = Path(cfg.report_path or Path(folders[0], "report.html"))
+        print(f"report:     {for_shell(write_page(shown, unfinished, file))}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 
@@ -53,7 +56,15 @@ def compare(cfg: DictConfig) -> None:
     if cfg.wandb:
         from gdl.comparison.wandb_tables import log_tables
 
-        print(f"W&B:        {log_tables(tables, shown, Path(cfg.folders[0]))}")
+        print(f"W&B:        {log_tables(tables, shown, Path(folders[0]))}")
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder that an argument means: its own, or the run's whose file it names."""
+    from gdl.runs.directory import find_run, newest_runs
+
+    path = Path(os.path.expanduser(name))
+    return find_run(name)[0].path if path.exists() and not newest_runs(path) else path
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from gdl.commands.explain import causes, explain
 from gdl.commands.help import print_help
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.quoting import with_quoted_paths
 from gdl.commands.resume import with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.serialization import add_folder
@@ -46,7 +47,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     folder: Path | None = None
     try:
-        args = with_new_names([with_value(arg) for arg in sys.argv[1:]], config_name)
+        args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
+        args = with_new_names(args, config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))

@@ -13,6 +13,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     from hydra.utils import instantiate
 
+    from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
     from gdl.runs.report import print_results
 
@@ -25,7 +26,11 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         run.merge_metrics(metrics)
         run.note_command()
     print_results(run.metrics() | metrics)
-    where = run.metrics_json if cfg.limit is None else f"not kept, from {cfg.limit} images only"
+    where = (
+        for_shell(run.metrics_json)
+        if cfg.limit is None
+        else f"not kept, from {cfg.limit} images only"
+    )
     print(f"{'metrics:':<12}{where}")
     return metrics
 

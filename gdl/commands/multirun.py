@@ -9,11 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gdl.commands.conf import CONF
-from gdl.commands.overrides import quoted, unquoted
+from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign_packages
 from gdl.errors import GdlError
 from gdl.runs.directory import sweep_dir
-from gdl.sweeps.jobs import Job, run_apart, run_job, sweep_name
+from gdl.sweeps.jobs import Job, run_apart, run_job
+from gdl.sweeps.names import sweep_name
 from gdl.sweeps.optuna_study import continue_study
 
 __all__ = ["run_one_job", "with_folder"]

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from gdl.commands.overrides import key_parts, quoted, unquoted
+from gdl.commands.overrides import key_parts
+from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.runs.config import read_config

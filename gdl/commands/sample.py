@@ -13,6 +13,7 @@ def sample(cfg: DictConfig) -> list[str]:
 
     from hydra.utils import instantiate
 
+    from gdl.files import for_shell
     from gdl.plots import save_result
     from gdl.runs.checkpoints import open_run
     from gdl.runs.report import print_numbers
@@ -27,7 +28,7 @@ def sample(cfg: DictConfig) -> list[str]:
         if images.dim() > 0:
             written += save_result(images, folder, name, model.levels)
     for path in written:
-        print(path)
+        print(for_shell(path))
     return [str(path) for path in written]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gdl import serialization
-from gdl.commands.overrides import FOLDER_FLAGS, quoted, unquoted
+from gdl.commands.overrides import FOLDER_FLAGS
+from gdl.commands.quoting import quoted, unquoted
 from gdl.errors import GdlError
 from gdl.serialization import add_folder, trusted
 

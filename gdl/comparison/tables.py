@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gdl.comparison.entries import Entry, differences, pareto, ranked
+from gdl.files import for_shell
 from gdl.runs.metrics import COSTS, unit
 
 __all__ = ["ComparisonTable", "comparison_tables", "print_tables"]
@@ -63,7 +64,7 @@ def print_tables(found: Sequence[ComparisonTable], unfinished: Sequence[Path] = 
     if unfinished:
         print(f"{len(unfinished)} without results (running, interrupted or failed):")
         for path in unfinished:
-            print(f"  {path}")
+            print(f"  {for_shell(path)}")
 
 
 def _row(entry: Entry, paid: Sequence[str], differing: str) -> list[str]:

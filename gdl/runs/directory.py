@@ -13,6 +13,7 @@ outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import yaml
 
 from gdl.errors import GdlError
-from gdl.files import is_whole_archive, path_below, read_json, write_atomically
+from gdl.files import for_shell, is_whole_archive, path_below, read_json, write_atomically
 from gdl.version import __version__
 
 __all__ = [
@@ -34,6 +35,10 @@ __all__ = [
     "study_db",
     "sweep_dir",
 ]
+
+
+NO_CHECKPOINTS = {".csv", ".gif", ".html", ".json", ".log", ".md", ".png", ".txt", ".yaml"}
+"""Endings of the other files that gdl writes."""
 
 
 class Run:
@@ -179,7 +184,10 @@ def newest_runs(outputs: str | Path) -> list[Path]:
 
 
 def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
-    """Find a run by directory, by checkpoint file, or as "latest".
+    """Find a run by its directory or anything in it, by a folder above it, or as "latest".
+
+    A checkpoint file is the run's with this checkpoint. Of the runs below a folder it is the one that
+    was started last, as "latest" is among all runs below `outputs`.
 
     Returns:
         The run, and the checkpoint if one was named.
@@ -187,21 +195,28 @@ def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | No
     Raises:
         GdlError: Nothing matches; the message lists the newest runs.
     """
-    if spec == "latest":
-        newest = newest_runs(outputs)
-        if newest:
-            return Run(newest[0]), None
-        raise GdlError(f"There is no run below {outputs}/: start one with gdl train.")
-    path = Path(spec)
-    if path.is_file():
+    path = Path(os.path.expanduser(outputs if spec == "latest" else spec))  # or as it is
+    if not path.exists():
+        path = Path(outputs) / path  # as tables name a run
+    is_checkpoint = path.is_file() and path.suffix not in NO_CHECKPOINTS
+    if (path / "run.json").is_file() and spec != "latest":
+        return Run(path), None
+    below = newest_runs(path) if path.is_dir() else []
+    if below:
+        return Run(below[0]), None
+    around = [p for p in path.resolve().parents if (p / "run.json").is_file()]
+    if around and path.exists() and spec != "latest":
+        return Run(around[0]), path if is_checkpoint else None
+    if is_checkpoint:
         folder = path.resolve().parent
         return Run(folder.parent if folder.name == "checkpoints" else folder), path
-    if (path / "run.json").is_file():
-        return Run(path), None
-    newest = [str(p) for p in newest_runs(outputs)[:5]]
+    if spec == "latest":
+        raise GdlError(f"There is no run below {outputs}/: start one with gdl train.")
+    newest = [for_shell(p) for p in newest_runs(outputs)[:5]]
     hint = f" The newest runs are: {', '.join(newest)}." if newest else ""
     raise GdlError(
-        f"run={spec} is neither a run directory, a checkpoint nor 'latest'; nothing matches.{hint}"
+        f"{spec!r} is neither a run directory, a folder above one, a checkpoint nor 'latest'; nothing "
+        f"matches.{hint}"
     )
 
 

@@ -1,6 +1,7 @@
 """Sweeps: jobs that are done once, and Optuna searches that can be continued."""
 
-from gdl.sweeps.jobs import Job, JobFailed, job_name, report, run_apart, run_job, sweep_name
+from gdl.sweeps.jobs import Job, JobFailed, report, run_apart, run_job
+from gdl.sweeps.names import job_name, sweep_name
 from gdl.sweeps.optuna_study import StudySoFar, continue_study
 
 __all__ = [
