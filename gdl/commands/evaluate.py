@@ -17,7 +17,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gdl.runs.checkpoints import open_run
     from gdl.runs.report import print_results
 
-    run, model, data = open_run(cfg.run, cfg.device)
+    run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)

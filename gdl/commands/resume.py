@@ -1,5 +1,6 @@
 """resume=RUN: the saved arguments of a run, as far as they may be taken over."""
 
+import os
 import re
 from pathlib import Path
 
@@ -63,13 +64,21 @@ def _allowed(run: Run, has_folder: bool) -> list[str]:
                 f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which no run of gdl "
                 "saves; it was not resumed."
             )
+        value = unquoted(override.partition("=")[2])
         if key == "config_dir":
-            folder = unquoted(override.partition("=")[2])
+            folder = value
+        elif key == "data_dir" and _is_elsewhere(value):
+            continue
         elif key != "trust":
             kept.append(_checked_value(run, key, override))
     if folder in (None, "null") or has_folder:
         return kept
     return [*with_config_dir([f"config_dir={quoted(_checked_folder(run, folder))}"]), *kept]
+
+
+def _is_elsewhere(data_dir: str) -> bool:
+    """Return whether a run's folder of data sets is not on this machine, which has another one."""
+    return "GDL_DATA_DIR" in os.environ and not os.path.isdir(os.path.expanduser(data_dir))
 
 
 def _checked_value(run: Run, key: str, override: str) -> str:
