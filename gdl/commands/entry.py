@@ -18,6 +18,7 @@ from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, explain
 from gdl.commands.help import print_help
+from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
 from gdl.commands.quoting import with_quoted_paths
@@ -49,6 +50,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
         args = with_new_names(args, config_name)
+        check_arguments(args, config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))
@@ -90,6 +92,7 @@ def _explained(
             add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
         if config_name == "train":
             check_targets(cfg, resumed)
+        check_functions(cfg, config_name)
         return task(cfg)
 
     @functools.wraps(task)
