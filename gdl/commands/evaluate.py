@@ -1,8 +1,14 @@
 """gdl evaluate: measure a run on its test images, e.g. run=latest measure=iwae."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from gdl.commands.entry import run_command
+
+if TYPE_CHECKING:
+    from gdl.runs.directory import Run
 
 __all__ = ["evaluate", "main"]
 
@@ -18,6 +24,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gdl.runs.report import print_results
 
     run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
+    synced = None
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)
@@ -25,6 +32,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if cfg.limit is None:
         run.merge_metrics(metrics)
         run.note_command()
+        synced = _to_wandb(run)
     print_results(run.metrics() | metrics)
     where = (
         for_shell(run.metrics_json)
@@ -32,7 +40,23 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         else f"not kept, from {cfg.limit} images only"
     )
     print(f"{'metrics:':<12}{where}")
+    if synced is not None:
+        print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics
+
+
+def _to_wandb(run: "Run") -> Path | None:
+    """Add all numbers of a run to its W&B run, if it has one; return what to sync."""
+    record = run.record_facts()
+    facts = record.get("wandb")
+    if facts is None and (run.path / "wandb").is_dir():  # a run of an earlier version
+        facts = {"id": record.get("wandb_id")}
+    if facts is None:
+        return None
+    from gdl.tracking import add_numbers
+
+    numbers = {k: v for k, v in run.metrics().items() if isinstance(v, int | float)}
+    return add_numbers(run.path, facts, numbers)
 
 
 def main() -> None:

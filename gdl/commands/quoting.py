@@ -69,9 +69,11 @@ def _with_quoted_path(arg: str, several: bool) -> str:
     key, equals, value = arg.partition("=")
     if not equals or key.startswith("-") or value in WORDS or not value.strip():
         return arg
+    if "/" in value and _is_plain(value):
+        return arg
     if key in PATHS or "/" in value or "\\" in value:
         path = found(value)
-        if path is not None and (key in PATHS or not _is_plain(value)):
+        if path is not None:
             return f"{key}={quoted(path)}"
     may_sweep = several and not key.startswith("hydra.")
     if key not in PATHS or may_sweep or _is_quoted(value) or "${" in value:
@@ -81,4 +83,4 @@ def _with_quoted_path(arg: str, several: bool) -> str:
 
 def _is_plain(value: str) -> bool:
     """Return whether Hydra reads a value without quotes as this text."""
-    return re.fullmatch(r"[\w/\\.+@%*?:-]+", value, re.ASCII) is not None
+    return re.fullmatch(r"[\w/.+@%:-]+", value, re.ASCII) is not None

@@ -2,7 +2,8 @@
 
 outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<name>/<job>/
     .hydra/          the composed configuration and the overrides it came from
-    run.json         facts about the run: commands, commit, W&B id, hardware
+    run.json         facts about the run: commands, commit, W&B run, hardware
+    train.log        what training printed
     checkpoints/     best.ckpt, last.ckpt
     metrics.csv      one row per logged step
     metrics.json     final numbers; train.py writes them, evaluate.py adds to them
@@ -57,6 +58,7 @@ class Run:
         self.record = self.path / "run.json"
         self.status_json = self.path / "status.json"
         self.output_txt = self.path / "output.txt"
+        self.train_log = self.path / "train.log"
 
     def note_command(self, **facts: Any) -> dict[str, Any]:
         """Append the command of this process to run.json and return the content.
@@ -71,7 +73,7 @@ class Run:
         module = getattr(sys.modules["__main__"].__spec__, "name", "")
         known_as = module.removeprefix("gdl.commands.")
         words = ["python", sys.argv[0]] if known_as == module else ["gdl", known_as]
-        command = " ".join([*words, *sys.argv[1:]])
+        command = " ".join(map(for_shell, [*words, *sys.argv[1:]]))  # as it can be typed
         record = {
             "gdl": __version__,
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -86,6 +88,10 @@ class Run:
     def record_facts(self) -> dict[str, Any]:
         """Return the content of run.json."""
         return read_json(self.record)
+
+    def note_facts(self, **facts: Any) -> None:
+        """Add facts to run.json; facts with the same names are replaced."""
+        write_atomically(self.record, json.dumps(read_json(self.record) | facts, indent=2) + "\n")
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training."""

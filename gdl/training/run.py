@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.data.base import ImageData
@@ -31,7 +31,8 @@ from gdl.runs.hardware import hardware
 from gdl.runs.metrics import COSTS
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
-from gdl.tracking.wandb_logger import close, offline_dir
+from gdl.tracking.names import readable_name
+from gdl.tracking.wandb_logger import DetachedWandb, close, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
 from gdl.training.preview import preview
 
@@ -120,7 +121,7 @@ def prepare(cfg: DictConfig) -> Training:
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
         cfg.callbacks.checkpoint.monitor = "val/loss"
-    loggers = _loggers(cfg, record)
+    loggers = _loggers(cfg, run, record)
     for logger in loggers:
         facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
         logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
@@ -210,6 +211,8 @@ def finish(job: Training) -> float | None:
         summary = {k: v for k, v in metrics.items() if k.startswith(SUMMARY) and v is not None}
         for logger in trainer.loggers:
             logger.log_metrics(summary, step=trainer.global_step)
+        if best.best_model_path:
+            keep_model(trainer.loggers, best.best_model_path, metrics)
         print_results(run.metrics())
         print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
     close(trainer.loggers)
@@ -244,18 +247,36 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
     }
 
 
-def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
-    """Instantiate the loggers; all jobs of a sweep have the same W&B group."""
-    if not cfg.logger:
-        return []
-    nodes = dict(cfg.logger)
-    if "wandb" in nodes and nodes["wandb"] is not None:
-        sweep = os.environ.get("GDL_SWEEP")
-        node = nodes["wandb"]
-        node.id = node.id or record["wandb_id"]
-        node.job_type = node.job_type or ("sweep" if sweep else "train")
-        node.group = node.group or sweep
-    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
+def _loggers(cfg: DictConfig, run: Run, record: dict[str, Any]) -> list[Logger]:
+    """Instantiate the loggers, and note in run.json what continues a W&B run."""
+    nodes = dict(cfg.logger or {})
+    if (node := nodes.get("wandb")) is not None:
+        with open_dict(node):
+            for key, value in record.get("wandb", {}).items():
+                node[key] = node.get(key) or value  # of a resumed run
+            node.defaults = _wandb_names(cfg)
+            if sweep := os.environ.get("GDL_SWEEP"):
+                node.id = node.id or record["wandb_id"]  # WANDB_RUN_ID would be that of all jobs
+                node.defaults |= {"group": sweep, "job_type": "sweep"}
+            node.defaults.id = record["wandb_id"]
+    found = [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
+    loggers = [logger for logger in found if logger is not None]
+    for logger in loggers:
+        if isinstance(logger, DetachedWandb):
+            run.note_facts(wandb=logger.facts())
+    return loggers
+
+
+def _wandb_names(cfg: DictConfig) -> dict[str, Any]:
+    """Return name, tags and job type of a W&B run, where its user has not chosen others."""
+    hydra = HydraConfig.get()
+    choices = [hydra.runtime.choices.get(group) for group in ("model", "data", "experiment")]
+    choices = [str(choice) for choice in choices if choice not in (None, "null")]
+    return {
+        "name": readable_name(choices, list(hydra.overrides.task), cfg.seed),
+        "tags": [choice[:64] for choice in choices],  # the longest that W&B takes
+        "job_type": "train",
+    }
 
 
 def _check_device(cfg: DictConfig) -> None:
