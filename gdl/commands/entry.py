@@ -59,7 +59,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if config_name == "train":
             args, folder = multirun.with_folder(args)
         # Hydra's parser does not find a flag between overrides
-        sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        flags = [*(f"--config-dir={own}" for own in own_folders(args)), *multirun.flags(args)]
+        sys.argv[1:] = [*flags, *(a for a in args if a not in flags)]
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         wrap(_explained(task, config_name, resumed))()
     except Exception as e:

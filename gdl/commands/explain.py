@@ -109,6 +109,8 @@ def _unknown_group(e: MissingConfigException) -> str:
 
 def _unknown_override(message: str, config_name: str) -> str:
     """Name the nearest valid key of an override that Hydra refuses."""
+    if there := re.search(r"An item is already at '([^']+)'", message):
+        return f"{there.group(1)} has a value already: write it once, and without the + in front."
     match = re.search(r"(?:override|delete) '([^'=]+)", message)
     match = match or re.search(r"delete from config. '([^']+)' does not", message)
     if match is None:

@@ -25,7 +25,9 @@ def readable_name(choices: Sequence[str | None], overrides: Sequence[str], seed:
     end = f"-seed{seed}"
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key in PLUMBING or key.startswith(("logger.", "trainer.", "callbacks.", "hydra", "sweep.")):
+        if key in PLUMBING or key.startswith(
+            ("logger.", "trainer.", "callbacks.", "hydra", "sweep.")
+        ):
             continue
         setting = f"-{key.partition('@')[0].rpartition('.')[2]}={value}"
         if len(name + setting + end) <= LONGEST:
