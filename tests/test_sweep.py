@@ -74,7 +74,12 @@ def test_jobs_that_fail_are_told_of_and_the_others_are_done_once(tmp_path: Path)
     assert "batch_size-0" in failed
     assert "Traceback" in (tmp_path / failed / "output.txt").read_text()
     for name, status in found.items():
-        if name != failed:
+        lines = (tmp_path / name / "train.log").read_text().splitlines()
+        assert lines[0] == f"{name}: starts", "its own lines, and only those"
+        assert sum(": starts" in line for line in lines) == 1
+        if name == failed:
+            assert lines[-1] == f"{name}: failed: {status['reason']}"
+        else:
             metrics = json.loads((tmp_path / name / "metrics.json").read_text())
             assert status["value"] == metrics["best_val/nll"]
     output = sweep(tmp_path, *args, "sweep.rerun=none", code=1)

@@ -251,14 +251,14 @@ def _loggers(cfg: DictConfig, run: Run, record: dict[str, Any]) -> list[Logger]:
     """Instantiate the loggers, and note in run.json what continues a W&B run."""
     nodes = dict(cfg.logger or {})
     if (node := nodes.get("wandb")) is not None:
+        defaults = {"id": record["wandb_id"], **_wandb_names(cfg)}
         with open_dict(node):
             for key, value in record.get("wandb", {}).items():
                 node[key] = node.get(key) or value  # of a resumed run
-            node.defaults = _wandb_names(cfg)
             if sweep := os.environ.get("GDL_SWEEP"):
                 node.id = node.id or record["wandb_id"]  # WANDB_RUN_ID would be that of all jobs
-                node.defaults |= {"group": sweep, "job_type": "sweep"}
-            node.defaults.id = record["wandb_id"]
+                defaults |= {"group": sweep, "job_type": "sweep"}
+            node.defaults = defaults
     found = [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
     loggers = [logger for logger in found if logger is not None]
     for logger in loggers:
