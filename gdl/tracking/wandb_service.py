@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlparse
 
 from gdl.errors import GdlError
@@ -29,6 +29,9 @@ def wandb_logged_in() -> bool:
     return False
 
 
+Mode = Literal["online", "offline", "shared", "disabled"]
+"""How W&B works: see `resolve_mode`."""
+
 FIELDS = {
     "tags": "run_tags",
     "group": "run_group",
@@ -44,15 +47,15 @@ OWN_SETTINGS = {"silent": True, "init_timeout": 10, "console": "off"}
 """gdl's settings of W&B: it prints the one line that matters, and never waits for long."""
 
 
-def resolve_mode(mode: str) -> str:
-    """Return "online", "offline", "shared" or "disabled".
+def resolve_mode(mode: str) -> Mode:
+    """Return how W&B works here.
 
     Args:
-        mode: One of these; or "auto", which is what W&B's own environment says, the variable WANDB_MODE
+        mode: A mode; or "auto", which is what W&B's own environment says, the variable WANDB_MODE
             or a settings file, and otherwise "online" if the user is logged in, else "offline".
 
     Raises:
-        GdlError: It is none of these.
+        GdlError: It is neither.
     """
     if mode == "auto":
         import wandb
@@ -62,14 +65,14 @@ def resolve_mode(mode: str) -> str:
             mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
         else:
             mode = "online" if wandb_logged_in() else "offline"
-    if mode not in ("online", "offline", "shared", "disabled"):
+    if mode not in get_args(Mode):
         raise GdlError(
             f"logger.wandb.mode={mode} is not known: use auto, online, offline or disabled."
         )
-    return mode
+    return cast(Mode, mode)
 
 
-def start_run(mode: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+def start_run(mode: Mode, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Return a started W&B run; one that should be online is offline where the server does not answer.
 
     Args:
