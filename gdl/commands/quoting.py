@@ -7,7 +7,16 @@ from pathlib import Path
 
 __all__ = ["found", "quoted", "unquoted", "with_quoted_paths"]
 
-PATHS = ("run", "resume", "out", "report_path", "data_dir", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = (
+    "run",
+    "resume",
+    "out",
+    "report_path",
+    "data_dir",
+    "sweep.name",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
 """Keys whose value is one path, whatever its characters."""
 
 WORDS = ("latest", "null")
@@ -75,7 +84,7 @@ def _with_quoted_path(arg: str, several: bool) -> str:
         path = found(value)
         if path is not None:
             return f"{key}={quoted(path)}"
-    may_sweep = several and not key.startswith("hydra.")
+    may_sweep = several and not key.startswith(("hydra.", "sweep."))
     if key not in PATHS or may_sweep or _is_quoted(value) or "${" in value:
         return arg
     return f"{key}={quoted(value)}"

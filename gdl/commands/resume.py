@@ -8,6 +8,7 @@ from gdl.commands.overrides import key_parts
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
+from gdl.files import for_shell
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run, find_run
 from gdl.serialization import trusted
@@ -41,7 +42,9 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
     saved = _allowed(run, any(a.startswith("config_dir=") for a in rest))
     args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not run.has_checkpoint:
-        print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
+        print(
+            f"{for_shell(run.path)} was interrupted before its first checkpoint; it starts over."
+        )
         return args, True
     target = checkpoint or run.checkpoint("last")
     return [*args, f"resume={quoted(target.resolve())}"], True

@@ -58,9 +58,7 @@ def resolve_mode(mode: str) -> Mode:
         GdlError: It is neither.
     """
     if mode == "auto":
-        import wandb
-
-        settings = wandb.setup().settings
+        settings = _environment()
         if "mode" in settings.model_fields_set:
             mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
         else:
@@ -72,6 +70,23 @@ def resolve_mode(mode: str) -> Mode:
     return cast(Mode, mode)
 
 
+def _environment() -> Any:
+    """Return the settings that W&B reads from its variables and settings files.
+
+    Raises:
+        GdlError: One of them has a value that W&B refuses.
+    """
+    import wandb
+    from wandb.errors import Error
+
+    try:
+        return wandb.setup().settings
+    except (ValueError, Error) as e:
+        lines = [line.strip() for line in str(e).splitlines()]
+        reason = ": ".join(lines[1:3]) or _first(e)  # pydantic's first line is a heading
+        raise GdlError(f"A WANDB_ variable has no meaning for W&B ({reason}): correct it.") from e
+
+
 def start_run(mode: Mode, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Return a started W&B run; one that should be online is offline where the server does not answer.
 
@@ -80,21 +95,36 @@ def start_run(mode: Mode, options: Mapping[str, Any], defaults: Mapping[str, Any
         options: Arguments of `wandb.init` that the user has set; None counts as not set.
         defaults: What they are where neither the user nor W&B's environment, such as the variable
             WANDB_PROJECT, has set them.
+
+    Raises:
+        GdlError: W&B refuses its settings.
     """
     import wandb
-    from wandb.errors import CommError
+    from wandb.errors import Error
 
-    given = wandb.setup().settings.model_fields_set
+    given = _environment().model_fields_set
     chosen = {k: v for k, v in defaults.items() if FIELDS.get(k, k) not in given}
     chosen |= {k: v for k, v in options.items() if v is not None}
     settings = {k: v for k, v in OWN_SETTINGS.items() if k not in given}
     chosen = {"settings": wandb.Settings(**settings), **chosen}
     try:
         return wandb.init(mode=mode, **chosen)
-    except CommError as e:  # no answer within the timeout: keep the numbers, sync later
-        reason = (str(e).splitlines() or [""])[0].rstrip(".")
-        print(f"warning: W&B cannot be reached ({reason}); it is kept offline.", file=sys.stderr)
+    except Error as e:  # no answer within the timeout, or no key: keep the numbers, sync later
+        if mode == "offline":
+            raise GdlError(_refused(e)) from e
+        print(f"warning: W&B cannot be used ({_first(e)}); it is kept offline.", file=sys.stderr)
+    try:
         return wandb.init(mode="offline", **chosen)
+    except Error as e:
+        raise GdlError(_refused(e)) from e
+
+
+def _refused(error: Exception) -> str:
+    return f"W&B refuses its settings ({_first(error)}): correct them, or use logger=csv."
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
 
 
 def sync_dir(run: Any) -> Path | None:
