@@ -15,8 +15,10 @@ import pytest
 
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive
+from gdl.runs.directory import wandb_facts
+from gdl.tracking import add_numbers
 from gdl.tracking.metrics_csv import MetricsCSV
-from gdl.tracking.wandb_logger import DetachedWandb, add_numbers, open_wandb_logger
+from gdl.tracking.wandb_logger import DetachedWandb, open_wandb_logger
 from gdl.tracking.wandb_service import resolve_mode, start_run, wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -211,6 +213,27 @@ def test_numbers_of_evaluate_arrive_in_the_same_run(run):
         assert found["summary"][key] == pytest.approx(final[key])
     assert add_numbers(folder, {"id": "x", "mode": "disabled"}, final) is None
     assert len(list(folder.glob("wandb/offline-run-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"wandb": {"id": {"_target_": "os.makedirs"}, "settings": {"_target_": "os.makedirs"}}},
+        {"wandb": {"id": "${oc.env:HOME}", "dir": "/x", "mode": "online"}},
+        {"wandb": [{"_target_": "os.makedirs"}], "wandb_id": ["x"]},
+        {"wandb": "text", "wandb_id": {"_target_": "os.makedirs"}},
+        {},
+    ],
+)
+def test_nothing_is_built_from_the_record_of_a_strangers_run(record):
+    assert wandb_facts(record) == {}
+    assert wandb_facts({"wandb_id": "a"}) == {"id": "a"}
+    known = {"id": "a", "project": "p", "entity": None, "group": "g"}
+    assert wandb_facts({"wandb": known, "wandb_id": "b"}) == {
+        "id": "a",
+        "project": "p",
+        "group": "g",
+    }
 
 
 def test_logging_in_is_found_without_asking(tmp_path, monkeypatch):

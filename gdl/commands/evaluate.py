@@ -48,12 +48,13 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def _to_wandb(run: "Run") -> Path | None:
     """Add all numbers of a run to its W&B run, if it has one; return what to sync."""
     record = run.record_facts()
-    facts = record.get("wandb")
-    if facts is None and (run.path / "wandb").is_dir():  # a run of an earlier version
-        facts = {"id": record.get("wandb_id")}
-    if facts is None:
-        return None
+    if "wandb" not in record and not (run.path / "wandb").is_dir():
+        return None  # it was logged elsewhere
+    from gdl.runs.directory import wandb_facts
     from gdl.tracking import add_numbers
+
+    if "id" not in (facts := wandb_facts(record)):
+        return None
 
     numbers = {k: v for k, v in run.metrics().items() if isinstance(v, int | float)}
     return add_numbers(run.path, facts, numbers)

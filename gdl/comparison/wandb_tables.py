@@ -10,7 +10,7 @@ from gdl.comparison.tables import ComparisonTable
 from gdl.errors import GdlError
 from gdl.files import for_shell
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run
+from gdl.runs.directory import Run, wandb_facts
 from gdl.tracking.wandb_service import resolve_mode, start_run, stop_service, sync_dir
 
 __all__ = ["log_tables", "place"]
@@ -81,7 +81,7 @@ def place(paths: Iterable[Path]) -> dict[str, str | None]:
     """Return the W&B group, project and entity that all runs share; None where they differ."""
     found: dict[str, set[str | None]] = {"group": set(), "project": set(), "entity": set()}
     for path in paths:
-        config, used = read_config(path), Run(path).record_facts().get("wandb", {})
+        config, used = read_config(path), wandb_facts(Run(path).record_facts())
         named = {key: used.get(key) or config.get(f"logger.wandb.{key}") for key in found}
         named["group"] = named["group"] or Run(path).sweep
         for key, value in named.items():

@@ -35,6 +35,7 @@ __all__ = [
     "newest_runs",
     "study_db",
     "sweep_dir",
+    "wandb_facts",
 ]
 
 
@@ -154,6 +155,18 @@ class Run:
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."
         )
+
+
+def wandb_facts(record: dict[str, Any]) -> dict[str, str]:
+    """Return id, project, entity and group of a run's W&B run, from run.json, as far as it has them.
+
+    The file may be a stranger's: what is no plain text is left out, so that nothing is built from it.
+    """
+    used = record.get("wandb")
+    if not isinstance(used, dict):
+        used = {"id": record.get("wandb_id")}
+    texts = {key: used.get(key) for key in ("id", "project", "entity", "group")}
+    return {k: v for k, v in texts.items() if isinstance(v, str) and v and "${" not in v}
 
 
 def sweep_dir(name: str) -> Path:

@@ -20,7 +20,6 @@ from gdl.tracking.wandb_service import resolve_mode, start_run, stop_service, sy
 
 __all__ = [
     "DetachedWandb",
-    "add_numbers",
     "close",
     "keep_model",
     "offline_dir",
@@ -230,31 +229,3 @@ def keep_model(loggers: Iterable[Logger], path: str | Path, facts: Mapping[str, 
 def offline_dir(logger: Logger) -> Path | None:
     """Return the directory to pass to `wandb sync`; None if the logger is not an offline W&B run."""
     return sync_dir(logger.experiment) if isinstance(logger, WandbLogger) else None
-
-
-def add_numbers(
-    save_dir: Path, facts: Mapping[str, Any], numbers: Mapping[str, Any]
-) -> Path | None:
-    """Add numbers to the summary of an earlier W&B run, offline too.
-
-    If W&B fails, a warning is printed; the numbers are in metrics.json.
-
-    Args:
-        save_dir: The run directory.
-        facts: What continues the W&B run, see `DetachedWandb.facts`.
-        numbers: All final numbers, as a summary is replaced as a whole.
-
-    Returns:
-        The directory to pass to `wandb sync`; None where W&B is online or disabled.
-    """
-    try:
-        logger = open_wandb_logger(str(save_dir), **facts)
-    except Exception as e:
-        print(f"warning: W&B failed ({e}); metrics.json has the numbers.", file=sys.stderr)
-        return None
-    if not isinstance(logger, DetachedWandb):
-        return None
-    directory = offline_dir(logger)
-    logger.log_summary(numbers)
-    close([logger])
-    return directory

@@ -60,7 +60,7 @@ def resolve_mode(mode: str) -> Mode:
     if mode == "auto":
         settings = _environment()
         if "mode" in settings.model_fields_set:
-            mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
+            mode = {"dryrun": "offline", "run": "online"}.get(settings.mode) or settings.mode
         else:
             mode = "online" if wandb_logged_in() else "offline"
     if mode not in get_args(Mode):

@@ -14,10 +14,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import HasLogProb, InitializesFromData
 from gdl.data.base import ImageData
@@ -31,9 +30,9 @@ from gdl.runs.hardware import hardware
 from gdl.runs.metrics import COSTS
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
-from gdl.tracking.names import readable_name
-from gdl.tracking.wandb_logger import DetachedWandb, close, keep_model, offline_dir
+from gdl.tracking.wandb_logger import close, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
+from gdl.training.loggers import open_loggers
 from gdl.training.preview import preview
 
 __all__ = ["NoProfiler", "Training", "finish", "fit", "prepare", "show_cost"]
@@ -121,7 +120,7 @@ def prepare(cfg: DictConfig) -> Training:
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
         cfg.callbacks.checkpoint.monitor = "val/loss"
-    loggers = _loggers(cfg, run, record)
+    loggers = open_loggers(cfg, run, record)
     for logger in loggers:
         facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
         logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
@@ -244,38 +243,6 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         "seed": job.cfg.seed,
         "train_seconds": job.train_seconds,
         **sampling,
-    }
-
-
-def _loggers(cfg: DictConfig, run: Run, record: dict[str, Any]) -> list[Logger]:
-    """Instantiate the loggers, and note in run.json what continues a W&B run."""
-    nodes = dict(cfg.logger or {})
-    if (node := nodes.get("wandb")) is not None:
-        defaults = {"id": record["wandb_id"], **_wandb_names(cfg)}
-        with open_dict(node):
-            for key, value in record.get("wandb", {}).items():
-                node[key] = node.get(key) or value  # of a resumed run
-            if sweep := os.environ.get("GDL_SWEEP"):
-                node.id = node.id or record["wandb_id"]  # WANDB_RUN_ID would be that of all jobs
-                defaults |= {"group": sweep, "job_type": "sweep"}
-            node.defaults = defaults
-    found = [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
-    loggers = [logger for logger in found if logger is not None]
-    for logger in loggers:
-        if isinstance(logger, DetachedWandb):
-            run.note_facts(wandb=logger.facts())
-    return loggers
-
-
-def _wandb_names(cfg: DictConfig) -> dict[str, Any]:
-    """Return name, tags and job type of a W&B run, where its user has not chosen others."""
-    hydra = HydraConfig.get()
-    choices = [hydra.runtime.choices.get(group) for group in ("model", "data", "experiment")]
-    choices = [str(choice) for choice in choices if choice not in (None, "null")]
-    return {
-        "name": readable_name(choices, list(hydra.overrides.task), cfg.seed),
-        "tags": [choice[:64] for choice in choices],  # the longest that W&B takes
-        "job_type": "train",
     }
 
 
