@@ -296,9 +296,13 @@ def test_an_autoencoder_reports_no_density() -> None:
 
 def test_beta_is_that_of_the_configuration() -> None:
     x = images("digits")
-    plain, weighted = seeded_loss(build("vae"), x), seeded_loss(build("beta_vae"), x)
-    assert torch.equal(plain["nll"], weighted["nll"])
-    torch.testing.assert_close(weighted["loss"], weighted["distortion"] + 4 * weighted["rate"])
+    plain = seeded_loss(build("vae"), x)
+    for beta in (0.5, 4):
+        options = [f"model.beta={beta}", "model.kl_warmup_steps=0"]
+        weighted = seeded_loss(build("beta_vae", "mlp", "digits", *options), x)
+        assert torch.equal(plain["nll"], weighted["nll"])
+        expected = weighted["distortion"] + beta * weighted["rate"]
+        torch.testing.assert_close(weighted["loss"], expected)
 
 
 @each_pair

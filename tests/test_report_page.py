@@ -9,15 +9,17 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gdl.comparison.entries import group_seeds, read_runs
+from gdl.comparison.entries import read_runs
 from gdl.comparison.page.curves import read_curves
 from gdl.comparison.page.page import write_page
 from gdl.comparison.page.pictures import MAX_BYTES, as_data_uri
+from gdl.comparison.seeds import group_seeds
 from gdl.errors import GdlError
 
 pytest.importorskip("plotly", reason="the page needs the extra gdl[report]")
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SWITCHES = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
 NETWORK = ["--disable-background-networking", "--disable-component-update"]
 EVIL = "<img src=x onerror=hacked=1>"
+LINK = "javascript:hacked=1"
 SCRIPT = "</script><script>hacked=1</script>{{css}}"
 
 
@@ -33,10 +36,14 @@ def add_run(folder, name, metrics, columns=(), rows=(), seed=0, lr="0.001", samp
     run = folder / name
     for part in (".hydra", "images"):
         (run / part).mkdir(parents=True)
-    config = {"seed": seed, "model": {"lr": lr, "batch": 8}}
+    config = {"seed": seed, "model": {"lr": lr, "batch": 8, "again": "${model.lr}"}}
+    known = {"data/shape": [1, 8, 8], "data/levels": 17, "data/digest": "ab" * 32}
+    known |= {"data/train": 1300, "data/val": 200, "data/test": 297}
     (run / ".hydra" / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     (run / "run.json").write_text("{}")
-    (run / "metrics.json").write_text(json.dumps({"data": "digits", "seed": seed, **metrics}))
+    (run / "metrics.json").write_text(
+        json.dumps({"data": "digits", "seed": seed, **known, **metrics})
+    )
     if columns:
         lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
         (run / "metrics.csv").write_text("\r\n".join(lines) + "\r\n")
@@ -71,10 +78,11 @@ def page(tmp_path_factory):
     glow = {"model": "glow", "kind": "dequant-1", "test/bpd": 3.5, "test/bpd_se": 0.25}
     add_run(folder, "untimed", {**glow, "params": 70}, *logged(seconds=False), lr="0.01")
     add_run(folder, "no curve", {**glow, "test/bpd": math.nan, "params": 300}, samples=False)
-    add_run(folder, "ae", {"model": "ae", "kind": None, "test/mse": 1.0}, *logged("loss"))
+    add_run(folder, LINK, {"model": "ae", "kind": None, "test/mse": 1.0}, *logged("loss"))
     evil = {"model": SCRIPT, "kind": EVIL, "test/bpd": 4.0, "params": 9}
     add_run(folder, EVIL, evil, *logged(), lr=SCRIPT)
     toy = {"model": "realnvp", "data": "toy2d", "kind": "exact", "test/nll": 2.5, "params": 5}
+    toy |= {"data/levels": None}
     add_run(folder, "toy", {**toy, "data/target": "rings"}, *logged("nll"))
     shutil.rmtree(folder / "nice" / "images")
     (add_run(folder, "running", {}) / "metrics.json").unlink()
@@ -120,8 +128,10 @@ OWN = ("file:", "data:", "blob:")
 DIGITS = "#data-0"
 
 
-def column(tab, number):
-    return tab.locator(f"{DIGITS} .comparison tbody tr td:nth-child({number})").all_inner_texts()
+def column(tab, name):
+    """Return the texts of a column, from the top."""
+    cells = tab.locator(f"{DIGITS} .comparison tbody td[data-name='{name}']")
+    return cells.all_inner_texts()
 
 
 def traces(tab, figure):
@@ -153,7 +163,12 @@ def test_the_page_is_one_file_that_loads_nothing_and_texts_of_runs_stay_texts(pa
     tags = Tags(text)
     links = [v for _, attrs in tags.found for k, v in attrs.items() if k in ("src", "href")]
     assert links
-    assert all(v.startswith(("#", "data:image/png;base64,")) for v in links)
+    assert all(v.startswith(("#", "./", "data:image/png;base64,")) for v in links)
+    files = [page.parent / unquote(v) for v in links if v.startswith("./")]
+    assert all(f.exists() for f in files), "a link leads nowhere"
+    assert sum(f.suffix == ".png" for f in files) == 5, "each picture is a link to its file"
+    assert page.parent / EVIL in [f.resolve() for f in files]
+    assert "${" not in tags.text.partition('{"id"')[0]
     own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r"https?://|@import|url\(", own)
     assert sum(tag == "script" for tag, _ in tags.found) == 3
@@ -166,10 +181,10 @@ def test_the_page_is_one_file_that_loads_nothing_and_texts_of_runs_stay_texts(pa
 
 def test_the_browser_shows_all_lines_and_runs_no_text(tab):
     assert tab.evaluate("typeof hacked") == "undefined"
-    assert column(tab, 3) == ["vae", "nice", "glow", SCRIPT, "ae", "glow"]
-    assert column(tab, 4)[:3] == ["2.0500 ± 0.0500", "2.9000", "3.5000 ± 0.2500"]
-    assert column(tab, 5)[:2] == ["bound", "dequant-16"]
-    assert "no density" in column(tab, 5)
+    assert column(tab, "model") == ["vae", "nice", "glow", SCRIPT, "ae", "glow"]
+    assert column(tab, "result")[:3] == ["2.0500 ± 0.0500", "2.9000", "3.5000 ± 0.2500"]
+    assert column(tab, "kind")[:2] == ["bound", "dequant-16"]
+    assert "no density" in column(tab, "kind")
     assert tab.locator("#data-1 .comparison th").nth(3).inner_text().startswith("test nats")
     tab.locator("#data-1").scroll_into_view_if_needed()
     tab.wait_for_selector("#data-1 .curves .main-svg")
@@ -182,14 +197,21 @@ def test_the_browser_shows_all_lines_and_runs_no_text(tab):
 def test_a_click_sorts_numbers_as_numbers_both_ways(tab):
     header = tab.locator(f"{DIGITS} .comparison th", has_text="parameters")
     header.get_by_role("button").click()
-    assert column(tab, 6) == ["9†", "70†", "200†", "300", "1,000†", "-"]  # not 1,000 before 200
+    assert column(tab, "parameters") == [
+        "9†",
+        "70†",
+        "200†",
+        "300",
+        "1,000†",
+        "-",
+    ]  # no text order
     assert header.get_attribute("aria-sort") == "ascending"
     tab.keyboard.press("Enter")  # the focus is on the button
-    assert column(tab, 6) == ["1,000†", "300", "200†", "70†", "9†", "-"]
+    assert column(tab, "parameters") == ["1,000†", "300", "200†", "70†", "9†", "-"]
     assert header.get_attribute("aria-sort") == "descending"
     assert tab.locator(f"{DIGITS} th:not([aria-sort=none])[aria-sort]").count() == 1
     tab.locator(f"{DIGITS} .comparison th button", has_text="model").click()
-    assert column(tab, 3)[1:] == ["ae", "glow", "glow", "nice", "vae"]
+    assert column(tab, "model")[1:] == ["ae", "glow", "glow", "nice", "vae"]
     tab.locator(f"{DIGITS} .comparison th button", has_text="test").click()
 
 
@@ -212,7 +234,7 @@ def test_a_checkbox_takes_a_run_out_of_all_figures(tab):
 
 def test_a_switch_puts_training_time_on_the_axis(tab):
     _, run = row_id(tab, "vae")
-    _, untimed = row_id(tab, "untimed")
+    _, untimed = row_id(tab, "lr=0.01")
     mine = lambda i: next(t for t in traces(tab, ".curves") if t["meta"] == i)  # noqa: E731
     assert mine(run)["x"] == [10, 20, 30, 40, 50]
     note = tab.locator(f"{DIGITS} .time")
@@ -223,7 +245,8 @@ def test_a_switch_puts_training_time_on_the_axis(tab):
     assert not mine(untimed)["visible"]
     assert "only over steps: glow" in note.inner_text()
     tab.locator(f"{DIGITS} .front").get_by_label("ms a sample").check()
-    assert [t["x"] for t in traces(tab, ".front")] == [[0.5], []]
+    assert [t["x"] for t in traces(tab, ".front")] == [[0.5]]
+    assert tab.locator(f"{DIGITS} .unsteady").is_visible(), "no run is better by its sampling time"
     tab.locator(f"{DIGITS} select").select_option("loss")
     assert {t["meta"] for t in traces(tab, ".curves")} == {row_id(tab, "no density")[1]}
     tab.locator(f"{DIGITS} select").select_option("bpd")
@@ -231,15 +254,76 @@ def test_a_switch_puts_training_time_on_the_axis(tab):
     tab.locator(f"{DIGITS} .front").get_by_label("parameters").check()
 
 
-def test_the_filter_leaves_the_rows_that_have_all_words(tab):
+def test_the_filter_leaves_the_rows_that_have_all_words_in_tables_and_figures(tab):
     tab.locator("#filter").fill("GLOW dequant")
     assert tab.locator(f"{DIGITS} .comparison tbody tr:visible").count() == 2
     assert tab.locator("#data-1").is_hidden()
+    assert tab.locator("nav a:visible").count() == 1
+    _, untimed = row_id(tab, "lr=0.01")
+    assert {t["meta"] for t in traces(tab, ".curves") if t["visible"]} == {untimed}
+    assert [i for t in traces(tab, ".front") for i in t["meta"]] == [untimed]
+    assert tab.locator(f"{DIGITS} .samples figure:visible").count() == 1
     tab.locator(f"{DIGITS} .all").uncheck()
+    assert not any(t["visible"] for t in traces(tab, ".curves"))
     tab.locator("#filter").fill("")
     assert tab.locator(f"{DIGITS} .comparison tbody input:checked").count() == 4
     tab.locator(f"{DIGITS} .all").check()
     assert tab.locator("#data-1").is_visible()
+    assert len({t["meta"] for t in traces(tab, ".curves") if t["visible"]}) == 4
+
+
+def test_a_filter_without_a_match_says_so(tab):
+    nothing = tab.get_by_text("No match")
+    assert nothing.is_hidden()
+    tab.locator("#filter").fill("digits no-such-word")
+    assert nothing.is_visible()
+    assert tab.locator("section:visible").count() == 0
+    tab.locator("#filter").fill("digits")  # the name of the data counts as a word of its rows
+    assert nothing.is_hidden()
+    assert tab.locator("section:visible").count() == 1
+    tab.locator("#filter").fill("")
+
+
+def test_names_stand_beside_the_cost_points(tab):
+    names = tab.locator(f"{DIGITS} .front .textpoint").all_text_contents()
+    assert len(names) == 4, "as many as have parameters and a result"
+    assert {"vae", "nice", "glow lr=0.01"} <= set(names)
+    # by the time of a sample no run is better, and the points have names nevertheless
+    tab.locator(f"{DIGITS} .front").get_by_label("ms a sample").check()
+    assert tab.locator(f"{DIGITS} .front .textpoint").all_text_contents() == ["nice"]
+    tab.locator(f"{DIGITS} .front").get_by_label("parameters").check()
+    boxes = [t.bounding_box() for t in tab.locator(f"{DIGITS} .front .textpoint").all()]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+            assert (
+                apart or a["y"] + a["height"] <= b["y"] + 2 or b["y"] + b["height"] <= a["y"] + 2
+            )
+
+
+def test_the_buttons_of_a_plot_share_nothing(tab):
+    titles = tab.locator(f"{DIGITS} .modebar-btn").evaluate_all(
+        "all => all.map(b => b.dataset.title)"
+    )
+    assert len(titles) == 8
+    assert not any(re.search("share|cloud|upload|plotly", t, re.IGNORECASE) for t in titles)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_screen_and_a_phone_shows_no_empty_cell(tab, width):
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.wait_for_timeout(500)  # the plots follow
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    plots = [p.bounding_box() for p in tab.locator(f"{DIGITS} .plot .main-svg").all()]
+    assert plots
+    assert all(p["x"] >= 0 and p["x"] + p["width"] <= width for p in plots)
+    if width < 400:
+        texts = tab.locator(f"{DIGITS} .comparison td:not(.pick):visible").all_inner_texts()
+        assert texts
+        assert not {t.strip() for t in texts} & {"", "-"}
+        rights = [c.bounding_box() for c in tab.locator(f"{DIGITS} .comparison td:visible").all()]
+        assert all(c["x"] + c["width"] <= width for c in rights), "no number is cut off"
+    tab.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_curves_are_thinned_to_their_last_point_and_damaged_rows_left_out(tmp_path):

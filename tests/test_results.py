@@ -75,6 +75,62 @@ def test_a_run_becomes_a_record_and_a_row(tmp_path: Path) -> None:
     assert row in render(tmp_path / "results")
 
 
+def results_of(tmp_path: Path, *metrics: dict) -> str:
+    """Return RESULTS.md of records made here, whose models are a, b, c, ..."""
+    (tmp_path / "results").mkdir()
+    for name, numbers in zip("abcdefgh", metrics, strict=False):
+        record = {"command": f"python train.py {name}", "commit": "abcdef1", "seed": 0, "minutes": 1,
+                  "hardware": {"cpu": "C", "cores": 2, "python": "3.11", "torch": "2"}}  # fmt: skip
+        record["metrics"] = {"model": name, "data": "d", "kind": "bound", **numbers}
+        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(record))
+    return render(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [{"test/nll": -5.5}, {"test/nll": -3.0}, {"test/nll": 0.0}, {"test/nll": 7.0}, {}],
+        [{"iwae-9/bpd": 1.0, "test/bpd": 3.0}, {"test/bpd": 2.0}, {"iwae-5/bpd": 2.5}],
+        [{"iwae-10/nll": 4.0, "iwae-2/nll": 6.0, "test/nll": 9.0}, {"test/nll": 5.0}],
+        [{"dequant-9/nll": -9.0, "test/nll": 2.0}, {"test/nll": -8.0}, {"test/nll": None}],
+        [{"test/bpd": 1.0, "test/nll": 90.0}, {"test/bpd": 2.0}, {"kind": None, "test/mse": 0.1}],
+    ],
+    ids=["negative", "tightest", "many bounds", "negative bound", "bits where all have them"],
+)
+def test_rows_are_sorted_by_their_tightest_number(tmp_path: Path, order) -> None:
+    shuffled = order[1:] + order[:1]  # the models' names follow this order
+    rows = re.findall(r"^\| ([a-h]) \|", results_of(tmp_path, *shuffled), re.MULTILINE)
+    names = "abcdefgh"[: len(order)]
+    assert rows == [names[-1], *names[:-1]]
+
+
+def test_only_records_on_the_same_data_share_a_table(tmp_path: Path) -> None:
+    known = {
+        "data/shape": [1, 2, 2],
+        "data/levels": 4,
+        "data/train": 5,
+        "data/val": 2,
+        "data/test": 3,
+    }
+    bits, facts = {"test/bpd": 1.0}, lambda digest: known | {"data/digest": digest * 32}
+    text = results_of(tmp_path, bits, bits | facts("ab"), bits | facts("cd"), bits | facts("ab"))
+    tables = [set(re.findall(r"^\| ([a-d]) \|", t, re.MULTILINE)) for t in text.split("## ")[1:]]
+    assert sorted(map(sorted, tables)) == [["a"], ["b", "d"], ["c"]]
+    titles = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert len(set(titles)) == 3
+    assert "d (unknown data)" in titles
+    assert text.count("1x2x2, 4 levels; 5 train, 2 val, 3 test") == 2
+
+
+def test_a_test_on_a_part_of_the_images_becomes_no_record(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs" / "one", "abcdef123456")
+    entries, _ = read_runs([tmp_path / "runs"])
+    Run(run).merge_metrics({"test/images": 2, "data/test": 3})
+    with pytest.raises(GdlError, match="is no result, because it was tested on 2 of 3 images"):
+        add_records(entries, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
 def test_numbers_of_uncommitted_code_are_refused(tmp_path: Path) -> None:
     make_run(tmp_path / "runs" / "one", "abcdef123456+")
     entries, _ = read_runs([tmp_path / "runs"])

@@ -133,7 +133,7 @@ def stop_and_go_on(undisturbed, folder, signals, *options):
         output, code = kill_when(started(3 + 2 * i), *args, *options, signum=signum)
         if signum != signal.SIGKILL:
             assert code == 128 + signum, output
-            assert f"stopped by {signum.name}; resume=latest" in output
+            assert f"stopped by {signum.name}; resume={folder} goes on" in output
         loop = last(folder)["loops"]["fit_loop"]
         given.append(loop["epoch_loop.batch_progress"]["current"]["ready"])
         args = [f"resume={folder}"]

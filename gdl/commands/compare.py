@@ -1,13 +1,16 @@
 """gdl compare: compares finished runs, e.g. outputs/ data=digits model=nice,glow_tiny."""
 
-import os
+from __future__ import annotations
+
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
-from gdl.commands.entry import run_command
-from gdl.commands.overrides import with_filters
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omegaconf import DictConfig
 
 __all__ = ["compare", "folder_of", "main"]
 
@@ -23,30 +26,33 @@ def compare(cfg: DictConfig) -> None:
     Raises:
         GdlError: No run matches, or an argument is unknown.
     """
-    from gdl.comparison.entries import group_seeds, read_runs, select
-    from gdl.comparison.tables import comparison_tables, print_tables
+    from pathlib import Path
+
+    from gdl.comparison.entries import read_runs, select
+    from gdl.comparison.seeds import group_seeds
+    from gdl.comparison.tables import comparison_tables
+    from gdl.comparison.terminal import print_tables
     from gdl.errors import GdlError
     from gdl.files import for_shell
 
     if cfg.report not in (None, "html"):
         raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
-    folders = [folder_of(name) for name in cfg.folders]
-    entries, unfinished = read_runs(folders)
+    entries, left_out = read_runs(folders := [folder_of(name) for name in cfg.folders])
     chosen = select(entries, cfg.where)
+    shown = group_seeds(chosen) if cfg.group_seeds else chosen
+    tables = comparison_tables(shown)
+    print_tables(tables, left_out, cfg.paths)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
         raise GdlError(
-            f"None of the {len(entries)} finished runs below {where} matches: name another folder or "
-            "leave a filter out."
+            f"None of the {len(entries)} runs with results below {where} matches: "
+            "name another folder or leave a filter out."
         )
-    shown = group_seeds(chosen) if cfg.group_seeds else chosen
-    tables = comparison_tables(shown)
-    print_tables(tables, unfinished)
     if cfg.report:
         from gdl.comparison.page.page import write_page
 
         file = Path(cfg.report_path or Path(folders[0], "report.html"))
-        print(f"report:     {for_shell(write_page(shown, unfinished, file))}")
+        print(f"report:     {for_shell(write_page(shown, left_out, file))}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 
@@ -61,6 +67,9 @@ def compare(cfg: DictConfig) -> None:
 
 def folder_of(name: str) -> Path:
     """Return the folder that an argument means: its own, or the run's whose file it names."""
+    import os
+    from pathlib import Path
+
     from gdl.runs.directory import find_run, newest_runs
 
     path = Path(os.path.expanduser(name))
@@ -69,8 +78,12 @@ def folder_of(name: str) -> Path:
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    sys.argv[1:] = with_filters(sys.argv[1:], "compare")
-    run_command(compare, "compare")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+        from gdl.commands.overrides import with_filters
+
+        sys.argv[1:] = with_filters(sys.argv[1:], "compare")
+        run_command(compare, "compare")
 
 
 if __name__ == "__main__":

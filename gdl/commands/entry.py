@@ -22,9 +22,11 @@ from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
 from gdl.commands.quoting import with_quoted_paths
-from gdl.commands.resume import with_resume
+from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.serialization import add_folder
+from gdl.stopping import Interrupted, before_stopping
+from gdl.sweeps.apart import stop_workers
 from gdl.sweeps.jobs import JobFailed, report
 
 __all__ = ["run_command"]
@@ -41,7 +43,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         config_name: File in conf/, without its ending.
 
     Raises:
-        SystemExit: The input is bad, or the process was told to stop.
+        SystemExit: The input is bad.
+        Interrupted: The process was told to stop.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
@@ -52,12 +55,16 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         args = with_new_names(args, config_name)
         check_arguments(args, config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
+        args = multirun.with_flag(args)
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))
             return
         args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
+            hold_directory(args)
+        if folder is not None:
+            before_stopping(functools.partial(stop_workers, folder))
         # Hydra's parser does not find a flag between overrides
         flags = [*(f"--config-dir={own}" for own in own_folders(args)), *multirun.flags(args)]
         sys.argv[1:] = [*flags, *(a for a in args if a not in flags)]
@@ -69,9 +76,10 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             _exit_if_explained(e, config_name)
             raise
         sys.exit(1)
-    except SystemExit as e:
-        if type(e).__name__ == "Interrupted":
-            print(f"stopped by {e}; resume=latest goes on from the last step.", file=sys.stderr)
+    except Interrupted as e:
+        if folder is not None:
+            report(folder)
+            e.sentence = f"stopped by {e}; the same command goes on with the jobs that are left."
         raise
     if folder is not None and report(folder):
         sys.exit(1)
@@ -102,6 +110,10 @@ def _explained(
             return multirun.run_one_job(checked, cfg, lambda e: explain(e, config_name))
         try:
             return checked(cfg)
+        except Interrupted as e:
+            if config_name == "train":
+                e.sentence = what_is_kept(e, Path(HydraConfig.get().runtime.output_dir))
+            raise
         except Exception as e:
             _exit_if_explained(e, config_name)
             raise

@@ -1,20 +1,27 @@
 """gdl evaluate: measure a run on its test images, e.g. run=latest measure=iwae."""
 
-from pathlib import Path
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from gdl.commands.entry import run_command
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
     from gdl.runs.directory import Run
 
 __all__ = ["evaluate", "main"]
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
-    """Compute the numbers, merge them into the run's metrics.json and print the table."""
+    """Compute the numbers, merge them into the run's metrics.json and print the table.
+
+    Numbers of a part of the test images, or of other images than the run knows, are not kept.
+    """
+    import sys
     import time
 
     from hydra.utils import instantiate
@@ -25,27 +32,28 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
     synced = None
+    if run.metrics().get("data/digest") in (None, data.digest()):
+        unkept = None if cfg.limit is None else f"from {cfg.limit} images only"
+    else:
+        unkept = "the images are not those that the run was trained and tested on"
+        print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)
     metrics["evaluate_seconds"] = time.perf_counter() - started
-    if cfg.limit is None:
+    if unkept is None:
         run.merge_metrics(metrics)
         run.note_command()
         synced = _to_wandb(run)
     print_results(run.metrics() | metrics)
-    where = (
-        for_shell(run.metrics_json)
-        if cfg.limit is None
-        else f"not kept, from {cfg.limit} images only"
-    )
+    where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
     print(f"{'metrics:':<12}{where}")
     if synced is not None:
         print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics
 
 
-def _to_wandb(run: "Run") -> Path | None:
+def _to_wandb(run: Run) -> Path | None:
     """Add all numbers of a run to its W&B run, if it has one; return what to sync."""
     record = run.record_facts()
     if "wandb" not in record and not (run.path / "wandb").is_dir():
@@ -55,14 +63,16 @@ def _to_wandb(run: "Run") -> Path | None:
 
     if "id" not in (facts := wandb_facts(record)):
         return None
-
     numbers = {k: v for k, v in run.metrics().items() if isinstance(v, int | float)}
     return add_numbers(run.path, facts, numbers)
 
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    run_command(evaluate, "evaluate")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+
+        run_command(evaluate, "evaluate")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return f"{key} has no value: set it on the command line, e.g. {key}=..."
         if type(e).__name__ == "MisconfigurationException":
             return str(e)
+        if type(e).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
+            return (
+                "A worker process of the launcher was killed, perhaps out of memory: the same command "
+                "goes on with the jobs that are left."
+            )
         if isinstance(e, RuntimeError) and "slurm cluster" in str(e):
             return "This is no SLURM cluster (there is no srun): use hydra/launcher=joblib."
     for e in chain:

@@ -1,6 +1,7 @@
 """Hydra's multirun: which folder a sweep has, and how one of its jobs is run."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,19 @@ from gdl.commands.train_log import train_log
 from gdl.commands.trust import foreign_packages
 from gdl.errors import GdlError
 from gdl.runs.directory import sweep_dir
-from gdl.sweeps.jobs import Job, run_apart, run_job
+from gdl.stopping import catch_signals
+from gdl.sweeps.apart import run_apart
+from gdl.sweeps.jobs import Job, run_job
 from gdl.sweeps.names import sweep_name
 from gdl.sweeps.optuna_study import continue_study
 
-__all__ = ["flags", "run_one_job", "with_folder"]
+__all__ = ["flags", "run_one_job", "with_flag", "with_folder"]
+
+
+def with_flag(args: list[str]) -> list[str]:
+    """Write hydra.mode=MULTIRUN as -m, which means the same."""
+    rest = [a for a in args if not re.fullmatch(r"\+{0,2}hydra\.mode=['\"]?MULTIRUN['\"]?", a)]
+    return args if len(rest) == len(args) else ["-m", *rest]
 
 
 def with_folder(args: list[str]) -> tuple[list[str], Path | None]:
@@ -79,6 +88,7 @@ def run_one_job(
         GdlError: sweep.rerun is none of these.
         JobFailed: The job failed, now or, with `sweep.rerun=none`, before.
     """
+    catch_signals()  # a launcher's worker has not run the command
     if os.environ.get("SLURM_PROCID", "0") != "0":
         return task(cfg)  # one of the job's other processes; the first keeps the record
     if cfg.sweep.rerun not in ("failed", "all", "none"):

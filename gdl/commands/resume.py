@@ -4,29 +4,33 @@ import os
 import re
 from pathlib import Path
 
+from gdl.commands.changes import check_change
 from gdl.commands.overrides import key_parts
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.files import for_shell
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run, find_run
+from gdl.runs.directory import Run, find_run, newest_runs
+from gdl.runs.lock import hold
 from gdl.serialization import trusted
+from gdl.stopping import Interrupted, is_first_process
 
-__all__ = ["with_resume"]
+__all__ = ["hold_directory", "what_is_kept", "with_resume"]
 
 
 def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[str], bool]:
     """Replace `resume=<run|latest>` by the overrides, and the directory, of that run.
 
-    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs.
+    Overrides that stand beside `resume=` come last and win, e.g. trainer.max_epochs, if resuming can
+    honour them.
 
     Returns:
         The arguments, and whether they are those of a run.
 
     Raises:
         GdlError: There is no such run; it was started with arguments that the reader has to allow;
-            or a sweep was asked for.
+            an override would change what is trained; or a sweep was asked for.
     """
     wanted = [a for a in args if re.fullmatch(r"resume=(?!null$).+", a)]
     if not wanted:
@@ -40,6 +44,8 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
     run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
     rest = [a for a in args if a not in wanted]
     saved = _allowed(run, any(a.startswith("config_dir=") for a in rest))
+    for override in rest:
+        check_change(run, saved, override)
     args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not run.has_checkpoint:
         print(
@@ -48,6 +54,30 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         return args, True
     target = checkpoint or run.checkpoint("last")
     return [*args, f"resume={quoted(target.resolve())}"], True
+
+
+def hold_directory(args: list[str]) -> None:
+    """Lock the directory of a run that the arguments name, before Hydra writes there.
+
+    Raises:
+        GdlError: Another process writes there.
+    """
+    given = [a.partition("=")[2] for a in args if a.startswith("hydra.run.dir=")]
+    folder = Path(unquoted(given[-1])) if given else None
+    if folder is not None and is_first_process() and Run(folder).record.is_file():
+        hold(folder)
+
+
+def what_is_kept(stopped: Interrupted, folder: Path) -> str:
+    """Return the sentence for a training that a signal has stopped."""
+    run = Run(folder)
+    if run.has_checkpoint:
+        is_latest = [p.resolve() for p in newest_runs("outputs")[:1]] == [run.path]
+        name = "latest" if is_latest else run.path
+        return f"stopped by {stopped}; resume={name} goes on from the last step."
+    if run.record.is_file():
+        return f"stopped by {stopped} before the first checkpoint; resume={run.path} starts over."
+    return f"stopped by {stopped} before the first step; nothing was kept."
 
 
 def _allowed(run: Run, has_folder: bool) -> list[str]:

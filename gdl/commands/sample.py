@@ -1,8 +1,13 @@
 """gdl sample: make pictures with a trained model, e.g. run=latest task=interpolate."""
 
-from omegaconf import DictConfig
+from __future__ import annotations
 
-from gdl.commands.entry import run_command
+from typing import TYPE_CHECKING
+
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["main", "sample"]
 
@@ -36,7 +41,10 @@ def sample(cfg: DictConfig) -> list[str]:
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    run_command(sample, "sample")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+
+        run_command(sample, "sample")
 
 
 if __name__ == "__main__":

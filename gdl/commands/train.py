@@ -1,31 +1,48 @@
 """gdl train: train a model on a data set, e.g. model=vae data=mnist trainer=gpu."""
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from __future__ import annotations
 
-from gdl.commands.entry import run_command
-from gdl.commands.train_log import is_first_process, recorded, train_log
-from gdl.runs.directory import Run
+from typing import TYPE_CHECKING
+
+from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["main", "train"]
 
 
 def train(cfg: DictConfig) -> float | None:
     """Fit, test, write metrics.json; return the validation value that checkpoints are chosen by."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from gdl.commands.train_log import is_first_process, train_log
+    from gdl.runs.directory import Run
+
     if is_first_process():
         train_log.attach(Run(HydraConfig.get().runtime.output_dir).train_log)
     from gdl.training import run  # heavy imports only once the configuration is known to be good
+    from gdl.training.finished import finished_run
+    from gdl.training.processes import ended_together
 
+    if (finished := finished_run(cfg)) is not None:
+        print(finished)
+        return finished.value
     training = run.prepare(cfg)
     run.show_cost(training)
-    run.fit(training)
-    return run.finish(training)
+    with ended_together(training.trainer):
+        run.fit(training)
+        return run.finish(training)
 
 
 def main() -> None:
     """Run the command on the arguments of this process."""
-    with recorded():
-        run_command(train, "train")
+    with told_to_stop():
+        from gdl.commands.entry import run_command
+        from gdl.commands.train_log import recorded
+
+        with recorded():
+            run_command(train, "train")
 
 
 if __name__ == "__main__":

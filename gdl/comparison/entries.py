@@ -1,40 +1,36 @@
-"""The runs of a comparison: their results, kinds of numbers, ranks and differences."""
+"""The runs of a comparison: which are results, and what their numbers are."""
 
-import json
+import hashlib
 import math
-import statistics
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from gdl.comparison.settings import Settings, shown
 from gdl.errors import GdlError
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run, newest_runs
-from gdl.runs.metrics import BOUNDS, data_name, unit
+from gdl.runs.metrics import BOUNDS, COSTS, data_identity, data_title, not_whole, unit
 
-__all__ = [
-    "Entry",
-    "differences",
-    "group_seeds",
-    "pareto",
-    "ranked",
-    "read_runs",
-    "select",
-]
+__all__ = ["Entry", "LeftOut", "finite", "read_runs", "select"]
 
-PLUMBING = (
-    "run_dir.",
-    "resume.",
-    "data_dir.",
-    "config_dir.",
-    "trust.",
-    "logger.",
-    "callbacks.images.",
-    "trainer.profiler.",
+UNFINISHED = "without results (running, interrupted or failed)"
+NO_RESULT = "trained or tested on a part of the data, so no result"
+DAMAGED = "damaged"
+
+UNREADABLE = (
+    GdlError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    yaml.YAMLError,
 )
-"""Configuration keys that do not change what a run computes. The seed is treated separately."""
+"""What reading a damaged file of a run raises."""
 
 
 @dataclass
@@ -45,167 +41,161 @@ class Entry:
     paths: list[Path]
     """The run directories, in the order of the seeds."""
     metrics: dict[str, Any]
-    config: dict[str, Any]
-    """The configuration, flat, without the seed and the keys in `PLUMBING`."""
+    settings: Settings
     seeds: list[int] = field(default_factory=list)
     spread: float | None = None
-    """Standard error over the seeds, in bits/dim; None for one run."""
+    """Standard error of `best` over the seeds; None for one run."""
+    id: str = ""
+    """A short name of the (first) run, unique among the runs that were read with it."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.metrics["model"])
+
+    @property
+    def data(self) -> str:
+        """Name of the data, which tells them from other data."""
+        return data_title(self.metrics)
+
+    @property
+    def identity(self) -> str:
+        """What the data are; only entries with equal ones are compared."""
+        return data_identity(self.metrics)
+
+    @property
+    def best_key(self) -> str | None:
+        """Key of the lowest finite result: test bits/dim, or a bound; None if there is none."""
+        key, _ = unit(self.metrics)
+        bounds = [k for k in self.metrics if k.startswith(BOUNDS) and k.endswith(f"/{key}")]
+        known = [k for k in (f"test/{key}", *bounds) if finite(self.metrics.get(k)) is not None]
+        return min(known, key=lambda k: self.metrics[k], default=None)
 
     @property
     def best(self) -> tuple[float | None, str]:
         """The lowest test bits/dim, or nats on continuous data, and the kind of this number."""
-        key, _ = unit(self.metrics)
-        found = [(self.metrics.get(f"test/{key}"), str(self.metrics.get("kind")))]
-        for name, value in self.metrics.items():
-            if name.startswith(BOUNDS) and name.endswith(f"/{key}"):
-                found.append((value, name.partition("/")[0]))
-        known = [(value, kind) for value, kind in found if value is not None]
-        return min(known) if known else (None, "no density")
+        key, kind = self.best_key, self.metrics.get("kind")
+        if key is None:
+            return None, "no density" if kind is None else str(kind)
+        prefix = key.partition("/")[0]
+        return self.metrics[key], str(kind) if prefix == "test" else prefix
 
     @property
     def error(self) -> float | None:
         """Standard error of `best`: over the seeds, or for a single run over the test images."""
         if self.spread is not None:
             return self.spread
-        (key, _), (value, kind) = unit(self.metrics), self.best
-        prefix = kind if self.metrics.get(f"{kind}/{key}", math.nan) == value else "test"
-        return self.metrics.get(f"{prefix}/{key}_se")
-
-    @property
-    def data(self) -> str:
-        """Name of the data set, with the binarization or the target density."""
-        return data_name(self.metrics)
+        return finite(self.metrics.get(f"{self.best_key}_se"))
 
 
-def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[Path]]:
-    """Return the finished runs below the folders, newest first, and the paths of unfinished runs.
+@dataclass
+class LeftOut:
+    """A run that is in no table, and why."""
+
+    path: Path
+    why: str
+    detail: str = ""
+
+
+def read_runs(folders: Iterable[str | Path]) -> tuple[list[Entry], list[LeftOut]]:
+    """Return the runs below the folders that have a result, newest first, and the others.
+
+    Others are unfinished, damaged, or tested on a part of the test set.
 
     Raises:
         GdlError: A folder does not exist.
     """
-    finished, unfinished = [], []
+    found: dict[Path, Entry | LeftOut] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise GdlError(f"{folder} is not a folder: give one that holds runs, e.g. outputs/.")
         for path in newest_runs(folder):
-            metrics = Run(path).metrics()
-            if "model" not in metrics:
-                unfinished.append(path)
-                continue
-            config = read_config(path)
-            kept = {
-                k: v for k, v in config.items() if k != "seed" and not f"{k}.".startswith(PLUMBING)
-            }
             name = str(path.relative_to(folder)) if path != folder else path.name
-            seeds = [metrics["seed"]] if "seed" in metrics else []
-            finished.append(Entry(name, [path], metrics, kept, seeds))
-    return finished, unfinished
+            found.setdefault(path.resolve(), _read(path, name))
+    for (_, run), short in zip(found.items(), _short_ids(found), strict=True):
+        if isinstance(run, Entry):
+            run.id = short
+    entries = [run for run in found.values() if isinstance(run, Entry)]
+    return entries, [run for run in found.values() if isinstance(run, LeftOut)]
+
+
+def _read(path: Path, name: str) -> Entry | LeftOut:
+    try:
+        metrics, config = Run(path).metrics(), read_config(path)
+        Run(path).record_facts()
+        if fault := _fault(metrics):
+            return LeftOut(path, DAMAGED, f"metrics.json: {fault}")
+        if "model" not in metrics:
+            return LeftOut(path, UNFINISHED)
+        trainer = {k[8:]: v for k, v in config.items() if k.startswith("trainer.")}
+        if part := not_whole(metrics, trainer):
+            return LeftOut(path, NO_RESULT, part)
+        seeds = [metrics["seed"]] if "seed" in metrics else []
+        return Entry(name, [path], metrics, Settings.of(config), seeds)
+    except UNREADABLE as e:
+        return LeftOut(path, DAMAGED, (str(e).splitlines() or [type(e).__name__])[0])
+
+
+def _fault(metrics: Any) -> str | None:
+    """Return what is wrong with the content of a metrics.json; None if it can be used."""
+    if not isinstance(metrics, dict):
+        return "no table of numbers"
+    for key, value in metrics.items():
+        if key in ("model", "data", "kind"):
+            right = isinstance(value, str) or (value is None and key == "kind")
+        elif key in ("seed", "data/test", "test/images"):
+            right = isinstance(value, int) and not isinstance(value, bool)
+        elif key.startswith(("test/", *BOUNDS)) or key in (*COSTS, "epochs", "steps"):
+            right = value is None or (isinstance(value, int | float) and value is not True)
+        else:
+            continue
+        if not right:
+            return f"{key} is {str(value)[:40]!r}"
+    return None
+
+
+def _short_ids(paths: Iterable[Path]) -> list[str]:
+    """Return a hexadecimal name of each path: at least 4 digits, and as many as make all unique.
+
+    A name depends on the path, so that it stays when other runs are added.
+    """
+    full = [
+        hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest() for path in paths
+    ]
+    digits = next(n for n in range(4, 65) if n == 64 or len({f[:n] for f in full}) == len(full))
+    return [f[:digits] for f in full]
 
 
 def select(entries: Sequence[Entry], where: Sequence[str]) -> list[Entry]:
     """Return the entries that match all filters, e.g. ["model=glow,nice", "data.bits=5"].
 
     A filter is KEY=VALUE or KEY=VALUE,VALUE. The key is one of metrics.json (model, data, kind,
-    seed, ...) or of the configuration.
+    seed, ...) or of the configuration, or "run", whose values are short names of runs.
 
     Raises:
         GdlError: No run has such a key.
     """
     for key, _, wanted in (w.partition("=") for w in where):
-        values = [e.metrics.get(key, e.config.get(key)) for e in entries]
+        values = [_value(e, key) for e in entries]
         if entries and all(v is None for v in values):
             raise GdlError(
-                f"No run here has {key}: filter by model, data, kind, seed or a key of the runs' "
-                "configuration such as model.optimizer.lr."
+                f"No run here has {key}: filter by run, model, data, kind, seed or a key of the "
+                "runs' configuration such as model.optimizer.lr."
             )
         choices = wanted.split(",")
-        entries = [e for e, v in zip(entries, values, strict=True) if str(v) in choices]
+        entries = [
+            e
+            for e, v in zip(entries, values, strict=True)
+            if {str(v), shown(v)} & {*choices, wanted}
+        ]
     return list(entries)
 
 
-def group_seeds(entries: Sequence[Entry]) -> list[Entry]:
-    """Merge runs that differ in their seed only, into means with a standard error.
-
-    Where a seed was run several times, only the newest run counts.
-    """
-    groups: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        what = {"model": entry.metrics["model"], "data": entry.data, **entry.config}
-        key = json.dumps(what, sort_keys=True, default=str)
-        if not set(entry.seeds) & {s for e in groups[key] for s in e.seeds} or not entry.seeds:
-            groups[key].append(entry)
-    return [_merge(group) if len(group) > 1 else group[0] for group in groups.values()]
+def _value(entry: Entry, key: str) -> Any:
+    return entry.id if key == "run" else entry.metrics.get(key, entry.settings.values.get(key))
 
 
-def _merge(group: Sequence[Entry]) -> Entry:
-    first, keys = group[0], set.intersection(*(set(e.metrics) for e in group))
-    numbers = {k for k in keys if all(isinstance(e.metrics[k], int | float) for e in group)}
-    metrics = {k: first.metrics[k] for k in keys if k not in numbers}
-    metrics |= {k: statistics.fmean(e.metrics[k] for e in group) for k in numbers}
-    paths = [path for e in sorted(group, key=lambda e: e.seeds) for path in e.paths]
-    merged = Entry(first.name, paths, metrics, first.config)
-    merged.seeds = sorted(s for e in group for s in e.seeds)
-    if merged.best[0] is not None:
-        values = [b for e in group if (b := e.best[0]) is not None]
-        merged.spread = statistics.stdev(values) / len(values) ** 0.5
-    return merged
-
-
-def differences(entries: Sequence[Entry]) -> list[str]:
-    """Return, for each entry, the settings that differ from other entries of its model and data.
-
-    A setting is listed as key=value if its value is not the most common one.
-    """
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        groups[entry.metrics["model"], entry.data].append(entry)
-    common = {}
-    for of, group in groups.items():
-        keys = {k for e in group for k in e.config}
-        counts = {k: Counter(_text(e.config.get(k)) for e in group) for k in keys}
-        common[of] = {k: c.most_common(1)[0][0] for k, c in counts.items() if len(c) > 1}
-    out = []
-    for entry in entries:
-        usual = common[entry.metrics["model"], entry.data]
-        own = {k: v for k in usual if (v := _text(entry.config.get(k))) != usual[k]}
-        short = Counter(k.rpartition(".")[2] for k in own)
-        names = {k: k.rpartition(".")[2] if short[k.rpartition(".")[2]] == 1 else k for k in own}
-        out.append(" ".join(f"{names[k]}={v}" for k, v in sorted(own.items())))
-    return out
-
-
-def pareto(entries: Sequence[Entry], cost: str) -> set[int]:
-    """Return the indices of the Pareto-optimal entries of each data set.
-
-    An entry is Pareto-optimal if no other entry on its data set is at least as good in `best` and in
-    the cost, and better in one of them.
-    """
-    points = [
-        (i, e.data, _or_nan(e.best[0]), _or_nan(e.metrics.get(cost)))
-        for i, e in enumerate(entries)
-    ]
-    known = [p for p in points if math.isfinite(p[2]) and math.isfinite(p[3])]
-
-    def dominates(a: Sequence[Any], b: Sequence[Any]) -> bool:
-        return a[1] == b[1] and a[2] <= b[2] and a[3] <= b[3] and a[2:] != b[2:]
-
-    return {b[0] for b in known if not any(dominates(a, b) for a in known)}
-
-
-def ranked(entries: Iterable[Entry]) -> list[Entry]:
-    """Sort by data set, then by result, the best first; entries without a density come last."""
-
-    def rank(entry: Entry) -> tuple[str, bool, float, str]:
-        value = _or_nan(entry.best[0])
-        missing = math.isnan(value)
-        return entry.data, missing, 0.0 if missing else value, entry.name
-
-    return sorted(entries, key=rank)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value)
+def finite(value: Any) -> float | None:
+    """Return a finite number; None if the value is something else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None

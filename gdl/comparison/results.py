@@ -7,6 +7,7 @@ results/published.json  published numbers for comparison, with their sources
 """
 
 import json
+import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,14 @@ from gdl.comparison.entries import Entry
 from gdl.errors import GdlError
 from gdl.files import read_json, write_atomically
 from gdl.runs.directory import Run
-from gdl.runs.metrics import BOUNDS, data_name
+from gdl.runs.metrics import (
+    BOUNDS,
+    about_data,
+    data_identity,
+    data_name,
+    data_title,
+    not_whole,
+)
 
 __all__ = ["add_records", "render"]
 
@@ -26,8 +34,9 @@ INTRODUCTION = """# Results
 Written by `python compare.py RUNS results=true` from the records in `results/`, each of one run or one
 benchmark: numbers are measured, with their command, commit and machine. The checkpoint is chosen on the
 validation split; the test images are looked at once, after training, and by `evaluate.py`. ± is the
-standard error over the test images. [docs/numbers.md](docs/numbers.md) explains the kinds of
-numbers. Rows without a command are of the literature.
+standard error over the test images. [docs/numbers.md](docs/numbers.md) explains the kinds of numbers.
+A title ends with the start of a digest of the data, and runs share a table only if they agree in it.
+"Unknown data" are those of records older than digests. Rows without a command are of the literature.
 """
 
 DROPPED = ("hydra.", "logger=", "resume=", "run_dir=", "config_dir=", "trust=")
@@ -38,8 +47,8 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
     """Write a record of each run, named after the folder of the run; return the files.
 
     Raises:
-        GdlError: The code of a run was not committed, its hardware is not known, or two runs would
-            have the same record.
+        GdlError: The code of a run was not committed, its hardware is not known, it is no result on
+            the whole test set, or two runs would have the same record.
     """
     runs = [p for e in entries for p in e.paths]
     _check_names(runs, folder)
@@ -52,6 +61,8 @@ def add_records(entries: Iterable[Entry], folder: Path) -> list[Path]:
                 f"{path} has no commit that its numbers belong to (run.json says {commit}): commit "
                 "the code and run it again, or leave the run out by a filter."
             )
+        if part := not_whole(metrics):
+            raise GdlError(f"{path} is no result, because {part}: leave it out by a filter.")
         file = folder / f"{path.name}.json"
         record = {
             "command": " && ".join(filter(None, map(_plain, facts["commands"]))),
@@ -122,11 +133,12 @@ def render(folder: Path) -> str:
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         if "metrics" in record:
-            tables[_data(record["metrics"])].append(record)
+            tables[data_identity(record["metrics"])].append(record)
     parts = [INTRODUCTION, _hardware_lines(letters)]
-    for name in sorted(tables):
-        others = published[name.partition(" (copy")[0]]
-        parts.append(_runs(name, tables[name], others, letters))
+    for group in sorted(tables.values(), key=lambda group: data_title(group[0]["metrics"])):
+        # the literature's numbers are of the original files
+        m = {k: v for k, v in group[0]["metrics"].items() if k != "data/verified"}
+        parts.append(_runs(group, published[data_name(m)], letters))
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 
@@ -152,30 +164,20 @@ def _hardware_lines(letters: dict[str, str]) -> str:
     return "\n".join(f"- **{letter}**: {text}" for text, letter in letters.items()) + "\n"
 
 
-def _data(m: dict[str, Any]) -> str:
-    """Return the title of the table of a run: the data set; all targets of toy2d share one table."""
-    return m["data"] if "data/target" in m else data_name(m)
-
-
 def _runs(
-    name: str,
     records: Sequence[dict[str, Any]],
     published: Sequence[dict[str, Any]],
     letters: dict[str, str],
 ) -> str:
     """Return the table of a data set, the lowest number first, including published numbers."""
-    rows = [_run_row(r, r["metrics"], letters) for r in records]
-    rows += [
-        {
-            **p,
-            "bits/dim": _shown(p.get("bpd"), 3),
-            "nats": _shown(p.get("nll"), 2),
-            "command": p["source"],
-        }
-        for p in published
-    ]
-    key = "nats" if all(row["nats"] != "-" for row in rows) else "bits/dim"
-    rows.sort(key=lambda row: _number(row[key]))
+    # each row with what it is sorted by: the tightest of its numbers
+    ordered = [(_lowest(r["metrics"]), _run_row(r, r["metrics"], letters)) for r in records]
+    for p in published:
+        texts = {"bits/dim": _shown(p.get("bpd"), 3), "nats": _shown(p.get("nll"), 2)}
+        ordered.append((p, {**p, **texts, "command": p["source"]}))
+    key = max(("nll", "bpd"), key=lambda k: sum(p.get(k) is not None for p, _ in ordered))
+    ordered.sort(key=lambda pair: _or_last(pair[0].get(key)))
+    rows = [row for _, row in ordered]
     header = [
         "model", "bits/dim", "nats", "KL(data, model)", "kind", "parameters", "minutes", "command",
         "commit, machine",
@@ -188,7 +190,9 @@ def _runs(
         if (found := {k: v for k, v in r["metrics"].items() if k.startswith("fd-")})
     ]
     notes = [f"`{r['command']}`: {r['note']}" for r in records if r.get("note")]
-    return "\n".join([f"## {name}\n", _table(lines), *(f"- {x}" for x in distances + notes), ""])
+    first = records[0]["metrics"]
+    head = [f"## {data_title(first)}\n", *([f"{about}\n"] if (about := about_data(first)) else [])]
+    return "\n".join([*head, _table(lines), *(f"- {x}" for x in distances + notes), ""])
 
 
 def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str]) -> dict[str, str]:
@@ -196,9 +200,8 @@ def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str])
     bounds = sorted({k.partition("/")[0] for k in m if k.startswith(BOUNDS)})
     found = [p for p in [*bounds, "test"] if f"{p}/nll" in m or f"{p}/bpd" in m]
     digits = 2 if m.get("data/target") is None else 4
-    model = f"{m['model']}, {m['data/target']}" if "data/target" in m else m["model"]
     row = {
-        "model": model,
+        "model": m["model"],
         "bits/dim": "<br>".join(_shown(m.get(f"{p}/bpd"), 4) for p in found) or "-",
         "nats": "<br>".join(_pm(m, f"{p}/nll", digits) for p in found) or "-",
         "kind": "<br>".join(str(m["kind"]) if p == "test" else p for p in found) or "no density",
@@ -213,9 +216,15 @@ def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str])
     return row
 
 
-def _number(cell: str) -> float:
-    """Return the first number of a cell; infinity if there is none."""
-    return float(cell.split()[0].split("<br>")[0].replace("-", "inf"))
+def _lowest(m: dict[str, Any]) -> dict[str, float]:
+    """Return the lowest "nll" and "bpd" of the test and of all tighter bounds, where there are any."""
+    keys = [k for k in m if k.startswith(("test/", *BOUNDS)) and m[k] is not None]
+    found = {unit: [m[k] for k in keys if k.endswith(f"/{unit}")] for unit in ("nll", "bpd")}
+    return {unit: min(values) for unit, values in found.items() if values}
+
+
+def _or_last(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else value
 
 
 def _pm(m: dict[str, Any], key: str, digits: int) -> str:

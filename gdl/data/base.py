@@ -1,7 +1,9 @@
 """What every data set provides: three splits of integer images, and batches of them."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,13 @@ from torch.utils.data import (
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.errors import GdlError
 
-__all__ = ["ImageData", "Split", "hold_out"]
+__all__ = ["NAMED_FACTS", "ImageData", "Split", "hold_out"]
+
+NAMED_FACTS = ("binarization", "bits", "target")
+"""Keys of `ImageData.facts` that the name of the data shows; they belong to the identity."""
+
+HASHED_AT_ONCE = 8_000_000
+"""Bytes of the parts that are hashed in parallel."""
 
 Split = tuple[Tensor, Tensor | None]
 """Images (N, C, H, W) uint8 in {0, ..., levels - 1} and labels (N,) int64, None without labels."""
@@ -56,6 +64,7 @@ class ImageData(pl.LightningDataModule, ABC):
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.data_dir = Path(data_dir).expanduser()
         self._splits: dict[str, Split] = {}
+        self._digest: str | None = None
 
     @abstractmethod
     def load(self) -> dict[str, Split]:
@@ -71,6 +80,34 @@ class ImageData(pl.LightningDataModule, ABC):
         They are stored as data/{name} in metrics.json.
         """
         return {}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells these data from others, as plain values for JSON.
+
+        The keys are "shape", "levels", the number of images in "train", "val" and "test", those of
+        `NAMED_FACTS` that `facts` has, and "digest". Only results of equal identities are compared.
+        """
+        self.setup()
+        sizes = {split: len(x) for split, (x, _) in self._splits.items()}
+        named = {k: v for k, v in self.facts().items() if k in NAMED_FACTS}
+        kind = {"shape": list(self.shape), "levels": self.levels}
+        return {**kind, **sizes, **named, "digest": self.digest()}
+
+    def digest(self) -> str:
+        """Return a SHA-256, as hexadecimal digits, of the images of all splits and their shapes.
+
+        It is computed once, in threads; 180 MB take about 0.1 s on two cores. Where a transform
+        draws the training images, those before the transform count.
+        """
+        self.setup()
+        if self._digest is None:
+            whole = hashlib.sha256()
+            for split, (x, _) in sorted(self._splits.items()):
+                whole.update(f"{split} {x.dtype} {tuple(x.shape)}".encode())
+                for part in _part_digests(x):
+                    whole.update(part)
+            self._digest = whole.hexdigest()
+        return self._digest
 
     def setup(self, stage: str | None = None) -> None:
         """Load the images, once, and check that they fit `shape` and `levels`.
@@ -152,6 +189,14 @@ class ImageData(pl.LightningDataModule, ABC):
     def _given(self) -> int:
         trainer = self.trainer
         return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def _part_digests(x: Tensor) -> list[bytes]:
+    """Return the SHA-256 of each part of the images (N, ...), about `HASHED_AT_ONCE` bytes each."""
+    images = max(1, HASHED_AT_ONCE // max(1, x[:1].numel() * x.element_size()))
+    of = lambda part: hashlib.sha256(part.contiguous().cpu().numpy()).digest()  # noqa: E731
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
+        return list(pool.map(of, x.split(images)))
 
 
 def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tuple[Split, Split]:

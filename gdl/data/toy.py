@@ -1,5 +1,6 @@
 """Continuous data on the line and in the plane whose density is known in closed form."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,10 @@ class Toy(ImageData):
     def facts(self) -> dict[str, Any]:
         """Return the name of the density."""
         return {"target": self.target}
+
+    def digest(self) -> str:
+        """Return a digest of what is drawn, because draws differ by rounding between machines."""
+        return hashlib.sha256(f"{self.target} {self.shape}".encode()).hexdigest()
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-density (N,) in nats of points (N, D), in float64."""

@@ -30,6 +30,8 @@ class SharedStep(Optimization, ABC):
         self.train_metrics: dict[str, float] = {}
         self.validated_step = -1
         """The step of the last validation."""
+        self.tested_images = 0
+        """Images of the last test, in all processes."""
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
         self._train_clock = (time.perf_counter(), 0)
         self._fit_start, self._fit_seconds = time.perf_counter(), 0.0
@@ -139,8 +141,9 @@ class SharedStep(Optimization, ABC):
         self.validated_step = self.global_step
 
     def on_test_epoch_end(self) -> None:
-        """Log the test means."""
+        """Log the test means and count the images that they are over."""
         self._log_means("test")
+        self.tested_images = self._sums["test"].popped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the resolved configuration as plain data, from which the model can be rebuilt.

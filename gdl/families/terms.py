@@ -18,6 +18,8 @@ class TermSums:
     def __init__(self) -> None:
         self.total = 0
         """Examples seen since construction."""
+        self.popped = 0
+        """Examples that the last `pop` took the mean over, in all processes."""
         self._names: list[str] = []
         self._steps: list[Tensor] = []
         self._count = 0
@@ -60,7 +62,7 @@ class TermSums:
         sums = torch.stack(self._steps).sum(0)
         sums = torch.cat([sums, sums.new_tensor([self._count])])
         *totals, count = reduce(sums).tolist()
-        self._steps, self._count = [], 0
+        self._steps, self._count, self.popped = [], 0, round(count)
         return {name: t / count for name, t in zip(self._names, totals, strict=True)}
 
 

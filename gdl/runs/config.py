@@ -9,7 +9,7 @@ import yaml
 
 from gdl.serialization import RENAMED
 
-__all__ = ["read_config"]
+__all__ = ["read_choices", "read_config"]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -22,6 +22,18 @@ def read_config(path: Path) -> dict[str, Any]:
     # one top-level key at a time, because most are equal in many runs and can be cached
     parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
     return {key: value for part in parts for key, value in _part(part).items()}
+
+
+def read_choices(path: Path) -> dict[str, Any]:
+    """Return the files of which a run directory's groups were composed, {"model": "vae", ...}.
+
+    It is empty where the directory does not say so.
+    """
+    try:
+        content = yaml.safe_load((path / ".hydra" / "hydra.yaml").read_text())
+        return dict(content["hydra"]["runtime"]["choices"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -10,6 +10,7 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
     images/          grids of samples and reconstructions; results of sample.py
     status.json      jobs only: running, done, failed or interrupted; the objective, or the reason
     output.txt       jobs only: the output of the job's process, or the traceback of a failure
+    run.lock         locked by the process that writes here, see lock.py
 outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 

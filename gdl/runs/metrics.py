@@ -1,12 +1,31 @@
 """The numbers of metrics.json: what their names, kinds and units are."""
 
+import hashlib
+import json
 from typing import Any
 
-__all__ = ["BOUNDS", "COSTS", "KINDS", "NAMES", "TERMS", "data_name", "unit"]
+__all__ = [
+    "BOUNDS",
+    "COSTS",
+    "KINDS",
+    "NAMES",
+    "STEADY_COSTS",
+    "TERMS",
+    "about_data",
+    "data_identity",
+    "data_name",
+    "data_title",
+    "limits",
+    "not_whole",
+    "unit",
+    "unused_latents",
+]
 
 COSTS = {"params": "parameters", "train_seconds": "train seconds", "sampling_ms": "ms a sample"}
 """Keys of metrics.json that are costs, and the names of their columns."""
 
+STEADY_COSTS = ("params", "train_seconds")
+"""Costs by which runs are called dominated; the time of a sample varies too much with other load."""
 
 NAMES = {
     "test/kl": "KL(data, model), nats",
@@ -35,17 +54,112 @@ KINDS = (*BOUNDS, "given-", "ordered-")
 """What keys of metrics.json begin with that hold likelihoods beside the test's own."""
 
 
+IDENTITY = (
+    *("data", "data/shape", "data/levels", "data/train", "data/val", "data/test"),
+    *("data/binarization", "data/bits", "data/target", "data/verified", "data/digest"),
+)
+"""Keys of metrics.json that tell data apart; see `gdl.data.ImageData.identity`."""
+
+UNKNOWN = "unknown data"
+"""Said of runs older than digests, which have no "data/digest"."""
+
+
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:
     """Return key and name of the unit of a likelihood: bits/dim, or nats on continuous data."""
-    return ("bpd", "bits/dim") if "test/bpd" in metrics else ("nll", "nats")
+    bits = metrics.get("data/levels") is not None or any(k.endswith("/bpd") for k in metrics)
+    return ("bpd", "bits/dim") if bits else ("nll", "nats")
 
 
-def data_name(metrics: dict[str, Any]) -> str:
-    """Return the name of the data with what a number on them depends on, e.g. the binarization."""
-    name = str(metrics.get("data", "?"))
-    for detail in ("data/binarization", "data/target"):
-        if detail in metrics:
-            name += f" ({metrics[detail]})"
+def data_name(metrics: dict[str, Any], *more: str) -> str:
+    """Return the name of the data with what a number on them depends on, e.g. the binarization.
+
+    >>> data_name({"data": "binarized_mnist", "data/binarization": "static"})
+    'binarized_mnist (static)'
+    """
+    details = [str(metrics[k]) for k in ("data/binarization", "data/target") if k in metrics]
+    if metrics.get("data/bits", 8) != 8:
+        details.append(f"{metrics['data/bits']} bits")
     if metrics.get("data/verified") is False:
-        name += " (copy with other checksums)"
-    return name
+        details.append("copy with other checksums")
+    details += more
+    name = str(metrics.get("data", "?"))
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def data_identity(metrics: dict[str, Any]) -> str:
+    """Return a text that is equal for results on the same data, and for no others.
+
+    Of results older than digests it says what their data are called.
+    """
+    if "data/digest" not in metrics:
+        return data_name(metrics, UNKNOWN)
+    return json.dumps([metrics.get(key) for key in IDENTITY], default=str)
+
+
+def data_title(metrics: dict[str, Any]) -> str:
+    """Return `data_name` with the start of a digest of the identity, or with "unknown data"."""
+    if "data/digest" not in metrics:
+        return data_identity(metrics)
+    digest = hashlib.sha256(data_identity(metrics).encode()).hexdigest()
+    return data_name(metrics, digest[:6])
+
+
+def about_data(metrics: dict[str, Any]) -> str:
+    """Return shape, levels and sizes of the splits; empty where they are not known."""
+    if "data/digest" not in metrics:
+        return ""
+    shape, levels = metrics.get("data/shape"), metrics.get("data/levels")
+    size = "x".join(map(str, shape)) if isinstance(shape, list) else str(shape)
+    size += " numbers" if levels is None else ""
+    values = "continuous" if levels is None else f"{levels} levels"
+    splits = ((metrics.get(f"data/{s}"), s) for s in ("train", "val", "test"))
+    sizes = ", ".join(f"{n:,} {s}" if isinstance(n, int) else f"? {s}" for n, s in splits)
+    return f"{size}, {values}; {sizes}"
+
+
+def limits(trainer: dict[str, Any]) -> str:
+    """Return the settings of a trainer that leave out a part of the data that a result is of.
+
+    >>> limits({"limit_test_batches": 1, "overfit_batches": 0.0})
+    'limit_test_batches=1'
+    """
+    found = {k: trainer[k] for k in ("fast_dev_run", "overfit_batches") if trainer.get(k)}
+    tested = trainer.get("limit_test_batches")
+    if tested is not None and not (isinstance(tested, float) and tested == 1):  # 1 is one batch
+        found["limit_test_batches"] = tested
+    return " ".join(f"{k}={v}" for k, v in found.items())
+
+
+def not_whole(metrics: dict[str, Any], trainer: dict[str, Any] | None = None) -> str | None:
+    """Return why a run is no result, because it used a part of the data; None if it is one.
+
+    Args:
+        metrics: The content of metrics.json.
+        trainer: The settings of the trainer, asked too because metrics.json of old runs lacks them.
+    """
+    if found := metrics.get("limited_by") or limits(trainer or {}):
+        return f"it ran with {found}"
+    tested, whole = metrics.get("test/images"), metrics.get("data/test")
+    if tested is not None and whole is not None and tested < whole:
+        return f"it was tested on {tested:,} of {whole:,} images"
+    return None
+
+
+SMALL_RATE = 0.5
+"""Nats; latents that carry less tell hardly any two images apart."""
+
+
+def unused_latents(metrics: dict[str, Any]) -> str | None:
+    """Return a sentence if the latents carry next to nothing, so that all samples look alike."""
+    rate, active = metrics.get("test/rate"), metrics.get("active_units")
+    found = []
+    if rate is not None and rate < SMALL_RATE:
+        found.append(f"the rate is {rate:.2g} nats")
+    if active is not None and active < 1:
+        found.append("no latent is active")
+    if not found:
+        return None
+    return (
+        f"The model does not use its latents ({', '.join(found)}), so all its samples look alike: "
+        "lower model.beta, raise model.kl_warmup_steps, or train longer."
+    )

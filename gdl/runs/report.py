@@ -1,22 +1,27 @@
 """What is printed at the end: the table of results and where the files are."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gdl.files import for_shell
 from gdl.runs.directory import Run
-from gdl.runs.metrics import KINDS, NAMES, data_name
+from gdl.runs.metrics import KINDS, NAMES, data_title, not_whole, unused_latents
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
 
 
 def print_results(metrics: dict[str, Any]) -> None:
-    """Print the content of metrics.json as a table; each number says what kind it is."""
-    table = Table(title=f"{metrics.get('model', '?')} on {data_name(metrics)}")
+    """Print the content of metrics.json as a table; each number says what kind it is.
+
+    A warning follows where the numbers are no result, or the model does not use its latents.
+    """
+    table = Table(title=Text(f"{metrics.get('model', '?')} on {data_title(metrics)}"))
     for column in ("test bits/dim", "nats", "kind", "parameters", "seconds"):
         table.add_column(column, justify="right")
     size = f"{metrics['params']:,}" if "params" in metrics else "-"
@@ -27,6 +32,11 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
     Console().print(table)
     print_numbers(metrics)
+    if part := not_whole(metrics):
+        text = f"no result, because {part}; gdl compare lists it in no table"
+        print(f"warning: {text}.", file=sys.stderr)
+    if unused := unused_latents(metrics):
+        print(f"warning: {unused}", file=sys.stderr)
 
 
 def print_numbers(metrics: dict[str, Any]) -> None:

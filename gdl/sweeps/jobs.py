@@ -4,9 +4,7 @@ import json
 import math
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -16,13 +14,19 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.files import for_shell, read_json, write_atomically
+from gdl.runs import lock
 from gdl.runs.directory import Run, job_dirs
+from gdl.stopping import check
 
-__all__ = ["Job", "JobFailed", "report", "run_apart", "run_job"]
+__all__ = ["Job", "JobFailed", "JobStopped", "report", "run_job"]
 
 
 class JobFailed(GdlError):
     """A job of a sweep ended without a result."""
+
+
+class JobStopped(JobFailed):
+    """A job of a sweep was told to stop, by a signal to its own process."""
 
 
 class Job:
@@ -30,6 +34,8 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run = folder, Run(folder)
+        self.lock: lock.RunLock | None = None
+        """Held while the job is run."""
 
     @property
     def status(self) -> dict[str, Any]:
@@ -45,7 +51,7 @@ class Job:
         write_atomically(self.run.status_json, json.dumps(facts, indent=2) + "\n")
 
     def start(self, rerun: str) -> Path | None:
-        """Mark the job as running; first wait while another process runs it.
+        """Mark the job as running.
 
         Args:
             rerun: See `run_job`.
@@ -53,21 +59,20 @@ class Job:
         Returns:
             The checkpoint from which an interrupted job continues, else None.
         """
-        waits = False
-        while (status := self.status).get("state") == "running":
-            if not waits:
-                print(f"{self.folder.name}: waits for process {status['pid']}, which runs it")
-            waits = True
-            time.sleep(1)
-        if status.get("state") == "failed" or (status.get("state") == "done" and rerun == "all"):
+        state = self.status.get("state")
+        if state == "failed" or (state == "done" and rerun == "all"):
             self.clear()
         self.write("running", pid=os.getpid(), process=_process(os.getpid()))
         return self.run.checkpoint("last") if self.run.has_checkpoint else None
 
+    def waits(self, pid: int) -> None:
+        """Say that this process waits for another one."""
+        print(f"{self.folder.name}: waits for process {pid}, which runs it", flush=True)
+
     def clear(self) -> None:
         """Remove everything that an earlier start of the job has written, except .hydra/."""
         for path in self.folder.iterdir():
-            if path.name != ".hydra":
+            if path.name not in (".hydra", lock.NAME):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -98,6 +103,8 @@ def run_job(
 ) -> float | None:
     """Skip, resume or start one job of a sweep, and record how it ends.
 
+    A job that another process runs is waited for, and is not started again when it has ended.
+
     Args:
         job: The job.
         compute: Called with the checkpoint of an interrupted job, else None; returns the objective.
@@ -106,9 +113,25 @@ def run_job(
 
     Raises:
         JobFailed: The job failed, now or, with rerun="none", earlier.
-        SystemExit: The process was told to stop; the job is recorded as interrupted.
+        JobStopped: The job's own process was told to stop; the job is recorded as interrupted.
+        SystemExit: This process was told to stop; the job is recorded as interrupted.
         KeyboardInterrupt: As for SystemExit.
     """
+    check()
+    job.lock = lock.RunLock(job.folder)
+    try:
+        has_waited = job.lock.wait(job.waits)
+        return _run_locked(job, compute, "none" if has_waited else rerun, explain)
+    finally:
+        job.lock.release()
+
+
+def _run_locked(
+    job: Job,
+    compute: Callable[[Path | None], float | None],
+    rerun: str,
+    explain: Callable[[BaseException], str | None],
+) -> float | None:
     name, status = job.folder.name, job.status
     if status.get("state") == "done" and rerun != "all":
         print(f"{name}: was done before", flush=True)
@@ -124,6 +147,10 @@ def run_job(
     except (SystemExit, KeyboardInterrupt):
         job.write("interrupted")
         raise
+    except JobStopped as e:
+        job.write("interrupted")
+        print(f"{name}: {e}", file=sys.stderr, flush=True)
+        raise JobStopped(f"{name}: {e}; the same command goes on with it.") from None
     except Exception as e:
         reason = explain(e) or f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"
         if not isinstance(e, JobFailed):
@@ -135,49 +162,6 @@ def run_job(
         _free_memory()
     job.write("done", value=value)
     return value
-
-
-def run_apart(job: Job, args: list[str]) -> float | None:
-    """Run a job in a process of its own, `python -m gdl train ARGS`; return its objective.
-
-    It exits as the process does, with SystemExit, where a signal has stopped the process.
-
-    Raises:
-        JobFailed: The process failed.
-    """
-    command = [sys.executable, "-m", "gdl", "train", *args]
-    parent = os.getppid()
-    with job.run.output_txt.open("a") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
-    try:
-        while process.poll() is None:
-            if os.getppid() != parent:
-                sys.exit("the sweep is gone")
-            time.sleep(0.05)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if process.poll() is None:
-            process.terminate()  # it saves and ends
-            process.wait()
-    if process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-        sys.exit(process.returncode)
-    if process.returncode != 0:
-        raise JobFailed(_reason(process.returncode, job.run.output_txt))
-    best = [v for k, v in job.run.metrics().items() if k.startswith("best_")]
-    return best[0] if best else None
-
-
-def _reason(code: int, output: Path) -> str:
-    """Return why a command failed: a signal, its error message, or the last line of its traceback."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"killed by {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
-    lines = [line for line in output.read_text().splitlines() if line.strip()] or [
-        f"exit code {code}"
-    ]
-    sentences = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return sentences[-1] if sentences else lines[-1]
 
 
 def _free_memory() -> None:

@@ -5,13 +5,15 @@ import statistics
 import time
 from dataclasses import dataclass
 
+import lightning.pytorch as pl
 import torch
 
 from gdl.data.base import ImageData
 from gdl.families.base import GenerativeModel
+from gdl.serialization import read_checkpoint
 from gdl.training.callbacks import duration
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "images_to_train", "preview"]
 
 
 @dataclass
@@ -20,20 +22,29 @@ class Preview:
 
     params: int
     images_per_second: float
-    seconds: float
+    seconds: float | None
+    """Of the whole training; None if it ends by the clock."""
+    seconds_left: float | None
+    """Of what a resumed training has yet to do."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.params:,} parameters · {self.images_per_second:,.0f} images/s in warm-up steps "
-            f"· about {duration(self.seconds)} of training"
+        speed = (
+            f"{self.params:,} parameters · {self.images_per_second:,.0f} images/s in warm-up steps"
         )
+        if self.seconds is None or self.seconds_left is None:
+            return speed
+        if self.seconds_left == self.seconds:
+            return f"{speed} · about {duration(self.seconds)} of training"
+        left, whole = duration(self.seconds_left), duration(self.seconds)
+        return f"{speed} · about {left} of training left, of {whole}"
 
 
 def preview(
     model: GenerativeModel,
     data: ImageData,
     device: torch.device,
-    images: int,
+    images: int | None,
+    done: int = 0,
     steps: int = 6,
 ) -> Preview:
     """Time a few training steps on a copy of the model.
@@ -42,7 +53,8 @@ def preview(
         model: The model; it is not changed.
         data: The data set; its first training images are the batch.
         device: Device of the training.
-        images: Number of training images, summed over all epochs.
+        images: Number of training images, summed over all epochs; None if it is not known.
+        done: Number of them that an interrupted training has seen.
         steps: Number of timed steps; the first third of them is a warm-up and is not counted.
     """
     twin = copy.deepcopy(model).to(device).train()
@@ -59,4 +71,31 @@ def preview(
         times.append(time.perf_counter() - start)
     rate = len(batch) / statistics.median(times[steps // 3 :])
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Preview(params, rate, images / rate)
+    if images is None:
+        return Preview(params, rate, None, None)
+    return Preview(params, rate, images / rate, max(0, images - done) / rate)
+
+
+def images_to_train(
+    trainer: pl.Trainer, data: ImageData, resume_from: str | None
+) -> tuple[int | None, int]:
+    """Return how many images a training sees in all, and how many of them it has seen.
+
+    Args:
+        trainer: Its limits count; the first number is None if only time ends the training.
+        data: The data set.
+        resume_from: The checkpoint of an interrupted training, if it is one.
+    """
+    in_step = data.batch_size * trainer.accumulate_grad_batches
+    in_epoch = len(data.images("train"))
+    part = trainer.limit_train_batches  # a number of batches, or a fraction of them
+    in_epoch = (
+        min(in_epoch, part * data.batch_size) if isinstance(part, int) else int(part * in_epoch)
+    )
+    ends = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        ends.append(in_epoch * trainer.max_epochs)
+    if trainer.max_steps >= 0:
+        ends.append(trainer.max_steps * in_step)
+    done = 0 if resume_from is None else read_checkpoint(resume_from)["global_step"] * in_step
+    return min(ends, default=None), done

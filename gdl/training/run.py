@@ -27,13 +27,15 @@ from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
-from gdl.runs.metrics import COSTS
+from gdl.runs.lock import hold
+from gdl.runs.metrics import COSTS, limits
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
 from gdl.training.loggers import open_loggers
-from gdl.training.preview import preview
+from gdl.training.preview import images_to_train, preview
+from gdl.training.processes import end_together
 
 __all__ = ["NoProfiler", "Training", "finish", "fit", "prepare", "show_cost"]
 
@@ -116,6 +118,7 @@ def prepare(cfg: DictConfig) -> Training:
     names = {"model": choices["model"], "data": choices["data"]}
     record: dict[str, Any] = {**names, "wandb_id": wandb_id, "hardware": hardware()}
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
+        hold(run.path)
         record = run.note_command(**record)
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
@@ -132,6 +135,7 @@ def prepare(cfg: DictConfig) -> Training:
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
+    end_together(trainer)
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
@@ -155,12 +159,10 @@ def show_cost(job: Training) -> None:
     """Print the number of parameters, the images/s of a few steps and the expected duration."""
     if not job.trainer.is_global_zero:
         return
-    images = len(job.data.images("train")) * (job.trainer.max_epochs or 1)
-    if job.trainer.max_steps > 0:
-        images = min(images, job.trainer.max_steps * job.data.batch_size)
+    images, done = images_to_train(job.trainer, job.data, job.resume_from)
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
-    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images)
+    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images, done)
     values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
     print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
 
@@ -231,8 +233,10 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         "model": names["model"],
         "data": names["data"],
         "kind": model.nll_kind,
-        **{f"data/{k}": v for k, v in job.data.facts().items()},
+        **{f"data/{k}": v for k, v in (job.data.facts() | job.data.identity()).items()},
         **tested,
+        "test/images": model.tested_images,
+        "limited_by": _limits(trainer),
         f"best_{best.monitor}": None
         if best.best_model_score is None
         else float(best.best_model_score),
@@ -244,6 +248,12 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         "train_seconds": job.train_seconds,
         **sampling,
     }
+
+
+def _limits(trainer: pl.Trainer) -> str:
+    """Return what limits the data that the numbers are of; also from Lightning's environment."""
+    keys = ("fast_dev_run", "limit_test_batches", "overfit_batches")
+    return limits({key: getattr(trainer, key) for key in keys})
 
 
 def _check_device(cfg: DictConfig) -> None:

@@ -9,15 +9,15 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
-from itertools import groupby
 from pathlib import Path
 
-from gdl.comparison.entries import Entry, differences, pareto, ranked
+from gdl.comparison.entries import Entry, LeftOut
 from gdl.comparison.page.row import Row
 from gdl.comparison.page.section import Section
+from gdl.comparison.ranking import by_data, differs_in, pareto, ranked
 from gdl.errors import GdlError
 from gdl.files import write_atomically
-from gdl.runs.metrics import COSTS
+from gdl.runs.metrics import STEADY_COSTS
 
 __all__ = ["write_page"]
 
@@ -27,12 +27,12 @@ BEST, BEST_OF_ALL = 16, 64
 FOLDER = Path(__file__).parent
 
 
-def write_page(entries: Iterable[Entry], unfinished: Sequence[Path], path: Path) -> Path:
+def write_page(entries: Iterable[Entry], left_out: Sequence[LeftOut], path: Path) -> Path:
     """Write the HTML page and return its path.
 
     Args:
         entries: The rows of the comparison.
-        unfinished: Directories of runs without results, which are listed at the end.
+        left_out: Runs that are in no table, which are listed at the end.
         path: The file.
 
     Raises:
@@ -42,18 +42,25 @@ def write_page(entries: Iterable[Entry], unfinished: Sequence[Path], path: Path)
         raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
     script = _plotly()
     entries = ranked(entries)
-    places = [i for _, group in groupby(entries, lambda e: e.data) for i, _ in enumerate(group)]
+    groups = by_data(entries)
     # the best run of each data set first, then the second best, ..., until the page is full
-    order = sorted((r, i) for i, r in enumerate(places) if r < BEST)
+    order = sorted((rank, i) for group in groups for rank, i in enumerate(group[:BEST]))
     detailed = {i for _, i in order[:BEST_OF_ALL]}
-    marks = {cost: pareto(entries, cost) for cost in COSTS}
-    differing, sections = differences(entries), []
-    for data, group in groupby(range(len(entries)), lambda i: entries[i].data):
+    marks = {cost: pareto(entries, cost) for cost in STEADY_COSTS}
+    differing, sections = differs_in(entries), []
+    for group in groups:
         lines = [
-            Row(i, entries[i], differing[i], [c for c in COSTS if i in marks[c]], i in detailed)
+            Row(
+                i,
+                entries[i],
+                differing[i],
+                [c for c in STEADY_COSTS if i in marks[c]],
+                i in detailed,
+                path.parent,
+            )
             for i in group
         ]
-        sections.append(Section(f"data-{len(sections)}", data, lines))
+        sections.append(Section(f"data-{len(sections)}", lines[0].entry.data, lines))
     total = sum(len(e.paths) for e in entries)
     parts = {
         "title": f"gdl: {total} run{'s' if total > 1 else ''} compared",
@@ -61,7 +68,7 @@ def write_page(entries: Iterable[Entry], unfinished: Sequence[Path], path: Path)
         "the seed only are one line.",
         "links": "".join(f'<a href="#{s.id}">{escape(s.data)}</a>' for s in sections),
         "sections": "".join(s.html() for s in sections),
-        "unfinished": _unfinished(unfinished),
+        "left_out": _left_out(left_out),
         # an unescaped "</script>" would end the script element around the JSON
         "numbers": json.dumps([s.numbers() for s in sections]).replace("<", "\\u003c"),
         "css": (FOLDER / "page.css").read_text(),
@@ -84,11 +91,16 @@ def _plotly() -> str:
     return get_plotlyjs()
 
 
-def _unfinished(paths: Sequence[Path]) -> str:
-    if not paths:
-        return ""
-    items = "".join(f"<li>{escape(str(p))}</li>" for p in paths)
-    return (
-        f"<details><summary>{len(paths)} without results (running, interrupted or failed)"
-        f"</summary><ul>{items}</ul></details>"
-    )
+def _left_out(runs: Sequence[LeftOut]) -> str:
+    parts = []
+    for why in dict.fromkeys(run.why for run in runs):
+        found = [run for run in runs if run.why == why]
+        details = [f" ({run.detail})" if run.detail else "" for run in found]
+        items = "".join(
+            f"<li>{escape(f'{run.path}{detail}')}</li>"
+            for run, detail in zip(found, details, strict=True)
+        )
+        parts.append(
+            f"<details><summary>{len(found)} {escape(why)}</summary><ul>{items}</ul></details>"
+        )
+    return "".join(parts)

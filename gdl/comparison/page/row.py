@@ -1,23 +1,29 @@
 """One run of a comparison page: its table row, its picture, and the numbers that page.js draws."""
 
-import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from gdl.comparison.entries import Entry
+from gdl.comparison.entries import Entry, finite
 from gdl.comparison.page.curves import read_curves
 from gdl.comparison.page.pictures import as_data_uri
+from gdl.comparison.tables import DIFFERS, MARK, amount
 from gdl.runs.directory import Run
 from gdl.runs.metrics import COSTS
 
-__all__ = ["SEEDS", "Row"]
+__all__ = ["LENGTHS", "SEEDS", "Row"]
 
 SEEDS = 5
 """Most seeds of a row whose curves are drawn."""
+
+LENGTHS = ("epochs", "steps")
+"""Keys of metrics.json that say how long a run was trained."""
 
 
 @dataclass
@@ -27,9 +33,10 @@ class Row:
     Args:
         id: Its index in the whole comparison.
         entry: The run, or the runs that differ in their seed only.
-        differs: The settings that differ, see `gdl.comparison.entries.differences`.
-        front: The costs for which it is Pareto-optimal, see `gdl.comparison.entries.pareto`.
+        differs: The settings that differ, see `gdl.comparison.ranking.differs_in`.
+        front: The costs for which it is Pareto-optimal, see `gdl.comparison.ranking.pareto`.
         detailed: Whether the page contains its curves, configuration and samples.
+        folder: The folder of the page, to which links are relative.
     """
 
     id: int
@@ -37,11 +44,12 @@ class Row:
     differs: str
     front: list[str]
     detailed: bool
+    folder: Path
 
     @property
     def label(self) -> str:
         """A name for legends and captions."""
-        return f"{self.entry.metrics['model']} {self.differs}".strip()
+        return f"{self.entry.model} {self.differs}".strip()
 
     @cached_property
     def curves(self) -> list[dict[str, Any]]:
@@ -55,50 +63,60 @@ class Row:
         ]
         return [{**curve, "seed": seed} for curve, seed in found if curve]
 
-    @property
-    def value(self) -> float | None:
-        """The test result; None if it is unknown or not finite."""
-        return _finite(self.entry.best[0])
-
     def cost(self, key: str) -> float | None:
-        """Return a cost; None if it is unknown."""
-        return _finite(self.entry.metrics.get(key))
+        """Return a cost, or another number; None if it is unknown or not finite."""
+        return finite(self.entry.metrics.get(key))
 
-    def row(self, costs: Sequence[str]) -> str:
-        """Return the HTML of the table row, with a column for each of the costs."""
+    def row(self, columns: Sequence[str]) -> str:
+        """Return the HTML of the table row, with a column for each of the costs and lengths."""
         e, (value, kind) = self.entry, self.entry.best
         error = "" if e.error is None else f' <span class="error">± {e.error:.4f}</span>'
         over = f"{len(e.paths)} seeds" if e.spread is not None else "the test images"
         hint = "" if e.error is None else f"standard error over {over}"
+        paths = escape("\n".join(map(str, e.paths)))
         cells = [
             f'<td class="pick"><input type="checkbox" checked aria-label="draw {escape(e.name)}">'
             '<span class="swatch"></span></td>',
-            f"<td>{escape(e.data)}</td><td>{escape(str(e.metrics['model']))}</td>",
-            _number(self.value, "-" if value is None else f"{value:.4f}{error}", hint),
-            f"<td>{escape(kind)}</td>",
+            f'<td data-name="run"><a href="{self._link(e.paths[0])}" title="{paths}">'
+            f"{escape(e.id or e.name)}</a></td>",
+            _cell(e.model, "model"),
+            _number("result", value, "-" if value is None else f"{value:.4f}{error}", hint),
+            _cell(kind, "kind"),
         ]
-        for key in costs:
-            paid, mark = self.cost(key), "†" if key in self.front else ""
-            cells.append(_number(paid, "-" if paid is None else f"{_short(paid)}{mark}"))
-        paths = escape("\n".join(map(str, e.paths)))
+        for key in columns:
+            paid, mark = self.cost(key), MARK if key in self.front else ""
+            cells.append(_number(COSTS.get(key, key), paid, amount(paid) + mark))
         cells += [
-            f"<td>{escape(','.join(map(str, e.seeds)) or '-')}</td>",
-            f'<td class="long">{escape(self.differs)}</td>',
-            f'<td class="long" title="{paths}">{escape(e.name)}</td>',
+            f'<td data-name="seeds"><span>{self._seeds()}</span></td>',
+            _cell(self.differs, DIFFERS, "long"),
         ]
         return f'<tr data-run="{self.id}">{"".join(cells)}</tr>'
+
+    def _seeds(self) -> str:
+        """Return the HTML of the seeds; where there are several, each links to its run."""
+        texts = [escape(str(seed)) for seed in self.entry.seeds]
+        if len(texts) > 1:
+            pairs = zip(self.entry.paths, texts, strict=True)
+            texts = [f'<a href="{self._link(path)}">{text}</a>' for path, text in pairs]
+        return ", ".join(texts) or "-"
+
+    def _link(self, path: Path) -> str:
+        """Return the address of a file or folder, relative to the page."""
+        relative = Path(os.path.relpath(path.resolve(), self.folder.resolve())).as_posix()
+        # with a dot in front no name can be read as a scheme, such as javascript:
+        return escape("./" + quote(relative, errors="surrogateescape"))
 
     def picture(self) -> str:
         """Return the HTML of the newest sample grid of the first run; empty if there is none."""
         samples = Run(self.entry.paths[0]).newest_samples()
         found = None if samples is None else as_data_uri(samples)
-        if found is None:
+        if samples is None or found is None:
             return ""
         (uri, cut), label = found, escape(self.label)
         return (
-            f'<figure data-of="{self.id}"><img src="{uri}" alt="samples of {label}, run '
-            f'{escape(self.entry.name)}"><figcaption>{label}{" (top left part)" if cut else ""}'
-            "</figcaption></figure>"
+            f'<figure data-of="{self.id}"><a href="{self._link(samples)}"><img src="{uri}" '
+            f'alt="samples of {label}, run {escape(self.entry.name)}"></a>'
+            f"<figcaption>{label}{' (top left part)' if cut else ''}</figcaption></figure>"
         )
 
     def numbers(self, rank: int) -> dict[str, Any]:
@@ -107,8 +125,9 @@ class Row:
             "id": self.id,
             "rank": rank,
             "label": self.label,
+            "model": self.entry.model,
             "name": self.entry.name,
-            "value": self.value,
+            "value": self.entry.best[0],
             "kind": self.entry.best[1],
             "costs": {key: self.cost(key) for key in COSTS},
             "front": self.front,
@@ -116,15 +135,14 @@ class Row:
         }
 
 
-def _number(value: float | None, shown: str, title: str = "") -> str:
-    known = "" if value is None else f' data-value="{value!r}"'
+def _cell(text: str, name: str, kind: str = "") -> str:
+    """Return a cell; `name` is its column's, which a narrow screen shows beside it."""
+    empty = "" if text.strip("-") else ' data-empty=""'
+    style = f' class="{kind}"' if kind else ""
+    return f'<td{style} data-name="{escape(name)}"{empty}><span>{escape(text)}</span></td>'
+
+
+def _number(name: str, value: float | None, shown: str, title: str = "") -> str:
+    known = ' data-empty=""' if value is None else f' data-value="{value!r}"'
     hint = f' title="{title}"' if title else ""
-    return f'<td class="number"{known}{hint}>{shown}</td>'
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _finite(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    return f'<td class="number" data-name="{escape(name)}"{known}{hint}><span>{shown}</span></td>'

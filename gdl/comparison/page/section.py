@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from gdl.comparison.page.row import SEEDS, Row
-from gdl.runs.metrics import COSTS, TERMS, unit
+from gdl.comparison.page.row import LENGTHS, SEEDS, Row
+from gdl.comparison.settings import differences, shown
+from gdl.comparison.tables import DIFFERS
+from gdl.runs.metrics import COSTS, STEADY_COSTS, TERMS, about_data, unit
 
 __all__ = ["Section"]
 
@@ -27,9 +29,10 @@ class Section:
         return unit(self.lines[0].entry.metrics)[1]
 
     @property
-    def costs(self) -> list[str]:
-        """The costs that at least one run has."""
-        return [key for key in COSTS if any(n.cost(key) is not None for n in self.lines)]
+    def columns(self) -> list[str]:
+        """The costs, and the lengths of training, that at least one run has."""
+        keys = (*COSTS, *LENGTHS)
+        return [key for key in keys if any(n.cost(key) is not None for n in self.lines)]
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers that page.js draws."""
@@ -38,25 +41,32 @@ class Section:
             "unit": self.unit,
             "terms": TERMS,
             "costs": COSTS,
+            "steady": STEADY_COSTS,
             "runs": [n.numbers(rank) for rank, n in enumerate(self.lines)],
         }
 
     def html(self) -> str:
         """Return the HTML of the section."""
         parts = (self._table(), self._figures(), self._differences(), self._samples())
-        return f'<section id="{self.id}"><h2>{escape(self.data)}</h2>{"".join(parts)}</section>\n'
+        about = escape(about_data(self.lines[0].entry.metrics))
+        return (
+            f'<section id="{self.id}"><h2>{escape(self.data)}</h2><p class="note">{about}</p>'
+            f"{''.join(parts)}</section>\n"
+        )
 
     def _table(self) -> str:
         numeric = ' class="number" data-numeric'
-        heads = {"data": "", "model": "", f"test {self.unit}": numeric, "kind": ""}
-        heads |= {COSTS[key]: numeric for key in self.costs}
-        heads |= {"seeds": "", "differs in": "", "run": ""}
+        heads = {"run": "", "model": "", f"test {self.unit}": numeric, "kind": ""}
+        heads |= {COSTS.get(key, key): numeric for key in self.columns}
+        heads |= {"seeds": ""}
+        if any(n.differs for n in self.lines):
+            heads[DIFFERS] = ""
         head = "".join(
             f'<th scope="col" aria-sort="{"ascending" if name.startswith("test ") else "none"}"'
             f'{kind}><button type="button">{name}</button></th>'
             for name, kind in heads.items()
         )
-        rows = "\n".join(n.row(self.costs) for n in self.lines)
+        rows = "\n".join(n.row(self.columns) for n in self.lines)
         return (
             f'<div class="scroll" tabindex="0" role="region" aria-label="Runs on {escape(self.data)}">'
             '<table class="comparison"><thead><tr><th scope="col"><input type="checkbox" class="all" '
@@ -87,30 +97,31 @@ class Section:
             '<p class="note">Bold: val; faint: train. At most 200 points of each are drawn.</p>'
             '<p class="note time" hidden></p></div>'
         )
-        known = [n for n in self.lines if n.value is not None]
-        costs = {k: COSTS[k] for k in self.costs if any((n.cost(k) or 0) > 0 for n in known)}
+        known = [n for n in self.lines if n.entry.best[0] is not None]
+        costs = {k: v for k, v in COSTS.items() if any((n.cost(k) or 0) > 0 for n in known)}
         front = (
             f'<div class="front"><h3>What it costs</h3>{_switch("by", f"cost-{self.id}", costs)}'
-            '<div class="plot"></div><p class="note">Diamonds: nothing on these data is better and '
-            "costs no more.</p></div>"
+            '<div class="plot"></div><p class="note steady">Diamonds: nothing on these data is better '
+            'and costs no more.</p><p class="note unsteady" hidden>The time of a sample depends on '
+            "what else the machine does, so no run is called better by it.</p></div>"
         )
         missing = '<p class="note">No metrics.csv of these runs has learning curves.</p>'
         return f'<div class="figures">{curves if terms else missing}{front if costs else ""}</div>'
 
     def _differences(self) -> str:
         lines = [n for n in self.lines if n.detailed]
-        keys = sorted({k for n in lines for k in n.entry.config})
-        rows = {k: [_value(n.entry.config, k) for n in lines] for k in keys}
+        found = differences([(n.entry.model, n.entry.settings) for n in lines])
+        keys = sorted({k for settings in found for k in settings})
+        rows = {k: [_value(n.entry.settings.values, k) for n in lines] for k in keys}
         body = "".join(
             f'<tr><th scope="row">{escape(key)}</th>{_cells(lines, values)}</tr>'
             for key, values in rows.items()
-            if len(set(values)) > 1
         )
         if not body:
             return ""
         heads = "".join(
             f'<th scope="col" data-of="{n.id}" title="{escape(n.entry.name)}">'
-            f"{escape(str(n.entry.metrics['model']))}<br><small>{escape(n.entry.name)}</small></th>"
+            f"{escape(n.entry.model)}<br><small>{escape(n.entry.id)}</small></th>"
             for n in lines
         )
         return (
@@ -144,6 +155,5 @@ def _cells(lines: Sequence[Row], values: Sequence[str]) -> str:
     return "".join(f'<td data-of="{n.id}">{escape(v)}</td>' for n, v in pairs)
 
 
-def _value(config: dict[str, Any], key: str) -> str:
-    value = config.get(key, "–")
-    return "null" if value is None else str(value)
+def _value(settings: dict[str, Any], key: str) -> str:
+    return shown(settings[key]) if key in settings else "–"
