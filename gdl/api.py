@@ -34,14 +34,19 @@ def load(
     return load_run_model(str(run), device, trust)[1]
 
 
-def load_data(run: str | Path = "latest", trust: str | Iterable[str] = ()) -> "ImageData":
+def load_data(
+    run: str | Path = "latest",
+    trust: str | Iterable[str] = (),
+    data_dir: str | Path | None = None,
+) -> "ImageData":
     """Return the data module of a run, e.g. `load_data("latest").images("test")`.
 
     Args:
         run: A run directory, a checkpoint file, or "latest" for the newest run below ./outputs.
         trust: See `load`.
+        data_dir: Folder of the data sets; by default GDL_DATA_DIR, else where the run had them.
 
     Raises:
         GdlError: There is no such run, or its data cannot be had.
     """
-    return load_run_data(str(run), trust)
+    return load_run_data(str(run), trust, data_dir)

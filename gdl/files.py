@@ -3,13 +3,22 @@
 import json
 import math
 import os
+import re
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["is_whole_archive", "path_below", "read_json", "write_atomically", "write_json"]
+__all__ = [
+    "for_shell",
+    "is_whole_archive",
+    "path_below",
+    "read_json",
+    "write_atomically",
+    "write_json",
+]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -77,3 +86,11 @@ def path_below(folder: Path, name: str) -> Path:
             f"{name!r} leads out of {folder}/: use a name without '..' and '/' in front."
         )
     return folder / name
+
+
+def for_shell(path: str | Path) -> str:
+    """Return a path as it can be typed in a shell: in quotes only where it needs them."""
+    text = str(path)
+    if re.fullmatch(r"[\w@%+=:,./~-]+", text) and not text.startswith("~"):
+        return text
+    return f'"{text}"' if "'" in text and not re.search(r'["$`\\!]', text) else shlex.quote(text)

@@ -98,6 +98,7 @@ def test_a_loss_that_is_not_finite_names_its_term_and_step(tmp_path):
     assert "lower model.optimizer.lr" in text
     assert re.search(r"\d\d steps were skipped .* max_skipped_steps=10", text)
     assert not list(tmp_path.glob("checkpoints/*")), "nothing bad was saved"
+    assert (tmp_path / "train.log").read_text().endswith(f"{text}\n")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,7 @@ def test_training_writes_what_it_promises(trained):
     for column in ("step", "train/bpd", "val/bpd", "test/bpd", "lr", "images_per_second"):
         assert column in header.split(",")
     assert len(rows) >= 5
+    assert (folder / "train.log").read_text() == trained.stdout + trained.stderr
     assert "parameters" in trained.stdout
     assert "images/s" in trained.stdout
     assert "bits/dim" in trained.stdout

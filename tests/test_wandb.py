@@ -13,10 +13,13 @@ from unittest.mock import Mock
 
 import pytest
 
+from gdl.errors import GdlError
 from gdl.files import is_whole_archive
+from gdl.runs.directory import wandb_facts
+from gdl.tracking import add_numbers
 from gdl.tracking.metrics_csv import MetricsCSV
-from gdl.tracking.wandb_logger import DetachedWandb
-from gdl.tracking.wandb_service import wandb_logged_in
+from gdl.tracking.wandb_logger import DetachedWandb, open_wandb_logger
+from gdl.tracking.wandb_service import resolve_mode, start_run, wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,7 +98,10 @@ def test_the_whole_configuration_arrives(run):
 
 def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
     options = ["-m", "seed=0,1", "trainer=debug", f"hydra.sweep.dir={tmp_path}"]
+    options += ["logger.wandb.entity=mine", "logger.wandb.log_model=true"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    env |= {"WANDB_PROJECT": "theirs", "WANDB_ENTITY": "theirs", "WANDB_TAGS": "a,b"}
+    env |= {"WANDB_NOTES": "a note", "WANDB_RUN_ID": "one-for-all"}
     command = [sys.executable, str(ROOT / "train.py"), *options]
     subprocess.run(command, capture_output=True, cwd=ROOT, env=env, timeout=240, check=True)
     logs = list(tmp_path.glob("*/wandb/offline-run-*/run-*.wandb"))
@@ -103,8 +109,131 @@ def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
     runs = [r["run"] for r in records if r["type"] == "run"]
     assert len({run["run_id"] for run in runs}) == 2
     assert {(run["run_group"], run["job_type"]) for run in runs} == {(tmp_path.name, "sweep")}
+    assert {run["display_name"] for run in runs} == {f"vae-digits-seed{k}" for k in (0, 1)}
+    for run in runs:  # the command line, then W&B's environment, then gdl's defaults
+        assert (run["entity"], run["project"], run["notes"]) == ("mine", "theirs", "a note")
+        assert run["tags"] == ["a", "b"]
+    models = [r["artifact"] for r in records if r["type"] == "artifact"]
+    assert {m["name"] for m in models} == {f"model-{run['run_id']}" for run in runs}
+    for model in models:
+        (file,) = model["manifest"]["contents"]
+        best = (
+            next(tmp_path.glob(f"*/wandb/*{model['run_id']}")).parents[1] / "checkpoints/best.ckpt"
+        )
+        assert (file["path"], int(file["size"])) == ("best.ckpt", best.stat().st_size)
     losses = [r for r in records if r["type"] == "history" and "test/nll" in r["history"]["item"]]
     assert len(losses) == 2, "each run has its own final numbers"
+
+
+VARIABLES = {
+    "WANDB_PROJECT": "project",
+    "WANDB_ENTITY": "entity",
+    "WANDB_TAGS": "tags",
+    "WANDB_RUN_GROUP": "group",
+    "WANDB_NAME": "name",
+    "WANDB_NOTES": "notes",
+    "WANDB_JOB_TYPE": "job_type",
+    "WANDB_DIR": "dir",
+    "WANDB_RUN_ID": "id",
+    "WANDB_RESUME": "resume",
+}
+"""The environment of W&B, and what `wandb.init` calls the same."""
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Start runs without W&B; see what it would be given."""
+    import wandb
+
+    def start(options, defaults, **environment):
+        settings = wandb.Settings()
+        settings.update_from_env_vars(environment)
+        monkeypatch.setattr(wandb, "setup", lambda: Mock(settings=settings))
+        monkeypatch.setattr(wandb, "init", lambda **given: given)
+        return start_run(resolve_mode("auto"), options, defaults)
+
+    return start
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_the_command_line_wins_over_the_environment_and_that_over_defaults(variable, started):
+    key = VARIABLES[variable]
+    own, value = {key: "default"}, "must" if key == "resume" else "theirs"
+    assert started({}, own)[key] == "default"
+    assert started({key: None}, own)[key] == "default"
+    assert key not in started({key: None}, own, **{variable: value}), "W&B reads its own variable"
+    assert started({key: "mine"}, own, **{variable: value})[key] == "mine"
+    others = {k: "default" for k in VARIABLES.values() if k != key}
+    assert started({}, own | others, **{variable: value}).items() >= others.items()
+
+
+@pytest.mark.parametrize(
+    ("variable", "mode", "expected"),
+    [
+        (None, "auto", "offline"),
+        ("online", "auto", "online"),
+        ("dryrun", "auto", "offline"),
+        ("disabled", "auto", "disabled"),
+        ("disabled", "offline", "offline"),
+        ("online", "disabled", "disabled"),
+    ],
+)
+def test_the_mode_is_the_command_lines_then_the_environments(
+    variable, mode, expected, started, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    started({}, {}, **({} if variable is None else {"WANDB_MODE": variable}))
+    assert resolve_mode(mode) == expected
+    with pytest.raises(GdlError, match="use auto, online, offline or disabled"):
+        resolve_mode("of line")
+    if expected == "disabled":
+        assert open_wandb_logger(str(tmp_path / "run"), mode=mode) is None
+        assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_evaluate_arrive_in_the_same_run(run):
+    folder, log = run
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    command = [sys.executable, str(ROOT / "evaluate.py"), f"run={folder}", "measure=iwae"]
+    options = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 240, "check": True}
+    done = subprocess.run([*command, "measure.k=3"], env=env, **options)
+    (later,) = set(folder.glob("wandb/offline-run-*/run-*.wandb")) - {log}
+    assert f"wandb sync {later.parent}" in done.stdout
+    found = json.loads(leet(later, "--summary"))
+    runs = [
+        json.loads(line)["run"]
+        for x in (log, later)
+        for line in leet(x).splitlines()
+        if '"run"' in line
+    ]
+    assert len({(run["run_id"], run["project"]) for run in runs if "run_id" in run}) == 1
+    final = json.loads((folder / "metrics.json").read_text())
+    for key in ("iwae-3/nll", "iwae-3/nll_se", "test/nll", "params"):
+        assert found["summary"][key] == pytest.approx(final[key])
+    assert add_numbers(folder, {"id": "x", "mode": "disabled"}, final) is None
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"wandb": {"id": {"_target_": "os.makedirs"}, "settings": {"_target_": "os.makedirs"}}},
+        {"wandb": {"id": "${oc.env:HOME}", "dir": "/x", "mode": "online"}},
+        {"wandb": [{"_target_": "os.makedirs"}], "wandb_id": ["x"]},
+        {"wandb": "text", "wandb_id": {"_target_": "os.makedirs"}},
+        {},
+    ],
+)
+def test_nothing_is_built_from_the_record_of_a_strangers_run(record):
+    assert wandb_facts(record) == {}
+    assert wandb_facts({"wandb_id": "a"}) == {"id": "a"}
+    known = {"id": "a", "project": "p", "entity": None, "group": "g"}
+    assert wandb_facts({"wandb": known, "wandb_id": "b"}) == {
+        "id": "a",
+        "project": "p",
+        "group": "g",
+    }
 
 
 def test_logging_in_is_found_without_asking(tmp_path, monkeypatch):

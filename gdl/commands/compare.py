@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omegaconf import DictConfig
 
-__all__ = ["compare", "main"]
+__all__ = ["compare", "folder_of", "main"]
 
 
 def compare(cfg: DictConfig) -> None:
@@ -31,24 +33,26 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
     from gdl.errors import GdlError
+    from gdl.files import for_shell
 
     if cfg.report not in (None, "html"):
         raise GdlError(f"report={cfg.report} does not exist: report=html writes a page.")
-    entries, left_out = read_runs(cfg.folders)
+    entries, left_out = read_runs(folders := [folder_of(name) for name in cfg.folders])
     chosen = select(entries, cfg.where)
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     tables = comparison_tables(shown)
     print_tables(tables, left_out, cfg.paths)
     if not chosen:
+        where = ", ".join(map(for_shell, folders))
         raise GdlError(
-            f"None of the {len(entries)} runs with results below {', '.join(cfg.folders)} matches: "
+            f"None of the {len(entries)} runs with results below {where} matches: "
             "name another folder or leave a filter out."
         )
     if cfg.report:
         from gdl.comparison.page.page import write_page
 
-        file = Path(cfg.report_path or Path(cfg.folders[0], "report.html"))
-        print(f"report:     {write_page(shown, left_out, file)}")
+        file = Path(cfg.report_path or Path(folders[0], "report.html"))
+        print(f"report:     {for_shell(write_page(shown, left_out, file))}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 
@@ -58,7 +62,18 @@ def compare(cfg: DictConfig) -> None:
     if cfg.wandb:
         from gdl.comparison.wandb_tables import log_tables
 
-        print(f"W&B:        {log_tables(tables, shown, Path(cfg.folders[0]))}")
+        print(f"W&B:        {log_tables(tables, shown, Path(folders[0]))}")
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder that an argument means: its own, or the run's whose file it names."""
+    import os
+    from pathlib import Path
+
+    from gdl.runs.directory import find_run, newest_runs
+
+    path = Path(os.path.expanduser(name))
+    return find_run(name)[0].path if path.exists() and not newest_runs(path) else path
 
 
 def main() -> None:

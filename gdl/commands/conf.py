@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from gdl.sweeps.jobs import job_name
+from gdl.sweeps.names import job_name
 
 __all__ = ["CONF", "conf_dir", "register_resolvers"]
 
@@ -22,7 +22,8 @@ CONF = conf_dir()
 def register_resolvers() -> None:
     """Register the interpolations that the configs use.
 
-    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES}` the name of a sweep's job.
+    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of
+    a job in the folder of its sweep.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)

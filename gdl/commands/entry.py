@@ -18,8 +18,10 @@ from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, explain
 from gdl.commands.help import print_help
+from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.quoting import with_quoted_paths
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.serialization import add_folder
@@ -49,7 +51,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     folder: Path | None = None
     try:
-        args = with_new_names([with_value(arg) for arg in sys.argv[1:]], config_name)
+        args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
+        args = with_new_names(args, config_name)
+        check_arguments(args, config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
         args = multirun.with_flag(args)
         if {"-h", "--help"} & set(args):
@@ -62,7 +66,8 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if folder is not None:
             before_stopping(functools.partial(stop_workers, folder))
         # Hydra's parser does not find a flag between overrides
-        sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        flags = [*(f"--config-dir={own}" for own in own_folders(args)), *multirun.flags(args)]
+        sys.argv[1:] = [*flags, *(a for a in args if a not in flags)]
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         wrap(_explained(task, config_name, resumed))()
     except Exception as e:
@@ -96,6 +101,7 @@ def _explained(
             add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
         if config_name == "train":
             check_targets(cfg, resumed)
+        check_functions(cfg, config_name)
         return task(cfg)
 
     @functools.wraps(task)

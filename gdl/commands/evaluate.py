@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omegaconf import DictConfig
+
+    from gdl.runs.directory import Run
 
 __all__ = ["evaluate", "main"]
 
@@ -22,10 +26,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     from hydra.utils import instantiate
 
+    from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
     from gdl.runs.report import print_results
 
-    run, model, data = open_run(cfg.run, cfg.device)
+    run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
+    synced = None
     if run.metrics().get("data/digest") in (None, data.digest()):
         unkept = None if cfg.limit is None else f"from {cfg.limit} images only"
     else:
@@ -38,10 +44,27 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if unkept is None:
         run.merge_metrics(metrics)
         run.note_command()
+        synced = _to_wandb(run)
     print_results(run.metrics() | metrics)
-    where = run.metrics_json if unkept is None else f"not kept, {unkept}"
+    where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
     print(f"{'metrics:':<12}{where}")
+    if synced is not None:
+        print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics
+
+
+def _to_wandb(run: Run) -> Path | None:
+    """Add all numbers of a run to its W&B run, if it has one; return what to sync."""
+    record = run.record_facts()
+    if "wandb" not in record and not (run.path / "wandb").is_dir():
+        return None  # it was logged elsewhere
+    from gdl.runs.directory import wandb_facts
+    from gdl.tracking import add_numbers
+
+    if "id" not in (facts := wandb_facts(record)):
+        return None
+    numbers = {k: v for k, v in run.metrics().items() if isinstance(v, int | float)}
+    return add_numbers(run.path, facts, numbers)
 
 
 def main() -> None:

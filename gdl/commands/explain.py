@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gdl.commands.conf import CONF
+from gdl.commands.help import groups
 from gdl.commands.trust import own_folders
 from gdl.errors import GdlError
 
-__all__ = ["PLUGINS", "causes", "explain"]
+__all__ = ["PLUGINS", "causes", "explain", "unknown_key"]
 
 
 PLUGINS = {
@@ -64,9 +65,13 @@ def explain(error: BaseException, config_name: str) -> str | None:
                 f"{e.override!r} is not an override that Hydra can read: quote special characters."
             )
         if isinstance(e, ConfigCompositionException):
-            return _unknown_key(str(e), config_name)
+            return _unknown_override(str(e), config_name)
         if isinstance(e, InstantiationException):
             return _unfit_value(e)
+        if isinstance(e, ValueError) and str(e).startswith("Config group override"):
+            return (
+                "A group has a number instead of a name: choose one of its files, e.g. model=vae."
+            )
         if isinstance(e, HydraException | OmegaConfBaseException):
             return " ".join(str(e).split())
     return None
@@ -107,21 +112,39 @@ def _unknown_group(e: MissingConfigException) -> str:
     )
 
 
-def _unknown_key(message: str, config_name: str) -> str:
-    """Name the nearest valid key, from a composition without the overrides that Hydra refuses."""
-    match = re.search(r"override '([^']+)'", message)
+def _unknown_override(message: str, config_name: str) -> str:
+    """Name the nearest valid key of an override that Hydra refuses."""
+    if there := re.search(r"An item is already at '([^']+)'", message):
+        return f"{there.group(1)} has a value already: write it once, and without the + in front."
+    match = re.search(r"(?:override|delete) '([^'=]+)", message)
+    match = match or re.search(r"delete from config. '([^']+)' does not", message)
     if match is None:
         return " ".join(message.split())
     key = match.group(1).lstrip("+~")
-    keys = [*_groups(), *_flat_keys(_compose_groups(config_name))]
+    adding = f" (Use +{key}=... to add a key.)" if config_name == "train" else ""
+    return unknown_key(key, config_name) + adding
+
+
+def unknown_key(key: str, config_name: str) -> str:
+    """Return the sentence about a key that a command does not know, with the nearest one.
+
+    The keys to choose from are those of a composition with the choices of groups on the command line,
+    but without the overrides that Hydra refuses.
+
+    Args:
+        key: The key.
+        config_name: File of the command in conf/, without its ending.
+    """
+    keys = [*_groups(config_name), *_flat_keys(_compose_groups(config_name))]
     last = key.rpartition(".")[2]
     near = (
         [k for k in keys if k.endswith(f".{key}")]  # the right name without its beginning
         or difflib.get_close_matches(key, keys, 1, 0.7)
         or [k for k in keys if k.rpartition(".")[2] == last]
     )
-    hint = f": did you mean {near[0]}?" if near else "."
-    return f"There is no configuration key {key!r}{hint} (Use +{key}=... to add a key.)"
+    return f"There is no configuration key {key!r}" + (
+        f": did you mean {near[0]}?" if near else "."
+    )
 
 
 def _nearest(name: str, options: list[str]) -> str:
@@ -136,7 +159,9 @@ def _folders() -> list[Path]:
     return [CONF, *own_folders(sys.argv[1:])]
 
 
-def _groups() -> list[str]:
+def _groups(config_name: str) -> list[str]:
+    if config_name != "train":
+        return list(groups(config_name, []))
     return sorted(p.name for folder in _folders() for p in folder.iterdir() if p.is_dir())
 
 
@@ -148,7 +173,10 @@ def _compose_groups(config_name: str) -> DictConfig:
         if any((f / group.partition("@")[0] / f"{name}.yaml").is_file() for f in _folders()):
             choices.append(arg)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name, choices)
+        try:
+            return hydra.compose(config_name, choices)
+        except HydraException:  # a choice of a group that the command does not have
+            return hydra.compose(config_name, choices[:1])
 
 
 def _flat_keys(node: DictConfig) -> list[str]:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from gdl.commands.conf import CONF
 from gdl.commands.overrides import MOUNTED
 
-__all__ = ["print_help"]
+__all__ = ["groups", "own_keys", "print_help"]
 
 
 def print_help(command: str, folders: list[Path]) -> None:
@@ -23,14 +23,20 @@ def print_help(command: str, folders: list[Path]) -> None:
     first = importlib.import_module(f"gdl.commands.{command}").__doc__ or ""
     print(f"{first.splitlines()[0]}\n\nusage: gdl {command} [KEY=VALUE ...]\n")
     print(_keys((CONF / f"{command}.yaml").read_text()))
-    if groups := _groups(command, folders):
+    if found := groups(command, folders):
         print("Choices, as GROUP=NAME; GROUP.KEY=VALUE sets a key of the choice:")
-        for group, names in groups.items():
+        for group, names in found.items():
             print(f"  {group + ':':<12}{', '.join(names)}")
-        if set(MOUNTED) & set(groups):
+        if set(MOUNTED) & set(found):
             print(f"Keys of {', '.join(MOUNTED)} are below model, e.g. model.optimizer.lr=1e-3.")
         print()
     print(f"gdl {command} --cfg job prints every key with its value.")
+
+
+def own_keys(command: str) -> list[str]:
+    """Return the keys of a command's file, without its defaults and Hydra's part."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"), resolve=False)
+    return [str(key) for key in content if key not in ("defaults", "hydra")]
 
 
 def _keys(text: str) -> str:
@@ -40,7 +46,7 @@ def _keys(text: str) -> str:
     return "".join(f"  {line}\n" for line in kept)
 
 
-def _groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
+def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
     """Return the choices of each group that the command's defaults name."""
     content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     names = [key for entry in content["defaults"] if isinstance(entry, dict) for key in entry]

@@ -10,16 +10,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gdl.commands.conf import CONF
-from gdl.commands.overrides import quoted, unquoted
+from gdl.commands.quoting import quoted, unquoted
+from gdl.commands.train_log import train_log
 from gdl.commands.trust import foreign_packages
 from gdl.errors import GdlError
 from gdl.runs.directory import sweep_dir
 from gdl.stopping import catch_signals
 from gdl.sweeps.apart import run_apart
-from gdl.sweeps.jobs import Job, run_job, sweep_name
+from gdl.sweeps.jobs import Job, run_job
+from gdl.sweeps.names import sweep_name
 from gdl.sweeps.optuna_study import continue_study
 
-__all__ = ["run_one_job", "with_flag", "with_folder"]
+__all__ = ["flags", "run_one_job", "with_flag", "with_folder"]
 
 
 def with_flag(args: list[str]) -> list[str]:
@@ -36,7 +38,7 @@ def with_folder(args: list[str]) -> tuple[list[str], Path | None]:
     Returns:
         The arguments, and the folder; None without --multirun.
     """
-    if not {"-m", "--multirun"} & set(args):
+    if not flags(args):
         return args, None
     given = [a.partition("=")[2] for a in args if a.startswith("hydra.sweep.dir=")]
     if given:
@@ -46,6 +48,11 @@ def with_folder(args: list[str]) -> tuple[list[str], Path | None]:
         folder = sweep_dir(unquoted(named[-1]) if named else sweep_name(args))
         args = [*args, f"hydra.sweep.dir={quoted(folder)}"]
     return _with_study(args, folder), folder
+
+
+def flags(args: list[str]) -> list[str]:
+    """Return those arguments that ask for a multirun."""
+    return [arg for arg in args if arg in ("-m", "--multirun")]
 
 
 def _with_study(args: list[str], folder: Path) -> list[str]:
@@ -97,7 +104,11 @@ def run_one_job(
             cfg.resume = None if checkpoint is None else str(checkpoint)
         return task(cfg)
 
-    return run_job(job, compute, cfg.sweep.rerun, explain)
+    train_log.detach()  # each job has its own
+    try:
+        return run_job(job, compute, cfg.sweep.rerun, explain)
+    finally:
+        train_log.detach()
 
 
 def _own_arguments(cfg: DictConfig, job: Job, checkpoint: Path | None) -> list[str]:

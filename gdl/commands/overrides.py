@@ -1,11 +1,12 @@
 """The arguments of a command, before Hydra reads them."""
 
+import os
 import re
-from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF
+from gdl.commands.quoting import found, quoted, unquoted
 from gdl.errors import GdlError
 
 __all__ = [
@@ -13,23 +14,9 @@ __all__ = [
     "checked_choice",
     "key_parts",
     "mounted",
-    "quoted",
-    "unquoted",
     "with_filters",
     "with_value",
 ]
-
-
-def quoted(value: str | Path) -> str:
-    """Return a text or path as a value of Hydra's override grammar."""
-    return "'" + str(value).replace("'", "\\'") + "'"
-
-
-def unquoted(value: str) -> str:
-    """Return the text that an override's value stands for, quoted or not."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1].replace(f"\\{value[0]}", value[0])
-    return value
 
 
 MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
@@ -41,7 +28,10 @@ FOLDER_FLAGS = ("--config-dir", "-cd")
 
 
 def with_filters(args: list[str], config_name: str) -> list[str]:
-    """Turn folders into `folders=[...]`, and keys that the file in conf/ lacks into `where=[...]`."""
+    """Turn folders into `folders=[...]`, and keys that the file in conf/ lacks into `where=[...]`.
+
+    A folder may have "=" in its name: what exists, and has a separator, is a folder.
+    """
     keys = [*map(str, OmegaConf.load(CONF / f"{config_name}.yaml")), "hydra"]
     out: dict[str, list[str]] = {"folders": [], "where": []}
     own, before = [], ""
@@ -50,9 +40,18 @@ def with_filters(args: list[str], config_name: str) -> list[str]:
         flag, before = before in FOLDER_FLAGS, arg
         if flag or arg.startswith("-") or (equals and key.partition(".")[0] in keys):
             own.append(arg)
+        elif _is_path(arg):
+            out["folders"].append(quoted(found(arg) or arg))
         else:
-            out["where" if equals else "folders"].append(quoted(arg))
+            out["where"].append(quoted(arg))
     return [*own, *(f"{name}=[{','.join(values)}]" for name, values in out.items() if values)]
+
+
+def _is_path(arg: str) -> bool:
+    """Return whether an argument is a path and not a filter, KEY=VALUE."""
+    starts = ("/", "./", "../", "~", ".\\", "..\\")
+    separated = any(s in arg for s in (os.sep, "/", "\\"))
+    return "=" not in arg or arg.startswith(starts) or (separated and found(arg) is not None)
 
 
 def with_value(arg: str) -> str:

@@ -1,12 +1,15 @@
 """resume=RUN: the saved arguments of a run, as far as they may be taken over."""
 
+import os
 import re
 from pathlib import Path
 
 from gdl.commands.changes import check_change
-from gdl.commands.overrides import key_parts, quoted, unquoted
+from gdl.commands.overrides import key_parts
+from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
+from gdl.files import for_shell
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run, find_run, newest_runs
 from gdl.runs.lock import hold
@@ -45,7 +48,9 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         check_change(run, saved, override)
     args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
     if checkpoint is None and not run.has_checkpoint:
-        print(f"{run.path} was interrupted before its first checkpoint; it starts over.")
+        print(
+            f"{for_shell(run.path)} was interrupted before its first checkpoint; it starts over."
+        )
         return args, True
     target = checkpoint or run.checkpoint("last")
     return [*args, f"resume={quoted(target.resolve())}"], True
@@ -92,13 +97,21 @@ def _allowed(run: Run, has_folder: bool) -> list[str]:
                 f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which no run of gdl "
                 "saves; it was not resumed."
             )
+        value = unquoted(override.partition("=")[2])
         if key == "config_dir":
-            folder = unquoted(override.partition("=")[2])
+            folder = value
+        elif key == "data_dir" and _is_elsewhere(value):
+            continue
         elif key != "trust":
             kept.append(_checked_value(run, key, override))
     if folder in (None, "null") or has_folder:
         return kept
     return [*with_config_dir([f"config_dir={quoted(_checked_folder(run, folder))}"]), *kept]
+
+
+def _is_elsewhere(data_dir: str) -> bool:
+    """Return whether a run's folder of data sets is not on this machine, which has another one."""
+    return "GDL_DATA_DIR" in os.environ and not os.path.isdir(os.path.expanduser(data_dir))
 
 
 def _checked_value(run: Run, key: str, override: str) -> str:

@@ -18,21 +18,24 @@ def sample(cfg: DictConfig) -> list[str]:
 
     from hydra.utils import instantiate
 
+    from gdl.files import for_shell
     from gdl.plots import save_result
-    from gdl.runs.checkpoints import open_run
+    from gdl.runs.checkpoints import load_run_data, load_run_model
     from gdl.runs.report import print_numbers
+    from gdl.tasks import LazyImages
 
-    run, model, data = open_run(cfg.run, cfg.device)
+    run, model = load_run_model(cfg.run, cfg.device)
+    images = LazyImages(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir).images("test"))
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
-    results = task(model, data.images("test"))
+    results = task(model, images)
     print_numbers({name: float(x) for name, x in results.items() if x.dim() == 0})
     written = []
-    for name, images in results.items():
-        if images.dim() > 0:
-            written += save_result(images, folder, name, model.levels)
+    for name, x in results.items():
+        if x.dim() > 0:
+            written += save_result(x, folder, name, model.levels)
     for path in written:
-        print(path)
+        print(for_shell(path))
     return [str(path) for path in written]
 
 

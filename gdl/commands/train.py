@@ -14,6 +14,13 @@ __all__ = ["main", "train"]
 
 def train(cfg: DictConfig) -> float | None:
     """Fit, test, write metrics.json; return the validation value that checkpoints are chosen by."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from gdl.commands.train_log import is_first_process, train_log
+    from gdl.runs.directory import Run
+
+    if is_first_process():
+        train_log.attach(Run(HydraConfig.get().runtime.output_dir).train_log)
     from gdl.training import run  # heavy imports only once the configuration is known to be good
     from gdl.training.finished import finished_run
     from gdl.training.processes import ended_together
@@ -32,8 +39,10 @@ def main() -> None:
     """Run the command on the arguments of this process."""
     with told_to_stop():
         from gdl.commands.entry import run_command
+        from gdl.commands.train_log import recorded
 
-        run_command(train, "train")
+        with recorded():
+            run_command(train, "train")
 
 
 if __name__ == "__main__":

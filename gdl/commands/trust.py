@@ -9,7 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gdl import serialization
-from gdl.commands.overrides import FOLDER_FLAGS, quoted, unquoted
+from gdl.commands.overrides import FOLDER_FLAGS
+from gdl.commands.quoting import quoted, unquoted
+from gdl.commands.train_log import is_first_process
 from gdl.errors import GdlError
 from gdl.serialization import add_folder, trusted
 
@@ -111,8 +113,7 @@ def check_targets(cfg: DictConfig, resumed: bool) -> None:
     if resumed:
         _refuse(outside, config)
     own = sorted({t for t in outside if not t.startswith("gdl.")})
-    first = os.environ.get("LOCAL_RANK", "0") == os.environ.get("SLURM_PROCID", "0") == "0"
-    if own and first and not resumed:
+    if own and is_first_process() and not resumed:
         print(
             f"This run uses classes outside gdl: {', '.join(own)}. To read its checkpoints, or to "
             f"resume it, say trust={','.join(foreign_packages(cfg))}."

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gdl.comparison.entries import LeftOut
 from gdl.comparison.tables import DIFFERS, MARK, PATH, ComparisonTable
+from gdl.files import for_shell
 from gdl.runs.metrics import COSTS
 
 __all__ = ["print_tables"]
@@ -63,7 +64,7 @@ def print_tables(
         runs = [run for run in left_out if run.why == why]
         print(f"{len(runs)} {why}:")
         for run in runs:
-            print(f"  {run.path}" + (f"  ({run.detail})" if run.detail else ""))
+            print(f"  {for_shell(run.path)}" + (f"  ({run.detail})" if run.detail else ""))
 
 
 def _print_table(console: Console, table: ComparisonTable, paths: bool) -> None:

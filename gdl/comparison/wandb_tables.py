@@ -8,9 +8,10 @@ from pathlib import Path
 from gdl.comparison.entries import Entry
 from gdl.comparison.tables import ComparisonTable
 from gdl.errors import GdlError
+from gdl.files import for_shell
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run
-from gdl.tracking.wandb_service import start_run, stop_service, sync_dir
+from gdl.runs.directory import Run, wandb_facts
+from gdl.tracking.wandb_service import resolve_mode, start_run, stop_service, sync_dir
 
 __all__ = ["log_tables", "place"]
 
@@ -30,13 +31,15 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
         folder: The folder in which W&B writes its folder wandb/.
 
     Returns:
-        The address of the W&B run, or the command that uploads an offline run.
+        The address of the W&B run, or the command that uploads an offline run, or that it is disabled.
 
     Raises:
         GdlError: W&B fails, or does not answer in time.
     """
     import wandb
 
+    if (mode := resolve_mode("auto")) == "disabled":
+        return "disabled, so nothing was written"
     paths = [path for e in entries for path in e.paths]
     shared = place(paths)
     group = shared["group"]
@@ -44,14 +47,13 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
     limit.daemon = True
     limit.start()
     try:
-        run = start_run(
-            "auto",
-            dir=str(folder),
+        defaults = {
+            "dir": str(folder),
             **{**shared, "project": shared["project"] or "gdl"},
-            job_type="compare",
-            name=f"compare {group}" if group else "compare",
-            config={"runs": [str(path) for path in paths]},
-        )
+            "job_type": "compare",
+            "name": f"compare {group}" if group else "compare",
+        }
+        run = start_run(mode, {"config": {"runs": [str(path) for path in paths]}}, defaults)
         # comparisons of the same sweep become versions of one artifact
         name = re.sub(r"[^\w.-]+", "_", f"comparison-{group}" if group else "comparison")[:128]
         artifact = wandb.Artifact(name, "comparison")
@@ -62,7 +64,7 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
             )
             artifact.add(wandb.Table([*table.columns], table.rows), table.data)
         run.log_artifact(artifact)
-        where = f"offline; wandb sync {d}" if (d := sync_dir(run)) else str(run.url)
+        where = f"offline; wandb sync {for_shell(d)}" if (d := sync_dir(run)) else str(run.url)
         run.finish()
     except Exception as e:  # W&B may raise anything; the tables have been printed already
         stop_service()
@@ -79,8 +81,8 @@ def place(paths: Iterable[Path]) -> dict[str, str | None]:
     """Return the W&B group, project and entity that all runs share; None where they differ."""
     found: dict[str, set[str | None]] = {"group": set(), "project": set(), "entity": set()}
     for path in paths:
-        config = read_config(path)
-        named = {key: config.get(f"logger.wandb.{key}") for key in found}
+        config, used = read_config(path), wandb_facts(Run(path).record_facts())
+        named = {key: used.get(key) or config.get(f"logger.wandb.{key}") for key in found}
         named["group"] = named["group"] or Run(path).sweep
         for key, value in named.items():
             found[key].add(value)

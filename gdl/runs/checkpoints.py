@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -73,18 +74,28 @@ def load_run_model(
     return run, _model(content, path, trust).to(_device(device))
 
 
-def load_run_data(spec: str, trust: str | Iterable[str] = ()) -> ImageData:
-    """Return the data that a run was trained on; the arguments are those of `load_run_model`.
+def load_run_data(
+    spec: str, trust: str | Iterable[str] = (), data_dir: str | Path | None = None
+) -> ImageData:
+    """Return the data that a run was trained on.
+
+    Args:
+        spec: See `load_run_model`.
+        trust: See `load_run_model`.
+        data_dir: Folder of the data sets; by default GDL_DATA_DIR, else where the run had them.
 
     Raises:
         GdlError: Nothing matches `spec`, or the data cannot be had.
     """
     _, path, content = _find(spec, trust := trusted(trust))
-    return _data(content, path, trust)
+    return _data(content, path, trust, data_dir)
 
 
 def open_run(
-    spec: str, device: str = "auto", trust: str | Iterable[str] = ()
+    spec: str,
+    device: str = "auto",
+    trust: str | Iterable[str] = (),
+    data_dir: str | Path | None = None,
 ) -> tuple[Run, GenerativeModel, ImageData]:
     """Return a run, its model and its data, see `load_run_model` and `load_run_data`.
 
@@ -93,7 +104,7 @@ def open_run(
     """
     run, path, content = _find(spec, trust := trusted(trust))
     model = _model(content, path, trust).to(_device(device))
-    return run, model, _data(content, path, trust)
+    return run, model, _data(content, path, trust, data_dir)
 
 
 def _find(spec: str, trust: Iterable[str]) -> tuple[Run, Path, dict[str, Any]]:
@@ -120,12 +131,41 @@ def _model(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> G
     return model.eval()
 
 
-def _data(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> ImageData:
+def _data(
+    content: dict[str, Any], path: str | Path, trust: Iterable[str], data_dir: str | Path | None
+) -> ImageData:
     config = content["gdl_config"]
     if "data" not in config:
         raise GdlError(
             f"{path} does not say what it was trained on: only checkpoints of `gdl train` do."
         )
-    data = cast(ImageData, build(config["data"], trust, f"The checkpoint {path}"))
+    node = _on_this_machine(config["data"], data_dir or os.environ.get("GDL_DATA_DIR"))
+    data = cast(ImageData, build(node, trust, f"The checkpoint {path}"))
     data.prepare_data()
     return data
+
+
+def _on_this_machine(node: dict[str, Any], data_dir: str | Path | None) -> dict[str, Any]:
+    """Return the configuration of a data set with the paths that hold here.
+
+    Args:
+        node: As the run has saved it.
+        data_dir: The folder of the data sets here, if it is known.
+
+    Raises:
+        GdlError: What the user has named, a folder or a file of images, is not here.
+    """
+    if data_dir and "data_dir" in node:
+        node = node | {"data_dir": str(data_dir)}
+    for key in ("root", "file"):
+        own = node.get(key)
+        if not isinstance(own, str) or Path(own).expanduser().exists():
+            continue
+        moved = Path(node.get("data_dir", "")).expanduser() / Path(own.replace("\\", "/")).name
+        if not moved.exists():
+            raise GdlError(
+                f"The run was trained on {own}, which is not on this machine: copy or link it to "
+                f"{moved}, or name another folder that has it with data_dir=."
+            )
+        node = node | {key: str(moved)}
+    return node

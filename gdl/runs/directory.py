@@ -2,7 +2,8 @@
 
 outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<name>/<job>/
     .hydra/          the composed configuration and the overrides it came from
-    run.json         facts about the run: commands, commit, W&B id, hardware
+    run.json         facts about the run: commands, commit, W&B run, hardware
+    train.log        what training printed
     checkpoints/     best.ckpt, last.ckpt
     metrics.csv      one row per logged step
     metrics.json     final numbers; train.py writes them, evaluate.py adds to them
@@ -13,6 +14,8 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
 outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +25,14 @@ from typing import Any
 import yaml
 
 from gdl.errors import GdlError
-from gdl.files import is_whole_archive, path_below, read_json, write_json
+from gdl.files import (
+    for_shell,
+    is_whole_archive,
+    path_below,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from gdl.version import __version__
 
 __all__ = [
@@ -33,7 +43,12 @@ __all__ = [
     "newest_runs",
     "study_db",
     "sweep_dir",
+    "wandb_facts",
 ]
+
+
+NO_CHECKPOINTS = {".csv", ".gif", ".html", ".json", ".log", ".md", ".png", ".txt", ".yaml"}
+"""Endings of the other files that gdl writes."""
 
 
 class Run:
@@ -52,6 +67,7 @@ class Run:
         self.record = self.path / "run.json"
         self.status_json = self.path / "status.json"
         self.output_txt = self.path / "output.txt"
+        self.train_log = self.path / "train.log"
 
     def note_command(self, **facts: Any) -> dict[str, Any]:
         """Append the command of this process to run.json and return the content.
@@ -66,7 +82,7 @@ class Run:
         module = getattr(sys.modules["__main__"].__spec__, "name", "")
         known_as = module.removeprefix("gdl.commands.")
         words = ["python", sys.argv[0]] if known_as == module else ["gdl", known_as]
-        command = " ".join([*words, *sys.argv[1:]])
+        command = " ".join(map(for_shell, [*words, *sys.argv[1:]]))  # as it can be typed
         record = {
             "gdl": __version__,
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -81,6 +97,10 @@ class Run:
     def record_facts(self) -> dict[str, Any]:
         """Return the content of run.json."""
         return read_json(self.record)
+
+    def note_facts(self, **facts: Any) -> None:
+        """Add facts to run.json; facts with the same names are replaced."""
+        write_atomically(self.record, json.dumps(read_json(self.record) | facts, indent=2) + "\n")
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training."""
@@ -145,6 +165,18 @@ class Run:
         )
 
 
+def wandb_facts(record: dict[str, Any]) -> dict[str, str]:
+    """Return id, project, entity and group of a run's W&B run, from run.json, as far as it has them.
+
+    The file may be a stranger's: what is no plain text is left out, so that nothing is built from it.
+    """
+    used = record.get("wandb")
+    if not isinstance(used, dict):
+        used = {"id": record.get("wandb_id")}
+    texts = {key: used.get(key) for key in ("id", "project", "entity", "group")}
+    return {k: v for k, v in texts.items() if isinstance(v, str) and v and "${" not in v}
+
+
 def sweep_dir(name: str) -> Path:
     """Return the folder of a sweep.
 
@@ -179,7 +211,10 @@ def newest_runs(outputs: str | Path) -> list[Path]:
 
 
 def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
-    """Find a run by directory, by checkpoint file, or as "latest".
+    """Find a run by its directory or anything in it, by a folder above it, or as "latest".
+
+    A checkpoint file is the run's with this checkpoint. Of the runs below a folder it is the one that
+    was started last, as "latest" is among all runs below `outputs`.
 
     Returns:
         The run, and the checkpoint if one was named.
@@ -187,21 +222,28 @@ def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | No
     Raises:
         GdlError: Nothing matches; the message lists the newest runs.
     """
-    if spec == "latest":
-        newest = newest_runs(outputs)
-        if newest:
-            return Run(newest[0]), None
-        raise GdlError(f"There is no run below {outputs}/: start one with gdl train.")
-    path = Path(spec)
-    if path.is_file():
+    path = Path(os.path.expanduser(outputs if spec == "latest" else spec))  # or as it is
+    if not path.exists():
+        path = Path(outputs) / path  # as tables name a run
+    is_checkpoint = path.is_file() and path.suffix not in NO_CHECKPOINTS
+    if (path / "run.json").is_file() and spec != "latest":
+        return Run(path), None
+    below = newest_runs(path) if path.is_dir() else []
+    if below:
+        return Run(below[0]), None
+    around = [p for p in path.resolve().parents if (p / "run.json").is_file()]
+    if around and path.exists() and spec != "latest":
+        return Run(around[0]), path if is_checkpoint else None
+    if is_checkpoint:
         folder = path.resolve().parent
         return Run(folder.parent if folder.name == "checkpoints" else folder), path
-    if (path / "run.json").is_file():
-        return Run(path), None
-    newest = [str(p) for p in newest_runs(outputs)[:5]]
+    if spec == "latest":
+        raise GdlError(f"There is no run below {outputs}/: start one with gdl train.")
+    newest = [for_shell(p) for p in newest_runs(outputs)[:5]]
     hint = f" The newest runs are: {', '.join(newest)}." if newest else ""
     raise GdlError(
-        f"run={spec} is neither a run directory, a checkpoint nor 'latest'; nothing matches.{hint}"
+        f"{spec!r} is neither a run directory, a folder above one, a checkpoint nor 'latest'; nothing "
+        f"matches.{hint}"
     )
 
 

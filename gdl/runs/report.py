@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gdl.files import for_shell
 from gdl.runs.directory import Run
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole, unused_latents
 
@@ -81,12 +82,14 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> None:
     """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
-    lines = [("run", run.path), ("checkpoint", checkpoint or run.checkpoints / "last.ckpt")]
+    lines: list[tuple[str, str]] = [("run", for_shell(run.path))]
+    lines.append(("checkpoint", for_shell(checkpoint or run.checkpoints / "last.ckpt")))
     if (samples := run.newest_samples()) is not None:
-        lines.append(("samples", samples))
+        lines.append(("samples", for_shell(samples)))
     for d in (d for d in offline if d is not None):
         # an interrupted run has a directory for each time it was started
-        parts = d if len(list(d.parent.glob("offline-run-*"))) == 1 else d.parent / "offline-run-*"
+        several = len(list(d.parent.glob("offline-run-*"))) > 1
+        parts = f"{for_shell(d.parent)}/offline-run-*" if several else for_shell(d)
         lines.append(("W&B", f"offline; wandb sync {parts}"))
     for name, value in lines:
         print(f"{name + ':':<12}{value}")

@@ -1,9 +1,7 @@
 """The jobs of a sweep: each has a folder, records how it ended, and is done only once."""
 
-import hashlib
 import math
 import os
-import re
 import shutil
 import socket
 import sys
@@ -14,53 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.files import read_json, write_json
+from gdl.files import for_shell, read_json, write_json
 from gdl.runs import lock
 from gdl.runs.directory import Run, job_dirs
 from gdl.stopping import check
 
-__all__ = [
-    "Job",
-    "JobFailed",
-    "JobStopped",
-    "job_name",
-    "report",
-    "run_job",
-    "sweep_name",
-]
-
-OWN_KEYS = ("sweep", "hydra", "resume", "config_dir", "-")
-"""Prefixes of arguments that say how a sweep is carried out, and not what it computes."""
+__all__ = ["Job", "JobFailed", "JobStopped", "report", "run_job"]
 
 
 class JobFailed(GdlError):
     """A job of a sweep ended without a result."""
-
-
-def sweep_name(args: list[str]) -> str:
-    """Return the folder name of a sweep, a function of its arguments."""
-    what = sorted(a for a in args if "=" in a and not a.startswith(OWN_KEYS))
-    method = [a for a in args if a.startswith(("sweep=", "config_dir="))]
-    values = "_".join(a.partition("=")[2] for a in what) or "default"
-    return _short(values, " ".join([*what, *method]), hashed=True)
-
-
-def job_name(overrides: str) -> str:
-    """Return the folder name of a job from its overrides; different overrides have different names.
-
-    >>> job_name("model=vae,seed=1")
-    'model=vae,seed=1'
-    """
-    kept = [o for o in re.split(r",(?=[^,=]+=)", overrides) if not o.startswith(OWN_KEYS)]
-    return _short(",".join(kept), ",".join(kept)) or "default"
-
-
-def _short(text: str, identity: str, hashed: bool = False) -> str:
-    """Return a text as a file name, with a hash where another text could have the same name."""
-    name = re.sub(r"[^\w=,.+-]+", "_", text)[:100].strip("_.")
-    if name == text and not hashed:
-        return name
-    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
 
 
 class JobStopped(JobFailed):
@@ -222,7 +183,7 @@ def report(folder: Path) -> int:
         for s in ("done", "failed", "interrupted", "running")
         if (n := sum(status["state"] == s for status in states))
     ]
-    print(f"{folder}: {', '.join(counts) or 'no jobs'}")
+    print(f"{for_shell(folder)}: {', '.join(counts) or 'no jobs'}")
     failed = [
         (j, s["reason"]) for j, s in zip(jobs, states, strict=True) if s["state"] == "failed"
     ]

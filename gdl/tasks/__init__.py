@@ -1,15 +1,17 @@
 """Tasks make pictures from a model: functions (model, x, **options) -> named tensors.
 
-`x` are test images (N, C, H, W) uint8. A result is a tensor (rows, columns, C, H, W) with values in
-[0, levels - 1]; it is drawn as a grid, and as an animation over the columns where the name starts
-with "moving_". A result without dimensions is a number, which is printed.
+`x` are test images (N, C, H, W) uint8, which are read from disk when a task first looks at them. A
+result is a tensor (rows, columns, C, H, W) with values in [0, levels - 1]; it is drawn as a grid, and
+as an animation over the columns where the name starts with "moving_". A result without dimensions is
+a number, which is printed.
 """
 
 from gdl.tasks.completion import complete
+from gdl.tasks.images import LazyImages
 from gdl.tasks.interpolation import interpolate
 from gdl.tasks.layer_densities import density
 from gdl.tasks.reconstruction import reconstruct
 from gdl.tasks.sampling import sample
 from gdl.tasks.traversal import traverse
 
-__all__ = ["complete", "density", "interpolate", "reconstruct", "sample", "traverse"]
+__all__ = ["LazyImages", "complete", "density", "interpolate", "reconstruct", "sample", "traverse"]

@@ -1,6 +1,7 @@
 """A Weights & Biases logger that can neither stop nor slow down training."""
 
 import atexit
+import os
 import sys
 import threading
 import time
@@ -14,9 +15,16 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from gdl.tracking.wandb_service import start_run, stop_service, sync_dir
+from gdl.errors import GdlError
+from gdl.tracking.wandb_service import resolve_mode, start_run, stop_service, sync_dir
 
-__all__ = ["close", "offline_dir", "open_wandb_logger"]
+__all__ = [
+    "DetachedWandb",
+    "close",
+    "keep_model",
+    "offline_dir",
+    "open_wandb_logger",
+]
 
 
 class DetachedWandb(WandbLogger):
@@ -43,6 +51,7 @@ class DetachedWandb(WandbLogger):
     ) -> None:
         super().__init__(experiment=experiment, save_dir=save_dir, project=project)
         self.finish_seconds = finish_seconds
+        self.keeps_model = False
         self._queue: Queue[Callable[[], None]] = Queue(size)
         self._fault: str | None = None
         threading.Thread(target=self._work, name="wandb", daemon=True).start()
@@ -60,6 +69,28 @@ class DetachedWandb(WandbLogger):
     ) -> None:
         """Queue image files for logging."""
         self._later(partial(super().log_image, key, images, step, **kwargs))
+
+    def log_summary(self, numbers: Mapping[str, Any]) -> None:
+        """Queue final numbers for the run's summary."""
+        self._later(partial(self.experiment.summary.update, dict(numbers)))
+
+    def keep_model(self, path: str | Path, facts: Mapping[str, Any]) -> None:
+        """Queue a checkpoint to be kept as an artifact, if `logger.wandb.log_model` asks for it."""
+        if self.keeps_model:
+            self._later(partial(self._keep_model, Path(path), dict(facts)))
+
+    def _keep_model(self, path: Path, facts: dict[str, Any]) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self.experiment.id}", "model", metadata=facts)
+        artifact.add_file(str(path), name=path.name)
+        self.experiment.log_artifact(artifact, aliases=["best", "latest"])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what continues this W&B run, and finds those beside it."""
+        run = self.experiment
+        known = {"project": run.project, "entity": run.entity, "group": run.group}
+        return {"id": run.id, **{key: value or None for key, value in known.items()}}
 
     def finalize(self, status: str) -> None:
         """Wait until the queue is empty, for at most ten seconds."""
@@ -123,52 +154,56 @@ def _finish_left() -> None:
 
 def open_wandb_logger(
     save_dir: str,
-    project: str = "gdl",
+    project: str | None = None,
     id: str | None = None,
-    group: str | None = None,
-    job_type: str | None = None,
-    name: str | None = None,
     mode: str = "auto",
     finish_seconds: float = 120,
-    **kwargs: Any,
-) -> WandbLogger:
+    log_model: bool = False,
+    defaults: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> WandbLogger | None:
     """Return a started W&B logger: online where the user is logged in and the server answers.
+
+    What is None here is left to W&B's own environment, e.g. WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS,
+    WANDB_RUN_GROUP or WANDB_DIR, and then to the defaults.
 
     Args:
         save_dir: The run directory; offline runs are written to its folder wandb/.
-        project: W&B project.
+        project: W&B project, "gdl" by default.
         id: Id of the W&B run; a known id continues that run.
-        group: W&B group; the jobs of a sweep share one.
-        job_type: W&B job type.
-        name: Display name.
-        mode: "online", "offline" or "auto", which is online if the user is logged in. The variable
-            WANDB_MODE takes precedence over "auto".
+        mode: "online", "offline", "disabled", or "auto": see `resolve_mode`.
         finish_seconds: The longest time in seconds that the end of the run waits for W&B and its
             uploads; `wandb sync` uploads the rest.
-        **kwargs: Passed on to `wandb.init`.
+        log_model: Keep the best checkpoint as an artifact.
+        defaults: Arguments of `wandb.init` for what is None here and not in W&B's environment.
+        **options: Further arguments of `wandb.init`, such as entity, group, job_type, name and tags.
+
+    Returns:
+        None where W&B is disabled; then it writes nothing.
+
+    Raises:
+        GdlError: `mode` or `log_model` is not known.
     """
+    if not isinstance(log_model, bool):
+        raise GdlError(f"logger.wandb.log_model={log_model} is not known: use true or false.")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = resolve_mode(mode)
+    if mode == "disabled":
+        return None
     if rank_zero_only.rank != 0:  # pyright: ignore[reportFunctionMemberAccess]
         # the first process writes for all
         return WandbLogger(save_dir=save_dir, project=project)
     _finish_left()
-    run = start_run(
-        mode,
-        dir=save_dir,
-        project=project,
-        id=id,
-        group=group,
-        job_type=job_type,
-        name=name,
-        resume="allow",
-        **kwargs,
-    )
+    own = {"project": "gdl", "dir": save_dir, "resume": "allow", **(defaults or {})}
+    run = start_run(mode, {**options, "project": project, "id": id}, own)
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
         run.define_metric(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
         )
-    logger = DetachedWandb(run, save_dir, project, finish_seconds=finish_seconds)
+    logger = DetachedWandb(run, save_dir, run.project, finish_seconds=finish_seconds)
+    logger.keeps_model = log_model
     UNFINISHED.append(logger)
     atexit.unregister(_finish_left)
     # registered after W&B's own exit hook, so it runs before that hook, which may wait forever
@@ -182,6 +217,13 @@ def close(loggers: Iterable[Logger], status: str = "success") -> None:
         logger.finalize(status)
         if isinstance(logger, DetachedWandb):
             logger.finish(exit_code=0 if status == "success" else 1)
+
+
+def keep_model(loggers: Iterable[Logger], path: str | Path, facts: Mapping[str, Any]) -> None:
+    """Keep a checkpoint as an artifact of each W&B run that wants it, see `open_wandb_logger`."""
+    for logger in loggers:
+        if isinstance(logger, DetachedWandb):
+            logger.keep_model(path, facts)
 
 
 def offline_dir(logger: Logger) -> Path | None:

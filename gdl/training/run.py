@@ -14,7 +14,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -32,8 +31,9 @@ from gdl.runs.lock import hold
 from gdl.runs.metrics import COSTS, limits
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
-from gdl.tracking.wandb_logger import close, offline_dir
+from gdl.tracking.wandb_logger import close, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
+from gdl.training.loggers import open_loggers
 from gdl.training.preview import images_to_train, preview
 from gdl.training.processes import end_together
 
@@ -123,7 +123,7 @@ def prepare(cfg: DictConfig) -> Training:
     if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
         # a model without a likelihood has only its loss
         cfg.callbacks.checkpoint.monitor = "val/loss"
-    loggers = _loggers(cfg, record)
+    loggers = open_loggers(cfg, run, record)
     for logger in loggers:
         facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
         logger.log_hyperparams(model.config | facts | {"data_facts": data.facts()})
@@ -212,6 +212,8 @@ def finish(job: Training) -> float | None:
         summary = {k: v for k, v in metrics.items() if k.startswith(SUMMARY) and v is not None}
         for logger in trainer.loggers:
             logger.log_metrics(summary, step=trainer.global_step)
+        if best.best_model_path:
+            keep_model(trainer.loggers, best.best_model_path, metrics)
         print_results(run.metrics())
         print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
     close(trainer.loggers)
@@ -252,20 +254,6 @@ def _limits(trainer: pl.Trainer) -> str:
     """Return what limits the data that the numbers are of; also from Lightning's environment."""
     keys = ("fast_dev_run", "limit_test_batches", "overfit_batches")
     return limits({key: getattr(trainer, key) for key in keys})
-
-
-def _loggers(cfg: DictConfig, record: dict[str, Any]) -> list[Logger]:
-    """Instantiate the loggers; all jobs of a sweep have the same W&B group."""
-    if not cfg.logger:
-        return []
-    nodes = dict(cfg.logger)
-    if "wandb" in nodes and nodes["wandb"] is not None:
-        sweep = os.environ.get("GDL_SWEEP")
-        node = nodes["wandb"]
-        node.id = node.id or record["wandb_id"]
-        node.job_type = node.job_type or ("sweep" if sweep else "train")
-        node.group = node.group or sweep
-    return [instantiate(node, _convert_="all") for node in nodes.values() if node is not None]
 
 
 def _check_device(cfg: DictConfig) -> None:

@@ -1,0 +1,47 @@
+"""Test images that are read only when a task looks at them."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+__all__ = ["LazyImages"]
+
+
+class LazyImages:
+    """A tensor of images (N, C, H, W) that does not exist before it is used.
+
+    A task that uses none, such as drawing from a model, then needs no data.
+
+    Args:
+        read: Returns the tensor.
+    """
+
+    def __init__(self, read: Callable[[], Tensor]) -> None:
+        self._read = read
+
+    @cached_property
+    def images(self) -> Tensor:
+        """The tensor."""
+        return self._read()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.images, name)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.images[index]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch on the tensor itself."""
+        args, kwargs = tree_map(
+            lambda x: x.images if isinstance(x, cls) else x, (args, kwargs or {})
+        )
+        return func(*args, **kwargs)
