@@ -41,6 +41,7 @@ def olivetti(root):
 
 
 def folder(root, shape=(3, 16, 16), **options):
+    options = {"data_dir": str(root.parent / "cache"), **options}
     return Folder(str(root), shape, levels=256, batch_size=4, **options)
 
 

@@ -126,15 +126,25 @@ class ImageData(pl.LightningDataModule, ABC):
                 )
             if name == "train" and self.transform is not None:
                 x = self.transform(x[:1000], torch.Generator())
-            if self.levels is not None and int(x.max()) >= self.levels:
+            if self.levels is None or (self.levels > 255 and x.dtype == torch.uint8):
+                continue  # a look at all values would read all of a file that is mapped into memory
+            if (largest := self.largest(x)) >= self.levels:
                 raise GdlError(
-                    f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
-                    f"is {self.levels}: set data.levels={int(x.max()) + 1} or more."
+                    f"The {name} images have pixel values up to {largest}, but data.levels "
+                    f"is {self.levels}: set data.levels={largest + 1} or more."
                 )
         self._splits = splits
 
+    def largest(self, x: Tensor) -> int:
+        """Return the largest value of the images of a split; a data set may know it already."""
+        return int(x.max())
+
     def move_to(self, device: torch.device) -> None:
-        """Move the images to a GPU if they take less than a quarter of its free memory."""
+        """Move the images to a GPU if they take less than a quarter of its free memory.
+
+        Otherwise they stay where they are, in memory or in a file that is mapped into it, and each
+        batch is taken there and copied on its own.
+        """
         size = sum(x.nbytes for x, _ in self._splits.values())
         if device.type == "cuda" and size < 0.25 * torch.cuda.mem_get_info(device)[0]:
             self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
