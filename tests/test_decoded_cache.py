@@ -3,12 +3,7 @@
 import json
 import os
 import pickle
-import shutil
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +14,6 @@ from test_data import folder
 from gdl.data import cache, parallel_decoding
 from gdl.errors import GdlError
 
-ROOT = Path(__file__).resolve().parent.parent
 SPLITS = ("train", "val", "test")
 
 
@@ -185,61 +179,34 @@ def test_a_damaged_or_malicious_entry_is_built_again_and_runs_nothing(photos, de
     assert not (entry / "pwned").exists()
 
 
-SCRIPT = """
-import sys
-from gdl.data import Folder, parallel_decoding
-parallel_decoding.num_processes = lambda: 2
-data = Folder(sys.argv[1], (3, 64, 64), levels=256, data_dir=sys.argv[2])
-data.setup()
-print(data.digest())
-"""
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("moment", ["decode_all", "write_labels", "digest"])
+def test_an_interrupted_build_is_never_used(photos, monkeypatch, error, moment):
+    def stop(*_):
+        raise error
+
+    place = {
+        "decode_all": "gdl.data.folder.decode_all",
+        "write_labels": "gdl.data.building.sizes_of",
+        "digest": "gdl.data.cache.digest_of",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(place[moment], stop)
+        with pytest.raises(error):
+            folder(photos).setup()
+    assert not entries(photos)
+    assert len(everything(folder(photos))) == 12
 
 
-def start(photos, data_dir):
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SCRIPT, str(photos), str(data_dir)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
-
-
-def children(pid):
-    """The processes that say they were started with this process's file of decoding, by parent."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
-def test_a_killed_build_is_never_used_and_leaves_no_processes(tmp_path):
-    photos, data_dir = tmp_path / "photos", tmp_path / "cache"
-    write(photos, 1, size=600)
-    for i in range(1, 300):
-        shutil.copy(photos / "0000.jpg", photos / f"{i:04}.jpg")
-    process = start(photos, data_dir)
-    decoded, workers, deadline = data_dir / "decoded", [], time.monotonic() + 60
-    while len(workers) < 2 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-        building = list(decoded.glob("*.building/images.npy")) if decoded.is_dir() else []
-        workers = children(process.pid) if building else []
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert len(workers) == 2, "it was not killed in the midst of the work"
-    assert not [p for p in decoded.iterdir() if not p.name.startswith(".")]
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline, "a process of the killed build goes on"
-        time.sleep(0.05)
-    both = [start(photos, data_dir) for _ in range(2)]  # at once: one builds, the other waits
-    digests = {process.communicate()[0].split()[-1] for process in both}
-    data = folder(photos, shape=(3, 64, 64), data_dir=str(tmp_path / "other"))
-    assert digests == {data.digest()}
-    assert len([p for p in decoded.iterdir() if not p.name.startswith(".")]) == 1
-    assert not list(decoded.glob("*.building"))
+def test_what_a_killed_build_leaves_is_not_used_and_is_removed(photos, decodings):
+    expected = everything(folder(photos)).clone()
+    (entry,) = entries(photos)
+    (entry / "about.json").unlink()  # it is written last
+    (entry / "images.npy").write_bytes(b"a part")
+    entry.rename(entry.with_name(f".{entry.name}.building"))
+    assert torch.equal(everything(folder(photos)), expected)
+    assert len(decodings) == 2
+    assert not [p for p in entries(photos) if p.name.endswith(".building")]
 
 
 def test_several_processes_give_what_one_gives(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ FEW = 64
 """So many files are decoded in this process, because starting others would take longer."""
 
 EVERY = 50
-"""A process says after so many files how far it is."""
+"""A process says after so many files, or after 0.2 seconds, how far it is."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +80,9 @@ def decode_all(job: Job, progress: Callable[[int], None] = lambda _: None) -> li
     parts = [
         replace(job, sources=job.sources[i::count], rows=job.rows[i::count]) for i in range(count)
     ]
-    package = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-P", __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C is for this process, which ends the others
-        )
-        for _ in parts
-    ]
-    try:
-        with ThreadPoolExecutor(count) as pool:
-            try:
-                results = list(
-                    pool.map(lambda p, part: _follow(p, part, progress), processes, parts)
-                )
-            except BaseException:
-                _end(processes)
-                raise
-    finally:
-        _end(processes)
+    # the processes are ended before the threads that listen to them are waited for
+    with ThreadPoolExecutor(count) as pool, _processes(count) as processes:
+        results = list(pool.map(lambda p, part: _follow(p, part, progress), processes, parts))
     return [
         (i * count + k, what, value) for k, found in enumerate(results) for i, what, value in found
     ]
@@ -137,15 +118,30 @@ def _follow(
     return outcomes
 
 
-def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
-    for process in processes:
-        if process.poll() is None:
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator["list[subprocess.Popen[bytes]]"]:
+    """Run this file as a program so many times, and end what is left of them."""
+    package = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            process = subprocess.Popen(
+                [sys.executable, "-P", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # Ctrl-C is for this process, which ends the others
+            )
+            processes.append(process)
+        yield processes
+    finally:
+        for process in processes:
             process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+                    pipe.close()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def _gather(found: Iterator[Outcome | None], progress: Callable[[int], None]) -> list[Outcome]:
@@ -186,12 +182,14 @@ def main() -> None:
     """Do the job that is written to standard input, and say how far it is on standard output."""
     job = Job(**json.loads(sys.stdin.buffer.read()))
     outcomes: list[Outcome] = []
-    done = 0
+    done, said = 0, time.monotonic()
     try:
         for outcome in _decode(job):
             outcomes += [] if outcome is None else [outcome]
             done += 1
-            if done % EVERY == 0 or done == len(job.sources):
+            late = time.monotonic() - said > 0.2
+            if late or done % EVERY == 0 or done == len(job.sources):
+                said = time.monotonic()
                 print(json.dumps({"done": done, "outcomes": outcomes}), flush=True)
                 outcomes = []
     except BrokenPipeError:
