@@ -9,6 +9,7 @@ import scipy.io
 import sklearn.datasets
 import torch
 
+from gdl.data.arrays import Arrays
 from gdl.data.base import ImageData, hold_out
 from gdl.data.batches import ImageSet
 from gdl.data.cifar import CIFAR10
@@ -55,6 +56,10 @@ TABLE = {
     "cifar10_5bit": (lambda r: cifar(r, 5), (45, 5, 10)),
     "olivetti": (olivetti, (320, 30, 50)),
     "folder": (lambda r: folder(r / "images"), (8, 1, 1)),
+    "arrays": (
+        lambda r: Arrays(str(r / "x.npz"), (3, 6, 5), levels=256, data_dir=str(r / "cache")),
+        (16, 2, 2),
+    ),
 }
 
 

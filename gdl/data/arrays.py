@@ -199,7 +199,7 @@ class _Array:
 
 
 def _existing(file: str) -> Path:
-    path = Path(file).expanduser()
+    path = Path(str(file)).expanduser()
     if not path.is_file():
         raise GdlError(
             f"There is no file {path}: set data.file to a .npz or .npy file, from {HOW}."

@@ -235,7 +235,11 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             import fcntl
 
-            fcntl.flock(f, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"Another process is decoding the same images ({path}): waiting for it.")
+                fcntl.flock(f, fcntl.LOCK_EX)
         except (ImportError, OSError):
             pass  # a system, or a disk of the network, without locks
         yield
@@ -243,4 +247,5 @@ def _locked(path: Path) -> Iterator[None]:
 
 def key_of(*parts: Any) -> str:
     """Return a short hash of plain values."""
-    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    # JSON is written several times as fast as repr, which matters for a million files
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from gdl.errors import GdlError
 
@@ -112,7 +112,7 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
-def _deep_colours(source: Path | str | BytesIO, file: Image.Image) -> "np.ndarray | None":
+def _deep_colours(source: Path | str | BytesIO, file: ImageFile.ImageFile) -> "np.ndarray | None":
     """Return colours of 16 bits (H, W, C), which Pillow has no mode for; None of any other image.
 
     It keeps their upper bytes, so that 12 bits would be nearly black. Read in the reverse order of

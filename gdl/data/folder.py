@@ -102,7 +102,7 @@ class Folder(StoredData):
         entry = self._stored(
             str(self.root.resolve()),
             (self.resize, self.white, str(self.division)),
-            [(f.name, f.size, f.modified, f.changed) for f in found.files],
+            found.files,
             lambda folder: build(images, folder, self.shape, self.division, self.white),
         )
         self._say(entry, str(self.root), f" of {found.total} files", found.left_out)

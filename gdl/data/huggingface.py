@@ -203,9 +203,11 @@ def _decode_cell(
     cell: Any, shape: Sequence[int], resize: bool, white: int | None
 ) -> tuple[bytes | None, tuple[str, Any] | None]:
     content, path = (cell or {}).get("bytes"), (cell or {}).get("path")
-    if content is None and (path is None or not Path(path).is_file()):
+    if content is not None:
+        return decode_one(BytesIO(content), shape, resize, white)
+    if path is None or not Path(path).is_file():
         return None, ("broken", "no image")
-    return decode_one(path if content is None else BytesIO(content), shape, resize, white)
+    return decode_one(str(path), shape, resize, white)
 
 
 def _image_column(features: Mapping[str, Any], name: str | None) -> str:

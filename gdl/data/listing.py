@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["ENDINGS", "FoundFile", "Listing", "list_images", "printable"]
 
@@ -14,8 +15,7 @@ ENDINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """An image file: its path below the folder, and what changes when its content does."""
 
     name: str

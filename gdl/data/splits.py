@@ -47,6 +47,8 @@ class Division:
                 "data.val_fraction and data.test_fraction must be positive and together less than "
                 f"1, got {val_fraction} and {test_fraction}."
             )
+        if not isinstance(seed, int):
+            raise GdlError(f"data.split_seed must be a whole number, got {seed!r}.")
         given = {"train": None, "val": None, "test": None}
         if isinstance(choice, Mapping):
             given |= {str(key): value for key, value in choice.items()}

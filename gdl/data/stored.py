@@ -167,6 +167,11 @@ def image_shape(shape: Sequence[int | None]) -> tuple[int, int, int]:
             f"data.shape is {list(shape)}, but it must be known before the images are read: "
             "set data.size=64, or beside data.size=null the shape, e.g. data.shape=[3,64,64]."
         )
+    if not all(isinstance(n, int) for n in shape):
+        raise GdlError(
+            f"data.shape is {list(shape)}, but data.size, data.channels and data.shape are whole "
+            "numbers: set data.size=64."
+        )
     c, h, w = (int(n) for n in shape if n is not None)
     if c not in (1, 3):
         raise GdlError(f"data.channels must be 1 (grey) or 3 (RGB), got {c}.")
