@@ -157,6 +157,17 @@ def test_fewer_bits_drop_the_lowest(root):
         assert torch.equal(cifar(root, 5).images(split), cifar(root).images(split) // 8)
 
 
+def test_digits_are_those_that_scikit_learn_returns():
+    digits, data = sklearn.datasets.load_digits(), Digits(shape=(1, 8, 8), levels=17)
+    assert np.array_equal(data.images("test")[:, 0].numpy(), digits.images[1500:])
+    assert np.array_equal(data.labels("test").numpy(), digits.target[1500:])
+    train = torch.from_numpy(digits.images[:1500]).to(torch.uint8)[:, None]
+    expected = hold_out(train, torch.from_numpy(digits.target[:1500]), 200, 0)
+    for split, (x, y) in zip(("train", "val"), expected, strict=True):
+        assert torch.equal(data.images(split), x)
+        assert torch.equal(data.labels(split), y)
+
+
 def test_faces_stand_upright_and_nobody_is_in_two_splits(root):
     data = olivetti(root)
     faces = scipy.io.loadmat(root / "olivettifaces.mat")["faces"]

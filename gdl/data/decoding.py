@@ -84,7 +84,7 @@ def decode_image(
     with Image.open(source) as file:
         if file.format == "JPEG" and size is not None:
             turned = "exif" in file.info and file.getexif().get(ORIENTATION, 1) >= 5
-            file.draft("L" if channels == 1 else "RGB", size[::-1] if turned else size)
+            file.draft("L" if channels == 1 else "RGB", (size[1], size[0]) if turned else size)
         deep = _deep_colours(source, file)
         file.load()
         image, largest = _with_8_bits(file, deep, white)
