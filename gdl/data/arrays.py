@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gdl.data.arguments import checked_path
 from gdl.data.cache import Entry
 from gdl.data.splits import SPLITS, Division
 from gdl.data.stored import StoredData, in_order, sizes_of, write_rows
@@ -83,6 +84,8 @@ class Arrays(StoredData):
         split_seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
+            raise GdlError(f"data.shape must be a list like [3,64,64], got {shape!r}.")
         super().__init__(shape=shape, **kwargs)
         self.division = Division(split, val_fraction, test_fraction, split_seed)
         self.file = _existing(file)
@@ -199,7 +202,7 @@ class _Array:
 
 
 def _existing(file: str) -> Path:
-    path = Path(str(file)).expanduser()
+    path = checked_path("data.file", file)
     if not path.is_file():
         raise GdlError(
             f"There is no file {path}: set data.file to a .npz or .npy file, from {HOW}."

@@ -4,7 +4,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +13,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from gdl.data.arguments import checked_path, whole_number
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.errors import GdlError
 
@@ -59,10 +59,11 @@ class ImageData(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
-        if min(batch_size, eval_batch_size) < 1:
-            raise GdlError("data.batch_size and data.eval_batch_size must be 1 or more.")
-        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        self.data_dir = Path(data_dir).expanduser()
+        if levels is not None:
+            whole_number("data.levels", levels, 2, 65536)
+        self.batch_size = whole_number("data.batch_size", batch_size, 1)
+        self.eval_batch_size = whole_number("data.eval_batch_size", eval_batch_size, 1)
+        self.seed, self.data_dir = seed, checked_path("data_dir", data_dir)
         self._splits: dict[str, Split] = {}
         self._digest: str | None = None
 

@@ -1,9 +1,9 @@
 """The images below a folder of the user's, as a data set."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from gdl.data.arguments import checked_path
 from gdl.data.building import Images, Rows, build
 from gdl.data.cache import Entry
 from gdl.data.listing import list_images
@@ -63,7 +63,7 @@ class Folder(StoredData):
         super().__init__(shape=checked, **kwargs)
         self.division = Division(split, val_fraction, test_fraction, split_seed)
         self.white = checked_white(white)
-        self.root, self.resize = Path(root).expanduser(), size is not None
+        self.root, self.resize = checked_path("data.root", root), size is not None
         if not self.root.is_dir():
             raise GdlError(f"There is no folder {self.root}: set data.root to one with images.")
         for name in self.division.names.values():

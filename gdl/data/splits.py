@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.data.arguments import checked_fraction, whole_number
 from gdl.data.base import hold_out
 from gdl.errors import GdlError
 
@@ -42,13 +43,15 @@ class Division:
         test_fraction: float,
         seed: int,
     ) -> None:
-        if val_fraction <= 0 or test_fraction <= 0 or val_fraction + test_fraction >= 1:
+        val = checked_fraction("data.val_fraction", val_fraction)
+        test = checked_fraction("data.test_fraction", test_fraction)
+        if val + test >= 1:
             raise GdlError(
-                "data.val_fraction and data.test_fraction must be positive and together less than "
-                f"1, got {val_fraction} and {test_fraction}."
+                "data.val_fraction and data.test_fraction must be together less than 1, got "
+                f"{val} and {test}."
             )
-        if not isinstance(seed, int):
-            raise GdlError(f"data.split_seed must be a whole number, got {seed!r}.")
+        self.fractions = (val, test)
+        self.seed = whole_number("data.split_seed", seed, largest=2**63 - 1)
         given = {"train": None, "val": None, "test": None}
         if isinstance(choice, Mapping):
             given |= {str(key): value for key, value in choice.items()}
@@ -63,7 +66,6 @@ class Division:
         self.names = {k: str(v).strip("/") for k, v in given.items() if v is not None}
         if self.names and "train" not in self.names:
             raise GdlError("data.split names no training images: set data.split.train=NAME too.")
-        self.fractions, self.seed = (val_fraction, test_fraction), seed
 
     def __repr__(self) -> str:
         return f"{self.random} {sorted(self.names.items())} {self.fractions} {self.seed}"

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from gdl.data.arguments import whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.cache import Entry, create_array, key_of, open_array, open_or_build
 from gdl.data.listing import printable
@@ -162,21 +163,17 @@ def image_shape(shape: Sequence[int | None]) -> tuple[int, int, int]:
     Raises:
         GdlError: A number is missing or out of range.
     """
-    if len(shape) != 3 or None in shape:
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
+        raise GdlError(f"data.shape must be a list like [3,64,64], got {shape!r}.")
+    if None in shape:
         raise GdlError(
             f"data.shape is {list(shape)}, but it must be known before the images are read: "
             "set data.size=64, or beside data.size=null the shape, e.g. data.shape=[3,64,64]."
         )
-    if not all(isinstance(n, int) for n in shape):
-        raise GdlError(
-            f"data.shape is {list(shape)}, but data.size, data.channels and data.shape are whole "
-            "numbers: set data.size=64."
-        )
-    c, h, w = (int(n) for n in shape if n is not None)
+    c = whole_number("data.channels", shape[0])
+    h, w = (whole_number("data.size", n, 1) for n in shape[1:])
     if c not in (1, 3):
         raise GdlError(f"data.channels must be 1 (grey) or 3 (RGB), got {c}.")
-    if min(h, w) < 1:
-        raise GdlError(f"data.shape must be positive, got {[c, h, w]}.")
     if c * h * w > LARGEST:
         raise GdlError(
             f"An image of shape {c}x{h}x{w} takes {c * h * w / 1e9:.3g} GB, more than any model here "
@@ -193,9 +190,9 @@ def checked_white(white: int | str | None) -> int | None:
     """
     if white in ("auto", None):
         return None
-    if not isinstance(white, int) or isinstance(white, bool) or not 1 <= white <= 65535:
+    if isinstance(white, str):
         raise GdlError(f"data.white must be auto or a number from 1 to 65535, got {white!r}.")
-    return white
+    return whole_number("data.white", white, 1, 65535)
 
 
 @rank_zero_only
