@@ -1,32 +1,31 @@
 """How long a folder of photographs takes to open, cold and from the cache, beside Pillow's draft alone.
 
-    python benchmarks/folders.py [images=2000] [rounds=5] [processes=2] [size=64]
+    python benchmarks/folders.py [images=5000] [rounds=5] [processes=2] [size=64] [record=FILE]
 
 Makes JPEG files of 256x256 pixels in a temporary folder. "Pillow" only decodes them, in as many fresh
 processes, with `draft`, and throws the pixels away. "cold" is everything: listing, decoding, the file
-of the cache and its digest; "cached" is the second start. The candidates take turns, so that noise of
-the machine hits all alike; numbers are medians, and the ratio is the median of the rounds' ratios.
+of the cache and its digest; "cached" is the second start. The candidates take turns.
 """
 
 import contextlib
 import io
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from records import Table, options
+from timing import Spread, milliseconds
 
 from gdl.data import Folder, parallel_decoding
 
 ALONE = """
 import os, sys
 from PIL import Image
+from records import Table, options
+from timing import Spread, milliseconds
 folder, part, parts, size = sys.argv[1], *map(int, sys.argv[2:])
 for name in sorted(os.listdir(folder))[part::parts]:
     with Image.open(f"{folder}/{name}") as image:
@@ -55,9 +54,14 @@ def pillow_alone(folder: Path, processes: int, size: int) -> None:
             raise SystemExit("a process that decodes failed")
 
 
-def main(images: int = 2000, rounds: int = 5, processes: int = 2, size: int = 64) -> None:
-    """Print the seconds of each candidate, and the ratio of the goal."""
+def main() -> None:
+    """Print the table."""
+    chosen = options()
+    images, rounds = int(chosen.get("images", 5000)), int(chosen.get("rounds", 5))
+    processes, size = int(chosen.get("processes", 2)), int(chosen.get("size", 64))
     parallel_decoding.num_processes = lambda: processes
+    title = f"Speed: {images} JPEG files of 256x256 to {size}x{size}, {processes} processes"
+    table = Table(title, "what", "seconds", "of Pillow's draft alone")
     with tempfile.TemporaryDirectory() as temporary:
         photos, cache = Path(temporary, "photos"), Path(temporary, "cache")
         photos.mkdir()
@@ -70,29 +74,21 @@ def main(images: int = 2000, rounds: int = 5, processes: int = 2, size: int = 64
             data.digest()
 
         open_folder(cache)
-        seconds: dict[str, list[float]] = {"Pillow": [], "cold": [], "cached": []}
+        cold = (Path(temporary, f"cold{i}") for i in range(rounds))
+        timed = {
+            "Pillow's draft alone": lambda: pillow_alone(photos, processes, size),
+            "cold": lambda: open_folder(next(cold)),
+            "from the cache": lambda: open_folder(cache),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in timed}
         for i in range(rounds):
-            calls: dict[str, Callable[[], None]] = {
-                "Pillow": lambda: pillow_alone(photos, processes, size),
-                "cold": lambda i=i: open_folder(Path(temporary, f"cold{i}")),
-                "cached": lambda: open_folder(cache),
-            }
-            for name in [*calls][i % 3 :] + [*calls][: i % 3]:
-                start = time.perf_counter()
-                calls[name]()
-                seconds[name].append(time.perf_counter() - start)
-        ratio = statistics.median(
-            cold / alone for cold, alone in zip(seconds["cold"], seconds["Pillow"], strict=True)
-        )
-    print(
-        f"{images} JPEG files of 256x256 to {size}x{size}, {processes} processes, {rounds} rounds"
-    )
-    for name, times in seconds.items():
-        print(
-            f"{name:8} {statistics.median(times):8.3f} s   ({min(times):.3f} to {max(times):.3f})"
-        )
-    print(f"cold / Pillow's draft alone: {ratio:.2f}; load average {os.getloadavg()[0]:.1f}")
+            for name in [*timed][i % 3 :] + [*timed][: i % 3]:
+                seconds[name].append(milliseconds(timed[name]) / 1e3)
+    spreads = {name: Spread.of(times) for name, times in seconds.items()}
+    for name, spread in spreads.items():
+        table.add(name, spread, spread.over(spreads["Pillow's draft alone"]))
+    table.save()
 
 
 if __name__ == "__main__":
-    main(**{key: int(value) for key, value in (arg.split("=") for arg in sys.argv[1:])})
+    main()
