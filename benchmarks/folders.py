@@ -24,8 +24,6 @@ from gdl.data import Folder, parallel_decoding
 ALONE = """
 import os, sys
 from PIL import Image
-from records import Table, options
-from timing import Spread, milliseconds
 folder, part, parts, size = sys.argv[1], *map(int, sys.argv[2:])
 for name in sorted(os.listdir(folder))[part::parts]:
     with Image.open(f"{folder}/{name}") as image:
