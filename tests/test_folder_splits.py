@@ -82,11 +82,11 @@ def test_a_folder_called_train_alone_is_no_split(tmp_path):
 
 
 def test_names_of_splits_can_be_given_and_ignored(tmp_path):
-    save(tmp_path, *(f"a/{i}.png" for i in range(4)), "a/dev/x.png", "b/y.png", "test/z.png")
+    save(tmp_path, *(f"a/{i}.png" for i in range(4)), "a/dev/w.png", "a/dev/x.png", "b/y.png")
     given = {"train": "a", "val": "a/dev", "test": "b"}
     found = names_of(folder(tmp_path, split=given), tmp_path)
     assert found == {
-        **{"train": [f"a/{i}.png" for i in range(4)], "val": ["a/dev/x.png"]},
+        **{"train": [f"a/{i}.png" for i in range(4)], "val": ["a/dev/w.png", "a/dev/x.png"]},
         "test": ["b/y.png"],
     }
     data = folder(tmp_path, split="random")
