@@ -23,6 +23,7 @@ TABLES: dict[str, tuple[str, str]] = {  # and what --quick adds
     "imports": ("imports.py rounds=7", "rounds=2"),
     "sweeps": ("sweep.py rounds=3", "rounds=1 launchers=basic,joblib"),
     "compare": ("compare.py runs=1000", "runs=200 rounds=1"),
+    "folders": ("folders.py images=50000 rounds=3", "images=5000"),
 }
 
 

@@ -54,4 +54,5 @@ def root(tmp_path_factory):
     scipy.io.savemat(root / "olivettifaces.mat", {"faces": draw(4096, 400) % 243})
     for i in range(10):
         Image.fromarray(draw(20, 30, 3)).save(root / "images" / "sub" / f"{i}.png")
+    np.savez(root / "x.npz", images=draw(20, 6, 5, 3), labels=draw(20) % 3)
     return root

@@ -57,6 +57,14 @@ REFUSED = {  # and what the message proposes
 }
 
 
+NEEDED = {
+    "arrays": ["data.file=/somewhere", "data.shape=[1,8,8]", "data.levels=17"],
+    "folder": ["data.root=/somewhere"],
+    "huggingface": ["data.path=somewhere", "data.size=8"],
+}
+"""What has no default; and sizes, since images of 64x64 are those of the folder."""
+
+
 def with_networks():
     """Yield each model, once per network where it has a choice of them."""
     for model in names("model"):
@@ -67,7 +75,7 @@ def with_networks():
 @pytest.mark.parametrize("data", names("data"))
 @pytest.mark.parametrize(("model", "network"), list(with_networks()))
 def test_every_model_trains_one_step_on_every_data_set_or_names_the_fix(model, data, network):
-    extra = ["data.root=/somewhere"] if data == "folder" else []
+    extra = [*NEEDED.get(data, [])]
     extra += [f"network@model.network={network}"] if network else []
     cfg = compose(f"model={model}", f"data={data}", *small(model), *extra)
     if cfg.data.levels is None and model not in CONTINUOUS:

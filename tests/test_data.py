@@ -9,6 +9,7 @@ import scipy.io
 import sklearn.datasets
 import torch
 
+from gdl.data.arrays import Arrays
 from gdl.data.base import ImageData, hold_out
 from gdl.data.batches import ImageSet
 from gdl.data.cifar import CIFAR10
@@ -41,6 +42,7 @@ def olivetti(root):
 
 
 def folder(root, shape=(3, 16, 16), **options):
+    options = {"data_dir": str(root.parent / "cache"), **options}
     return Folder(str(root), shape, levels=256, batch_size=4, **options)
 
 
@@ -54,6 +56,10 @@ TABLE = {
     "cifar10_5bit": (lambda r: cifar(r, 5), (45, 5, 10)),
     "olivetti": (olivetti, (320, 30, 50)),
     "folder": (lambda r: folder(r / "images"), (8, 1, 1)),
+    "arrays": (
+        lambda r: Arrays(str(r / "x.npz"), (3, 6, 5), levels=256, data_dir=str(r / "cache")),
+        (16, 2, 2),
+    ),
 }
 
 
@@ -149,6 +155,17 @@ def test_threshold_is_above_127_and_static_text_is_read_in_order(root):
 def test_fewer_bits_drop_the_lowest(root):
     for split in ("train", "val", "test"):
         assert torch.equal(cifar(root, 5).images(split), cifar(root).images(split) // 8)
+
+
+def test_digits_are_those_that_scikit_learn_returns():
+    digits, data = sklearn.datasets.load_digits(), Digits(shape=(1, 8, 8), levels=17)
+    assert np.array_equal(data.images("test")[:, 0].numpy(), digits.images[1500:])
+    assert np.array_equal(data.labels("test").numpy(), digits.target[1500:])
+    train = torch.from_numpy(digits.images[:1500]).to(torch.uint8)[:, None]
+    expected = hold_out(train, torch.from_numpy(digits.target[:1500]), 200, 0)
+    for split, (x, y) in zip(("train", "val"), expected, strict=True):
+        assert torch.equal(data.images(split), x)
+        assert torch.equal(data.labels(split), y)
 
 
 def test_faces_stand_upright_and_nobody_is_in_two_splits(root):

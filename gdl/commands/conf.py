@@ -22,8 +22,16 @@ CONF = conf_dir()
 def register_resolvers() -> None:
     """Register the interpolations that the configs use.
 
-    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of
-    a job in the folder of its sweep.
+    `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of a job in the
+    folder of its sweep, and `${array_shape:FILE}` the shape [C, H, W] of the images in a file of
+    arrays.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("array_shape", _array_shape, replace=True)
+
+
+def _array_shape(file: str) -> list[int]:
+    from gdl.data.arrays import array_shape  # takes a second to import
+
+    return array_shape(file)

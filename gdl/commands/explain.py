@@ -48,7 +48,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(e, MissingConfigException) and e.missing_cfg_file:
             return _unknown_group(e)
         if isinstance(e, MissingMandatoryValue):
-            key = (e.full_key or str(e)).strip()
+            key = (e.full_key or str(e).removeprefix("Missing mandatory value: ")).strip()
             return f"{key} has no value: set it on the command line, e.g. {key}=..."
         if type(e).__name__ == "MisconfigurationException":
             return str(e)

@@ -60,9 +60,14 @@ def log_tables(tables: Sequence[ComparisonTable], entries: Sequence[Entry], fold
         for table in tables:
             # two objects: W&B would make one of them a reference to the other
             run.log(
-                {f"comparison/{table.data}": wandb.Table([*table.columns], table.rows)}, step=0
+                {
+                    f"comparison/{table.data}": wandb.Table(
+                        [*table.columns], [[*row] for row in table.rows]
+                    )
+                },
+                step=0,
             )
-            artifact.add(wandb.Table([*table.columns], table.rows), table.data)
+            artifact.add(wandb.Table([*table.columns], [[*row] for row in table.rows]), table.data)
         run.log_artifact(artifact)
         where = f"offline; wandb sync {for_shell(d)}" if (d := sync_dir(run)) else str(run.url)
         run.finish()

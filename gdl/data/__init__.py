@@ -1,22 +1,49 @@
-"""Data sets: integer images in memory, from which a batch is taken by one index operation."""
+"""Data sets: integer images in memory or in a file, from which one index operation takes a batch.
 
-from gdl.data.base import ImageData, Split, hold_out
-from gdl.data.cifar import CIFAR10
-from gdl.data.digits import Digits
-from gdl.data.folder import Folder
-from gdl.data.mnist import MNIST, BinarizedMNIST
-from gdl.data.olivetti import Olivetti
-from gdl.data.toy import Toy
+Nothing is imported before it is used, so that the processes that decode images start quickly.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gdl.data.arrays import Arrays
+    from gdl.data.base import ImageData, Split, hold_out
+    from gdl.data.cifar import CIFAR10
+    from gdl.data.digits import Digits
+    from gdl.data.folder import Folder
+    from gdl.data.huggingface import HuggingFace
+    from gdl.data.mnist import MNIST, BinarizedMNIST
+    from gdl.data.olivetti import Olivetti
+    from gdl.data.toy import Toy
 
 __all__ = [
     "CIFAR10",
     "MNIST",
+    "Arrays",
     "BinarizedMNIST",
     "Digits",
     "Folder",
+    "HuggingFace",
     "ImageData",
     "Olivetti",
     "Split",
     "Toy",
     "hold_out",
 ]
+
+_MODULES = {
+    **{"CIFAR10": "cifar", "MNIST": "mnist", "Arrays": "arrays", "BinarizedMNIST": "mnist"},
+    **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
+    **{"Olivetti": "olivetti", "Split": "base", "Toy": "toy", "hold_out": "base"},
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"gdl.data.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'gdl.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -4,7 +4,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +13,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from gdl.data.arguments import checked_path, whole_number
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.errors import GdlError
 
@@ -59,10 +59,11 @@ class ImageData(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
-        if min(batch_size, eval_batch_size) < 1:
-            raise GdlError("data.batch_size and data.eval_batch_size must be 1 or more.")
-        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        self.data_dir = Path(data_dir).expanduser()
+        if levels is not None:
+            whole_number("data.levels", levels, 2, 65536)
+        self.batch_size = whole_number("data.batch_size", batch_size, 1)
+        self.eval_batch_size = whole_number("data.eval_batch_size", eval_batch_size, 1)
+        self.seed, self.data_dir = seed, checked_path("data_dir", data_dir)
         self._splits: dict[str, Split] = {}
         self._digest: str | None = None
 
@@ -126,15 +127,25 @@ class ImageData(pl.LightningDataModule, ABC):
                 )
             if name == "train" and self.transform is not None:
                 x = self.transform(x[:1000], torch.Generator())
-            if self.levels is not None and int(x.max()) >= self.levels:
+            if self.levels is None or (self.levels > 255 and x.dtype == torch.uint8):
+                continue  # a look at all values would read all of a file that is mapped into memory
+            if (largest := self.largest(x)) >= self.levels:
                 raise GdlError(
-                    f"The {name} images have pixel values up to {int(x.max())}, but data.levels "
-                    f"is {self.levels}: set data.levels={int(x.max()) + 1} or more."
+                    f"The {name} images have pixel values up to {largest}, but data.levels "
+                    f"is {self.levels}: set data.levels={largest + 1} or more."
                 )
         self._splits = splits
 
+    def largest(self, x: Tensor) -> int:
+        """Return the largest value of the images of a split; a data set may know it already."""
+        return int(x.max())
+
     def move_to(self, device: torch.device) -> None:
-        """Move the images to a GPU if they take less than a quarter of its free memory."""
+        """Move the images to a GPU if they take less than a quarter of its free memory.
+
+        Otherwise they stay where they are, in memory or in a file that is mapped into it, and each
+        batch is taken there and copied on its own.
+        """
         size = sum(x.nbytes for x, _ in self._splits.values())
         if device.type == "cuda" and size < 0.25 * torch.cuda.mem_get_info(device)[0]:
             self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}

@@ -1,7 +1,11 @@
 """The 8x8 handwritten digits that come with scikit-learn: real data without a download."""
 
+import gzip
+import importlib.util
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gdl.data.base import ImageData, Split, hold_out
@@ -26,10 +30,25 @@ class Digits(ImageData):
 
     def load(self) -> dict[str, Split]:
         """Return 1,300 training, 200 validation and 297 test images."""
-        from sklearn.datasets import load_digits  # scikit-learn takes a second to import
-
-        digits: Any = load_digits()
-        x = torch.from_numpy(digits.images).to(torch.uint8)[:, None]
-        y = torch.from_numpy(digits.target).long()
+        table = _table()
+        x = torch.from_numpy(table[:, :64]).to(torch.uint8).view(-1, 1, 8, 8)
+        y = torch.from_numpy(table[:, 64]).long()
         train, val = hold_out(x[:1500], y[:1500], self.num_val, self.split_seed)
         return {"train": train, "val": val, "test": (x[1500:], y[1500:])}
+
+
+def _table() -> np.ndarray:
+    """Return 64 pixels and the label of each image (1797, 65), in scikit-learn's order.
+
+    `sklearn.datasets` takes a second to import, two where pandas is installed; its file takes none.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            with gzip.open(path, "rt") as file:
+                return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    return np.column_stack([digits.data, digits.target])

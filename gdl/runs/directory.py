@@ -14,7 +14,6 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
 outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -30,7 +29,6 @@ from gdl.files import (
     is_whole_archive,
     path_below,
     read_json,
-    write_atomically,
     write_json,
 )
 from gdl.version import __version__
@@ -100,7 +98,7 @@ class Run:
 
     def note_facts(self, **facts: Any) -> None:
         """Add facts to run.json; facts with the same names are replaced."""
-        write_atomically(self.record, json.dumps(read_json(self.record) | facts, indent=2) + "\n")
+        write_json(self.record, read_json(self.record) | facts)
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training."""

@@ -1,0 +1,49 @@
+"""Checks of the values that the command line gives to a data set."""
+
+from pathlib import Path
+from typing import Any
+
+from gdl.errors import GdlError
+
+__all__ = ["checked_fraction", "checked_path", "whole_number"]
+
+
+def whole_number(name: str, value: Any, smallest: int = 0, largest: int = 2**31 - 1) -> int:
+    """Return a whole number.
+
+    Args:
+        name: What it is called on the command line, e.g. "data.batch_size".
+        value: The value.
+        smallest: The smallest allowed.
+        largest: The largest allowed.
+
+    Raises:
+        GdlError: It is none, or out of range.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
+        raise GdlError(
+            f"{name} must be a whole number from {smallest} to {largest}, got {value!r}."
+        )
+    return value
+
+
+def checked_fraction(name: str, value: Any) -> float:
+    """Return a number between 0 and 1.
+
+    Raises:
+        GdlError: It is none.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
+        raise GdlError(f"{name} must be a number between 0 and 1, got {value!r}.")
+    return value
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """Return a path, in which ~ is the home folder.
+
+    Raises:
+        GdlError: It is none.
+    """
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise GdlError(f"{name} must be the path of a file or folder, got {value!r}.")
+    return Path(value).expanduser()
