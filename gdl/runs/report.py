@@ -71,9 +71,11 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> None:
+def print_paths(run: Run, checkpoint: Path, offline: Sequence[Path | None]) -> None:
     """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
-    lines = [("run", run.path), ("checkpoint", checkpoint or run.checkpoints / "last.ckpt")]
+    lines = [("run", run.path)]
+    if checkpoint.exists():
+        lines.append(("checkpoint", checkpoint))
     if (samples := run.newest_samples()) is not None:
         lines.append(("samples", samples))
     for d in (d for d in offline if d is not None):
