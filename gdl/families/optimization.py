@@ -95,7 +95,7 @@ class Optimization(pl.LightningModule):
             clip(self.parameters(), gradient_clip_val)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Skip a step that is not finite; note what is logged before clipping and schedule change it."""
+        """Skip a step that is not finite; note the gradient norm and the rate that it is made with."""
         self._has_stepped = True
         self._lr = optimizer.param_groups[0]["lr"]
         if (self.global_step + 1) % self._log_every == 0:

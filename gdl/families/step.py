@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gdl.data.base import ImageData
@@ -188,7 +189,9 @@ class SharedStep(Optimization, ABC):
         checkpoint["gdl_config"] = self.config or self._own_config()
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
         checkpoint["gdl_skipped_steps"] = self.skipped_steps
-        checkpoint["gdl_validated_step"] = self.validated_step
+        # the row of a validation after training comes after this step, so it will be logged again
+        is_fitting = self.trainer.state.fn == TrainerFn.FITTING
+        checkpoint["gdl_validated_step"] = self.validated_step if is_fitting else -1
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what training has counted so far, and drop rows that will be logged again."""

@@ -73,21 +73,32 @@ class BestCheckpoint(Checkpoint):
         if not self._is_best(value):
             return
         self.best = {"monitor": self.monitor, "value": value, "step": trainer.global_step}
-        # after training, last.ckpt is of the last step; without one, a run goes on from best.ckpt
-        self._waits = trainer.state.fn == TrainerFn.FITTING and self.last.exists()
+        # after training, last.ckpt is of the last step; without one, a run goes on from best.ckpt,
+        # which it could not do where gradients are being gathered
+        is_between = self.last.exists() or trainer.fit_loop._should_accumulate()
+        self._waits = trainer.state.fn == TrainerFn.FITTING and is_between
         trainer.save_checkpoint(self.waiting if self._waits else self.path)
 
     def last_was_saved(self, trainer: pl.Trainer) -> None:
         """Move a new best to its place, now that last.ckpt knows of it."""
         self._last_step = trainer.global_step
-        if self._waits and trainer.is_global_zero:
-            self.waiting.replace(self.path)
-        self._waits = False
+        self._settle(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove what a killed process left."""
+        if trainer.is_global_zero:
+            self.waiting.unlink(missing_ok=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let last.ckpt, if there is one, be of the last step; it is not where callbacks.last=null."""
         if self.last.exists() and self._last_step < trainer.global_step:
             save_last(trainer, self.last)
+        self._settle(trainer)
+
+    def _settle(self, trainer: pl.Trainer) -> None:
+        if self._waits and trainer.is_global_zero:
+            self.waiting.replace(self.path)
+        self._waits = False
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -126,7 +137,6 @@ class BestCheckpoint(Checkpoint):
                     "validations before this start do not count."
                 )
                 record = None
-        self.waiting.unlink(missing_ok=True)
         return record
 
 

@@ -138,6 +138,8 @@ def prepare(cfg: DictConfig) -> Training:
         _convert_="all",
     )
     end_together(trainer)
+    # with max_steps, Lightning would start the epoch again that a checkpoint has ended
+    trainer.fit_loop._iteration_based_training = lambda: False
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
@@ -175,6 +177,10 @@ def fit(job: Training) -> None:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
     job.train_seconds = job.model.fit_seconds
+    epochs = job.trainer.fit_loop.epoch_progress.current
+    epochs.completed = (
+        epochs.processed
+    )  # where a finished run was resumed, Lightning does not count
     if job.trainer.enable_validation and job.model.validated_step < job.trainer.global_step:
         # training ended between two validations; `BestCheckpoint` looks at this one too
         job.trainer.validate(job.model, datamodule=job.data, verbose=False)
