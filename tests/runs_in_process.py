@@ -25,10 +25,7 @@ TINY = [
     "data=digits",
     "data.batch_size=64",
     "logger=csv",
-    "model=made",
-    "model.hidden=[8]",
-    "model.optimizer.lr=0.3",  # too large, so that not every validation is better
-    "trainer.max_epochs=3",
+    "trainer.max_epochs=2",
     "trainer.limit_train_batches=7",
     "trainer.limit_val_batches=1",
     "trainer.limit_test_batches=1",
@@ -36,6 +33,11 @@ TINY = [
     "callbacks.progress=null",
     "+trainer.enable_progress_bar=false",
     "callbacks.images.n=1",
+]
+MADE = [
+    "model=made",
+    "model.hidden=[8]",
+    "model.optimizer.lr=4",  # too large, so that not every validation is better
 ]
 TIMES = ("seconds", "images_per_second", "train_seconds", "sampling_ms")
 
@@ -78,10 +80,14 @@ class Moments:
 
 
 def train(folder: Path, *overrides: str) -> None:
-    """Run `gdl train` in a folder; go on from its checkpoint, if there is one."""
+    """Run `gdl train` in a folder; go on from its checkpoint, if there is one.
+
+    The model is a small MADE, if no other is named.
+    """
     run = Run(folder)
     resume = [f"resume={run.checkpoint('last')}"] if run.has_checkpoint else []
-    arguments = [*TINY, *overrides, *resume]
+    model = [] if any(o.startswith("model=") for o in overrides) else MADE
+    arguments = [*TINY, *model, *overrides, *resume]
     register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(

@@ -3,6 +3,7 @@
 Here is a sample of the settings and moments; tests/slow/test_moments.py has all of them.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,8 +74,8 @@ def test_the_best_of_all_validations_is_kept(calm: tuple[Path, list[str], list[s
     values = [float(r["val/nll"]) for r in rows(folder) if r["val/nll"]]
     assert best_value(folder) == min(values) == numbers(folder)["best_val/nll"]
     assert validated(folder) == pytest.approx(min(values), rel=1e-6)
-    if "=3" in str(calm[1]):
-        assert min(values) < values[-1]
+    if "+trainer.val_check_interval=3" in calm[1]:
+        assert min(values) not in (values[0], values[-1]), "else the test would show little"
 
 
 def test_a_finished_run_stays_as_it_is(
@@ -133,7 +134,7 @@ def test_a_best_that_is_lost_is_not_claimed(
         content["gdl_best"]["step"] += 1000
         torch.save(content, best)
     with pytest.warns(UserWarning, match="are not in"):
-        train(run.path, *options, "trainer.max_epochs=4")
+        train(run.path, *options, "trainer.max_epochs=3")
     assert numbers(run.path)["best_val/nll"] == pytest.approx(validated(run.path), rel=1e-6)
 
 
@@ -143,7 +144,7 @@ def test_a_best_that_is_lost_is_not_claimed(
         ["callbacks.checkpoint=null"],
         ["callbacks.checkpoint=null", "callbacks.last=null", "checkpoint_every=null"],
         ["trainer.limit_val_batches=0"],
-        ["callbacks.checkpoint=null", "model=ae", "~model.hidden"],
+        ["callbacks.checkpoint=null", "model=ae"],
     ],
 )
 def test_without_a_best_the_last_weights_are_tested(
@@ -180,19 +181,19 @@ def test_rows_are_of_steps(tmp_path: Path) -> None:
     options = ["trainer.accumulate_grad_batches=3", "scheduler@model.scheduler=cosine"]
     train(tmp_path / "run", *options, "trainer.log_every_n_steps=1")
     found = [r for r in rows(tmp_path / "run") if r["train/nll"]]
-    assert [int(r["step"]) for r in found] == list(range(9))
-    assert float(found[0]["lr"]) == 0.3, "the first step has the whole rate"
-    assert all(a["lr"] > b["lr"] for a, b in zip(found, found[1:], strict=False))
+    assert [int(r["step"]) for r in found] == list(range(6))
+    assert float(found[0]["lr"]) == 4, "the first step has the whole rate"
+    assert all(a["lr"] > b["lr"] for a, b in itertools.pairwise(found))
     assert all(r["grad_norm"] for r in found)
 
 
 def old_files(run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in run.checkpoints.glob("*.ckpt"):
         content = torch.load(path, weights_only=True)
-        record = content.pop("gdl_best")
+        del content["gdl_best"]
         content["callbacks"]["ModelCheckpoint{'monitor': 'val/nll', 'mode': 'min'}"] = {
             "monitor": "val/nll",
-            "best_model_score": torch.tensor(record["value"]),
+            "best_model_score": torch.tensor(1.0),
             "best_model_path": "/elsewhere/best.ckpt",
         }
         yield path, content
@@ -201,10 +202,10 @@ def old_files(run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
 def test_a_run_of_the_version_before_goes_on_with_its_best(tmp_path: Path) -> None:
     options = ["+trainer.val_check_interval=3"]
     train(tmp_path / "run", *options)
-    run, before = Run(tmp_path / "run"), numbers(tmp_path / "run")["best_val/nll"]
-    for path, content in old_files(run):
+    run = Run(tmp_path / "run")
+    for path, content in old_files(run):  # they say that the best was 1 nat
         torch.save(content, path)
     kept = weights(run.path)
-    train(run.path, *options, "model.optimizer.lr=9", "trainer.max_epochs=4")
-    assert numbers(run.path)["best_val/nll"] == best_value(run.path) == before
+    train(run.path, *options, "trainer.max_epochs=3")
+    assert numbers(run.path)["best_val/nll"] == 1
     assert_equal(weights(run.path), kept)
