@@ -27,6 +27,8 @@ from gdl.files import is_whole_archive, path_below, read_json, write_atomically
 from gdl.version import __version__
 
 __all__ = [
+    "BEST",
+    "LAST",
     "Run",
     "find_run",
     "git_commit",
@@ -35,6 +37,9 @@ __all__ = [
     "study_db",
     "sweep_dir",
 ]
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""The checkpoint that is tested, and the one that training goes on from."""
 
 
 class Run:
@@ -133,7 +138,7 @@ class Run:
         Raises:
             GdlError: There is no complete checkpoint.
         """
-        names = ["best.ckpt", "last.ckpt"] if prefer == "best" else ["last.ckpt", "best.ckpt"]
+        names = [BEST, LAST] if prefer == "best" else [LAST, BEST]
         damaged = []
         for path in (self.checkpoints / name for name in names):
             if is_whole_archive(path):

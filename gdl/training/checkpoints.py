@@ -16,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gdl.errors import GdlError
+from gdl.runs.directory import BEST, LAST
 from gdl.serialization import read_checkpoint
 
 __all__ = ["BestCheckpoint", "LastCheckpoint", "best_record", "save_last"]
@@ -42,8 +43,8 @@ class BestCheckpoint(Checkpoint):
     def __init__(self, folder: str, monitor: str = "val/nll", mode: str = "min") -> None:
         if mode not in ("min", "max"):
             raise GdlError(f"callbacks.checkpoint.mode must be min or max, got {mode!r}.")
-        self.path, self.last = Path(folder) / "best.ckpt", Path(folder) / "last.ckpt"
-        self.waiting = Path(folder) / "best.ckpt.next"
+        self.path, self.last = Path(folder) / BEST, Path(folder) / LAST
+        self.waiting = Path(folder) / f"{BEST}.next"
         self.monitor, self.mode = monitor, mode
         self.best: Record | None = None
         """The record of the best validation so far; None before the first one."""
@@ -148,7 +149,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / "last.ckpt"
+        self.path = Path(folder) / LAST
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls this after the model has logged the epoch."""

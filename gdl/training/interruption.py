@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from gdl import stopping
+from gdl.runs.directory import LAST
 from gdl.stopping import Interrupted
 from gdl.training.checkpoints import save_last
 
@@ -32,7 +33,7 @@ class Interruption(Checkpoint):
     """
 
     def __init__(self, folder: str, every_minutes: float | None) -> None:
-        self.path, self.every_minutes = Path(folder) / "last.ckpt", every_minutes
+        self.path, self.every_minutes = Path(folder) / LAST, every_minutes
         self._saved = time.monotonic()
         self._step = 0
         self._may_save = False

@@ -25,7 +25,7 @@ from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
-from gdl.runs.directory import Run
+from gdl.runs.directory import LAST, Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
 from gdl.runs.metrics import COSTS, limits
@@ -214,7 +214,7 @@ def finish(job: Training) -> float | None:
         for logger in trainer.loggers:
             logger.log_metrics(summary, step=trainer.global_step)
         print_results(run.metrics())
-        checkpoint = run.checkpoints / "last.ckpt" if best is None else best.path
+        checkpoint = run.checkpoints / LAST if best is None else best.path
         print_paths(run, checkpoint, [offline_dir(lg) for lg in trainer.loggers])
     close(trainer.loggers)
     return None if best is None else best.value
