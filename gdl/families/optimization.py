@@ -1,5 +1,6 @@
 """How the parameters of all models are updated: optimizer, schedule, clipping, skipped steps."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ class Optimization(pl.LightningModule):
         self.max_skipped_steps = 10
         self._nonfinite = NonFiniteSteps()
         self._grad_norm: Tensor | None = None
-        self._lr: float | Tensor | None = None
+        self._lr = math.nan
         self._has_stepped = False
         """Whether the latest batch ended with a step; others gather gradients for a later one."""
 

@@ -73,7 +73,7 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def print_paths(run: Run, checkpoint: Path, offline: Sequence[Path | None]) -> None:
     """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
-    lines = [("run", run.path)]
+    lines: list[tuple[str, Path | str]] = [("run", run.path)]
     if checkpoint.exists():
         lines.append(("checkpoint", checkpoint))
     if (samples := run.newest_samples()) is not None:

@@ -17,7 +17,8 @@ class MetricsCSV(Logger):
     """A logger that appends one row per logged step to metrics.csv; a new column rewrites the file.
 
     Args:
-        path: The file. If there is one, the rows before the first new step are kept.
+        path: The file. If there is one, a run that starts over drops its rows; one that is resumed
+            keeps some of them, see `rewind`.
     """
 
     def __init__(self, path: str) -> None:
@@ -45,7 +46,7 @@ class MetricsCSV(Logger):
         """Append a row."""
         row = {"step": step, **metrics}
         if not self._opened:
-            self.rewind(step or 0)
+            self.rewind(0)
         new = [name for name in row if name not in self._columns]
         if new:
             self._columns += new

@@ -58,7 +58,7 @@ class AveragedWeights(Callback):
         if trainer.global_step == self._latest_step:
             return
         self._latest_step = trainer.global_step
-        parameters = list(pl_module.parameters())
+        parameters: list[Tensor] = list(pl_module.parameters())
         if self._has_begun and self.decay:
             torch._foreach_lerp_(self._other, parameters, 1 - self.decay)
         else:

@@ -92,7 +92,8 @@ class BestCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let last.ckpt, if there is one, be of the last step; it is not where callbacks.last=null."""
-        if self.last.exists() and self._last_step < trainer.global_step:
+        there_is_one = trainer.strategy.broadcast(self.last.exists())
+        if there_is_one and self._last_step < trainer.global_step:
             save_last(trainer, self.last)
         self._settle(trainer)
 

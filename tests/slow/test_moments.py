@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, moved and resumed is the undisturbed one, in all settings."""
+"""A run that is killed at one moment of eleven, moved and resumed is the undisturbed one, in all settings."""
 
 import shutil
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_every_moment(options: list[str], tmp_path: Path) -> None:
     names = moments(calm, *options)
     if "limit_val_batches" not in str(options) and "checkpoint=null" not in str(options):
         assert numbers(calm).get("best_val/nll", best_value(calm)) == best_value(calm)
-    for moment in range(0, len(names), 5):
+    for moment in range(len(options), len(names), 11):
         killed, moved = tmp_path / f"killed{moment}", tmp_path / f"moved{moment}"
         assert train_and_kill(killed, moment, *options) == names[moment]
         killed.rename(moved)
