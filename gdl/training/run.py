@@ -177,10 +177,9 @@ def fit(job: Training) -> None:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
     job.train_seconds = job.model.fit_seconds
-    epochs = job.trainer.fit_loop.epoch_progress.current
-    epochs.completed = (
-        epochs.processed
-    )  # where a finished run was resumed, Lightning does not count
+    # where a finished run was resumed, Lightning has not counted its last epoch
+    epochs: Any = job.trainer.fit_loop.epoch_progress.current
+    epochs.completed = epochs.processed
     if job.trainer.enable_validation and job.model.validated_step < job.trainer.global_step:
         # training ended between two validations; `BestCheckpoint` looks at this one too
         job.trainer.validate(job.model, datamodule=job.data, verbose=False)

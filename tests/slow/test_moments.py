@@ -1,4 +1,4 @@
-"""A run that is killed at one moment of eleven, moved and resumed is the undisturbed one, in all settings."""
+"""A run that is killed, moved and resumed is the undisturbed one, at moments of all kinds in all settings."""
 
 import shutil
 from pathlib import Path
