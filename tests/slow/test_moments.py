@@ -1,4 +1,4 @@
-"""A run that is killed, moved and resumed is the undisturbed one, at moments of all kinds in all settings."""
+"""A run that is killed, moved and resumed is the undisturbed one, in settings and at moments of all kinds."""
 
 import shutil
 from pathlib import Path
