@@ -1,4 +1,4 @@
-"""A run that is killed, moved and resumed is the undisturbed one, in settings and at moments of all kinds."""
+"""A run that is killed, moved and resumed is the undisturbed one, in many settings and moments."""
 
 import shutil
 from pathlib import Path
