@@ -31,7 +31,7 @@ from gdl.runs.directory import Run
 from gdl.training import BestCheckpoint
 
 SETTINGS = {
-    "default": [],
+    "steps": ["trainer.max_steps=10", "checkpoint_every=1e-9"],  # a save after each
     "within an epoch": ["+trainer.val_check_interval=3"],
     "ends between two": ["trainer.check_val_every_n_epoch=2"],
     "all of it": [
@@ -40,7 +40,7 @@ SETTINGS = {
         "callbacks=ema",
         "callbacks.ema.decay=0.5",
         "scheduler@model.scheduler=cosine",
-        "checkpoint_every=1e-9",  # save after each step
+        "checkpoint_every=1e-9",
     ],
 }
 
@@ -83,6 +83,7 @@ def test_a_finished_run_stays_as_it_is(
 ) -> None:
     folder, options, _ = calm
     again = copied(folder, tmp_path / "elsewhere")
+    (again / "metrics.json").unlink()  # as if it had been killed in the test
     train(again, *options)
     assert_same_run(folder, again)
     seconds = [
