@@ -195,11 +195,12 @@ class SharedStep(Optimization, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what training has counted so far, and drop rows that will be logged again."""
-        if self.trainer.is_global_zero:
-            self._sums_to_restore = checkpoint.get("gdl_train_sums", {})
-        for logger in self.loggers:
-            if isinstance(logger, Rewinds):
-                logger.rewind(checkpoint["global_step"])
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            if self.trainer.is_global_zero:
+                self._sums_to_restore = checkpoint.get("gdl_train_sums", {})
+            for logger in self.loggers:
+                if isinstance(logger, Rewinds):
+                    logger.rewind(checkpoint["global_step"])
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)

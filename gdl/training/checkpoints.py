@@ -112,6 +112,8 @@ class BestCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on with the best that the checkpoint knows of, if its weights are there."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
         record = best_record(checkpoint)
         if trainer.is_global_zero:
             record = self._found(record)
