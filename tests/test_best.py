@@ -5,6 +5,7 @@ Here is a sample of the settings and moments; tests/slow/test_moments.py has all
 
 import itertools
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def test_a_finished_run_stays_as_it_is(
     folder, options, _ = calm
     again = copied(folder, tmp_path / "elsewhere")
     (again / "metrics.json").unlink()  # as if it had been killed in the test
-    train(again, *options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*are not in.*")
+        train(again, *options)
     assert_same_run(folder, again)
     seconds = [
         json.loads((f / "metrics.json").read_text())["train_seconds"] for f in (folder, again)

@@ -79,6 +79,12 @@ class BestCheckpoint(Checkpoint):
         is_between = self.last.exists() or trainer.fit_loop._should_accumulate()
         self._waits = trainer.state.fn == TrainerFn.FITTING and is_between
         trainer.save_checkpoint(self.waiting if self._waits else self.path)
+        if trainer.state.fn != TrainerFn.FITTING and trainer.strategy.broadcast(
+            self.last.exists()
+        ):
+            save_last(
+                trainer, self.last
+            )  # it has to know of the best, for a run that trains longer
 
     def last_was_saved(self, trainer: pl.Trainer) -> None:
         """Move a new best to its place, now that last.ckpt knows of it."""
