@@ -10,7 +10,7 @@ from gdl.families.flow import FlowModel
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.training.callbacks import AveragedWeights
+from gdl.training import AveragedWeights
 
 pytestmark = [
     pytest.mark.gpu,

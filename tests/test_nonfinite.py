@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.nonfinite import NonFiniteSteps
-from gdl.training.callbacks import AveragedWeights
+from gdl.training import AveragedWeights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
 

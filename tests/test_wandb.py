@@ -258,8 +258,11 @@ def test_metrics_csv_takes_new_columns_and_a_cut_off_row(tmp_path):
     with path.open("a") as f:
         f.write("3,2.")  # killed while writing
     resumed = MetricsCSV(str(path))
-    resumed.log_metrics({"a": 9.0, "b": 9.0}, step=2)
-    assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "2,9.0,9.0"]
+    resumed.rewind(2)
+    resumed.log_metrics({"a": 9.0, "b": 9.0}, step=3)
+    assert path.read_text().splitlines() == ["step,a,b", "1,1.0,", "3,9.0,9.0"]
+    MetricsCSV(str(path)).log_metrics({"c": 1.0}, step=5)
+    assert path.read_text().splitlines() == ["step,a,b,c", "5,,,1.0"], "a run that starts over"
 
 
 def service_of(pid: int) -> int | None:

@@ -23,6 +23,8 @@ MAY_CHANGE = (
     "data_dir",
     "data.data_dir",
     "data.root",
+    "data.file",
+    "data.path",
     "config_dir",
     "trust",
     "hydra",

@@ -1,5 +1,6 @@
 """How the parameters of all models are updated: optimizer, schedule, clipping, skipped steps."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,9 @@ class Optimization(pl.LightningModule):
         self.max_skipped_steps = 10
         self._nonfinite = NonFiniteSteps()
         self._grad_norm: Tensor | None = None
+        self._lr = math.nan
+        self._has_stepped = False
+        """Whether the latest batch ended with a step; others gather gradients for a later one."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets this name 40 times per step, and Module.__setattr__ checks each time whether
@@ -92,7 +96,9 @@ class Optimization(pl.LightningModule):
             clip(self.parameters(), gradient_clip_val)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Skip a step that is not finite; measure the gradient norm before clipping, if logged."""
+        """Skip a step that is not finite; note the gradient norm and the rate that it is made with."""
+        self._has_stepped = True
+        self._lr = optimizer.param_groups[0]["lr"]
         if (self.global_step + 1) % self._log_every == 0:
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self._grad_norm = get_total_norm(grads)

@@ -2,9 +2,10 @@
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from gdl.data.base import ImageData
@@ -15,6 +16,14 @@ from gdl.noise import seed_noise
 from gdl.part import Part
 
 __all__ = ["SharedStep"]
+
+
+@runtime_checkable
+class Rewinds(Protocol):
+    """A logger that can forget."""
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged for this step and later ones."""
 
 
 class SharedStep(Optimization, ABC):
@@ -34,8 +43,10 @@ class SharedStep(Optimization, ABC):
         self.tested_images = 0
         """Images of the last test, in all processes."""
         self._sums = {stage: TermSums() for stage in ("train", "val", "test")}
+        self._sums_to_restore: dict[str, Any] = {}
         self._train_clock = (time.perf_counter(), 0)
-        self._fit_start, self._fit_seconds = time.perf_counter(), 0.0
+        self._fit_start: float | None = None
+        self._fit_seconds = 0.0
 
     @abstractmethod
     def loss(self, x: Tensor) -> dict[str, Tensor]:
@@ -59,6 +70,8 @@ class SharedStep(Optimization, ABC):
     @property
     def fit_seconds(self) -> float:
         """Seconds of training so far, including the time before an interruption."""
+        if self._fit_start is None:
+            return self._fit_seconds
         return self._fit_seconds + time.perf_counter() - self._fit_start
 
     def _apply_batch_transfer_handler(
@@ -71,6 +84,7 @@ class SharedStep(Optimization, ABC):
         """Return the mean loss; the sums of the terms stay on the device until they are logged."""
         part = self._part(batch, "train", batch_idx)
         self._seed(part, "train", self.current_epoch, batch_idx)
+        self._has_stepped = False
         terms = self.loss(batch)
         self._sums["train"].add(terms, part.count)
         loss = terms["loss"].mean()
@@ -111,8 +125,15 @@ class SharedStep(Optimization, ABC):
         seed_noise(self.device, self.noise_seed, *key, part=part)
 
     def on_train_start(self) -> None:
-        """Start the clock of the training time."""
+        """Start the clocks of the training time and of images/s."""
         self._fit_start = time.perf_counter()
+        self._train_clock = (self._fit_start, self._sums["train"].total)
+        self._sums["train"].restore(self._sums_to_restore, self.device)
+        self._sums_to_restore = {}
+
+    def on_train_end(self) -> None:
+        """Stop the clock of the training time."""
+        self._fit_seconds, self._fit_start = self.fit_seconds, None
 
     def on_train_epoch_start(self) -> None:
         """Start the clock that measures images/s."""
@@ -123,6 +144,9 @@ class SharedStep(Optimization, ABC):
 
         For a small model, logging at each step would cost more than half of the step.
         """
+        self._log_if_due()
+
+    def _log_if_due(self) -> None:
         if self.global_step % self._log_every == 0:
             self._log_train_interval()
 
@@ -158,13 +182,26 @@ class SharedStep(Optimization, ABC):
                     f"Parameter {name} is not finite at step {self.global_step}, so no checkpoint "
                     "was written: lower model.optimizer.lr or set trainer.gradient_clip_val=1."
                 )
+        # Lightning calls the callbacks that save before the hook that logs
+        self._log_if_due()
+        reduce = self.trainer.strategy.reduce
+        sums = self._sums["train"].state(lambda t: reduce(t, reduce_op="sum"))
+        checkpoint["gdl_train_sums"] = sums
         checkpoint["gdl_config"] = self.config or self._own_config()
         checkpoint["gdl_fit_seconds"] = self.fit_seconds
         checkpoint["gdl_skipped_steps"] = self.skipped_steps
-        checkpoint["gdl_validated_step"] = self.validated_step
+        # the row of a validation after training comes after this step, so it will be logged again
+        is_fitting = self.trainer.state.fn == TrainerFn.FITTING
+        checkpoint["gdl_validated_step"] = self.validated_step if is_fitting else -1
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the training time, the number of skipped steps and the last validated step."""
+        """Restore what training has counted so far, and drop rows that will be logged again."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            if self.trainer.is_global_zero:
+                self._sums_to_restore = checkpoint.get("gdl_train_sums", {})
+            for logger in self.loggers:
+                if isinstance(logger, Rewinds):
+                    logger.rewind(checkpoint["global_step"])
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
@@ -180,12 +217,12 @@ class SharedStep(Optimization, ABC):
 
     def _log_train_interval(self) -> None:
         sums = self._sums["train"]
-        if not sums.num_steps:
+        if not sums.num_steps or not self._has_stepped:
             return
         skipped = self._nonfinite.enforce(self.max_skipped_steps, sums, self.global_step)
         metrics = self._means("train")
         metrics["train/skipped_steps"] = skipped
-        metrics["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        metrics["lr"] = self._lr
         now, (before, seen) = time.perf_counter(), self._train_clock
         images = (sums.total - seen) * self.trainer.world_size
         metrics["images_per_second"] = images / (now - before)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,6 +65,24 @@ class TermSums:
         *totals, count = reduce(sums).tolist()
         self._steps, self._count, self.popped = [], 0, round(count)
         return {name: t / count for name, t in zip(self._names, totals, strict=True)}
+
+    def state(self, reduce: Callable[[Tensor], Tensor] = lambda t: t) -> dict[str, Any]:
+        """Return what was added since the last `pop`, for a checkpoint.
+
+        Args:
+            reduce: Sums a tensor over processes; then only one of them may restore the state.
+        """
+        if not self._steps:
+            return {}
+        steps = torch.stack(self._steps)
+        count = int(reduce(steps.new_tensor(self._count)))
+        return {"names": self._names, "steps": reduce(steps).cpu(), "count": count}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on with a state, so that the next means are those of a run without a pause."""
+        if state:
+            self._names, self._count = list(state["names"]), state["count"]
+            self._steps = list(state["steps"].to(device))
 
 
 def with_error(key: str, values: Tensor) -> dict[str, float]:

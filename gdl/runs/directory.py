@@ -34,6 +34,8 @@ from gdl.files import (
 from gdl.version import __version__
 
 __all__ = [
+    "BEST",
+    "LAST",
     "Run",
     "find_run",
     "git_commit",
@@ -43,6 +45,9 @@ __all__ = [
     "sweep_dir",
     "wandb_facts",
 ]
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""The checkpoint that is tested, and the one that training goes on from."""
 
 
 NO_CHECKPOINTS = {".csv", ".gif", ".html", ".json", ".log", ".md", ".png", ".txt", ".yaml"}
@@ -150,7 +155,7 @@ class Run:
         Raises:
             GdlError: There is no complete checkpoint.
         """
-        names = ["best.ckpt", "last.ckpt"] if prefer == "best" else ["last.ckpt", "best.ckpt"]
+        names = [BEST, LAST] if prefer == "best" else [LAST, BEST]
         damaged = []
         for path in (self.checkpoints / name for name in names):
             if is_whole_archive(path):

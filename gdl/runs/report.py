@@ -80,10 +80,11 @@ def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def print_paths(run: Run, checkpoint: str, offline: Sequence[Path | None]) -> None:
+def print_paths(run: Run, checkpoint: Path, offline: Sequence[Path | None]) -> None:
     """Print where run, checkpoint and sample grid are, and how to sync an offline W&B run."""
     lines: list[tuple[str, str]] = [("run", for_shell(run.path))]
-    lines.append(("checkpoint", for_shell(checkpoint or run.checkpoints / "last.ckpt")))
+    if checkpoint.exists():
+        lines.append(("checkpoint", for_shell(checkpoint)))
     if (samples := run.newest_samples()) is not None:
         lines.append(("samples", for_shell(samples)))
     for d in (d for d in offline if d is not None):

@@ -17,7 +17,8 @@ class MetricsCSV(Logger):
     """A logger that appends one row per logged step to metrics.csv; a new column rewrites the file.
 
     Args:
-        path: The file. A resumed run keeps the rows before the step that it resumes from.
+        path: The file. If there is one, a run that starts over drops its rows; one that is resumed
+            keeps some of them, see `rewind`.
     """
 
     def __init__(self, path: str) -> None:
@@ -45,7 +46,7 @@ class MetricsCSV(Logger):
         """Append a row."""
         row = {"step": step, **metrics}
         if not self._opened:
-            self._open(step or 0)
+            self.rewind(0)
         new = [name for name in row if name not in self._columns]
         if new:
             self._columns += new
@@ -53,8 +54,12 @@ class MetricsCSV(Logger):
         with self.path.open("a", newline="") as f:
             csv.DictWriter(f, self._columns).writerow(row)
 
-    def _open(self, step: int) -> None:
-        """Drop rows that a resumed run will write again, and a last row that is incomplete."""
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Drop the rows of this step and later ones, and a last row that is incomplete.
+
+        A run that resumes after `step` steps will write them again; its rows are numbered from 0.
+        """
         self._opened = True
         if not self.path.exists():
             return

@@ -1,16 +1,20 @@
 """Training: from a configuration to a trained, tested and recorded model."""
 
-from gdl.training.callbacks import AveragedWeights, ImageGrids, ProgressLine
+from gdl.training.averaged_weights import AveragedWeights
+from gdl.training.callbacks import ImageGrids, ProgressLine
+from gdl.training.checkpoints import BestCheckpoint, LastCheckpoint
 from gdl.training.interruption import Interrupted, Interruption
 from gdl.training.run import NoProfiler, Training, finish, fit, prepare, show_cost
 from gdl.training.schedules import Cosine, warmup
 
 __all__ = [
     "AveragedWeights",
+    "BestCheckpoint",
     "Cosine",
     "ImageGrids",
     "Interrupted",
     "Interruption",
+    "LastCheckpoint",
     "NoProfiler",
     "ProgressLine",
     "Training",

@@ -1,4 +1,4 @@
-"""Callbacks: the progress line, averaged weights, and image grids."""
+"""Callbacks: the progress line and image grids."""
 
 import math
 import shutil
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import Callback, ProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -21,7 +20,7 @@ from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
 from gdl.tasks import reconstruct, sample
 
-__all__ = ["AveragedWeights", "ImageGrids", "ProgressLine"]
+__all__ = ["ImageGrids", "ProgressLine"]
 
 
 class ProgressLine(ProgressBar):
@@ -107,56 +106,6 @@ class ProgressLine(ProgressBar):
             print(text, flush=True)
 
 
-class AveragedWeights(WeightAveraging):
-    """An exponential moving average of the parameters, used in validation, checkpoints and test.
-
-    It differs from Lightning's class in three points. All tensors are averaged in one pass without
-    waiting for a GPU; one after another they would take as long as the whole step of a linear model.
-    The average is kept on the device of the training, not on the CPU. Buffers are not averaged,
-    because the mean of integers, e.g. of an order of pixels, would be rounded to wrong ones.
-
-    Args:
-        decay: Factor of the old average in each update.
-    """
-
-    def __init__(self, decay: float = 0.999) -> None:
-        super().__init__(use_buffers=False)
-        self.decay = decay
-        self._has_begun = False
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Create the average on the device where training will run."""
-        self._device = trainer.strategy.root_device
-        super().setup(trainer, pl_module, stage)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find out whether the average was restored from an interrupted run."""
-        assert self._average_model is not None
-        self._has_begun = bool(self._average_model.n_averaged > 0)
-        self._latest_update_step = trainer.global_step
-
-    @torch.no_grad()
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Move the average towards the parameters after each optimizer step."""
-        if trainer.global_step == self._latest_update_step:
-            return
-        average = self._average_model
-        assert average is not None
-        weight = 1 - self.decay if self._has_begun else 1.0
-        torch._foreach_lerp_(
-            list(average.module.parameters()), list(pl_module.parameters()), weight
-        )
-        average.n_averaged += 1
-        self._has_begun, self._latest_update_step = True, trainer.global_step
-
-
 class ImageGrids(Callback):
     """A callback that writes samples, and reconstructions beside originals, after validation.
 
@@ -175,6 +124,14 @@ class ImageGrids(Callback):
         self.n, self.seed = n, seed
         self.sampling_ms: float | None = None
         """Milliseconds per sample of the latest grid, whose n samples are drawn together."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the time per sample, since a run that is killed later draws no other grid."""
+        return {"sampling_ms": self.sampling_ms}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the time per sample."""
+        self.sampling_ms = state_dict.get("sampling_ms")
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the grids with the weights that validation used: averaged ones, if there are any."""

@@ -6,14 +6,13 @@ import os
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -25,7 +24,7 @@ from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
-from gdl.runs.directory import Run
+from gdl.runs.directory import LAST, Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
 from gdl.runs.metrics import COSTS, limits
@@ -33,6 +32,7 @@ from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
+from gdl.training.checkpoints import BestCheckpoint
 from gdl.training.loggers import open_loggers
 from gdl.training.preview import images_to_train, preview
 from gdl.training.processes import end_together
@@ -120,9 +120,9 @@ def prepare(cfg: DictConfig) -> Training:
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         hold(run.path)
         record = run.note_command(**record)
-    if model.nll_kind is None and cfg.callbacks.checkpoint.monitor == "val/nll":
-        # a model without a likelihood has only its loss
-        cfg.callbacks.checkpoint.monitor = "val/loss"
+    checkpoint = cfg.callbacks.checkpoint
+    if model.nll_kind is None and checkpoint is not None and checkpoint.monitor == "val/nll":
+        checkpoint.monitor = "val/loss"  # a model without a likelihood has only its loss
     loggers = open_loggers(cfg, run, record)
     for logger in loggers:
         facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
@@ -131,11 +131,15 @@ def prepare(cfg: DictConfig) -> Training:
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=callbacks,
+        # without any, Lightning would add one of its own
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
     end_together(trainer)
+    # with max_steps, Lightning would start the epoch again that a checkpoint has ended
+    trainer.fit_loop._iteration_based_training = lambda: False
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
     if isinstance(model, InitializesFromData):
@@ -173,54 +177,51 @@ def fit(job: Training) -> None:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
     job.train_seconds = job.model.fit_seconds
-    # num_val_batches is empty if training ended before its first validation
-    if job.trainer.limit_val_batches and job.model.validated_step < job.trainer.global_step:
-        _look_at_last_weights(job)
+    # where a finished run was resumed, Lightning has not counted its last epoch
+    epochs: Any = job.trainer.fit_loop.epoch_progress.current
+    epochs.completed = epochs.processed
+    if job.trainer.enable_validation and job.model.validated_step < job.trainer.global_step:
+        # training ended between two validations; `BestCheckpoint` looks at this one too
+        job.trainer.validate(job.model, datamodule=job.data, verbose=False)
 
 
-def _look_at_last_weights(job: Training) -> None:
-    """Validate the last weights, which training left unvalidated, and save them if they are best."""
-    trainer, best = job.trainer, _best_checkpoint(job.trainer)
-    trainer.validate(job.model, datamodule=job.data, verbose=False)
-    value = trainer.callback_metrics[best.monitor or ""]
-    if best.check_monitor_top_k(trainer, value):
-        path = Path(best.dirpath or "") / f"{best.filename}{best.FILE_EXTENSION}"
-        trainer.save_checkpoint(path)
-        best.best_model_path, best.best_model_score = str(path), value
-
-
-def _best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint:
-    checkpoints = trainer.checkpoint_callbacks
-    return next(c for c in checkpoints if isinstance(c, ModelCheckpoint) and c.monitor)
+def _best(trainer: pl.Trainer) -> BestCheckpoint | None:
+    """Return the callback that has kept the best weights; None if there are none."""
+    found = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint) and c.best)
+    return next(found, None)
 
 
 def finish(job: Training) -> float | None:
     """Test the best checkpoint, write metrics.json, print the table and the paths.
 
+    Without validation, or with callbacks.checkpoint=null, the last weights are tested.
+
     Returns:
         The best validation value, for sweeps.
     """
     trainer, model, run = job.trainer, job.model, job.run
-    best = _best_checkpoint(trainer)
-    if best.best_model_path:
-        model.load_state_dict(read_checkpoint(best.best_model_path)["state_dict"])
+    best = _best(trainer)
+    if best is not None:
+        model.load_state_dict(read_checkpoint(best.path)["state_dict"])
+    elif trainer.is_global_zero:
+        print("No best checkpoint was kept, so the last weights are tested.")
     trainer.test(model, datamodule=job.data, verbose=False)
-    value = None if best.best_model_score is None else float(best.best_model_score)
     if trainer.is_global_zero:
         metrics = _final_metrics(job, best)
         run.merge_metrics(metrics)
         summary = {k: v for k, v in metrics.items() if k.startswith(SUMMARY) and v is not None}
         for logger in trainer.loggers:
             logger.log_metrics(summary, step=trainer.global_step)
-        if best.best_model_path:
-            keep_model(trainer.loggers, best.best_model_path, metrics)
+        if best is not None:
+            keep_model(trainer.loggers, best.path, metrics)
         print_results(run.metrics())
-        print_paths(run, best.best_model_path, [offline_dir(lg) for lg in trainer.loggers])
+        checkpoint = run.checkpoints / LAST if best is None else best.path
+        print_paths(run, checkpoint, [offline_dir(lg) for lg in trainer.loggers])
     close(trainer.loggers)
-    return value
+    return None if best is None else best.value
 
 
-def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
+def _final_metrics(job: Training, best: BestCheckpoint | None) -> dict[str, Any]:
     trainer, model = job.trainer, job.model
     callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     times = [c.sampling_ms for c in callbacks if isinstance(c, ImageGrids) and c.sampling_ms]
@@ -237,9 +238,7 @@ def _final_metrics(job: Training, best: ModelCheckpoint) -> dict[str, Any]:
         **tested,
         "test/images": model.tested_images,
         "limited_by": _limits(trainer),
-        f"best_{best.monitor}": None
-        if best.best_model_score is None
-        else float(best.best_model_score),
+        **({} if best is None else {f"best_{best.monitor}": best.value}),
         "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
