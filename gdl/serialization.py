@@ -9,9 +9,8 @@ import functools
 import importlib
 import importlib.util
 import os
-import pickle
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +84,69 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         )
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+    except Exception as e:  # a file of somebody else makes torch's reader raise almost anything
         # without torch's own words, which propose to run what is in the file
         raise GdlError(
             f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, so "
             "it was not loaded; use one that train.py wrote."
         ) from e
-    if not isinstance(content, dict) or not content.get("gdl_config"):
+    config = content.get("gdl_config") if isinstance(content, dict) else None
+    if not config:
         raise GdlError(
             f"{path} is a checkpoint, but not one of gdl: it holds no gdl configuration; name a "
             "file that train.py wrote."
         )
+    _check_content(content, path)
     return content
+
+
+def _check_content(content: dict[str, Any], path: str | Path) -> None:
+    """Refuse a checkpoint that has not the parts of one, or whose tensors are larger than its file.
+
+    Raises:
+        GdlError: It is such a checkpoint.
+    """
+    import torch
+
+    config, weights = content["gdl_config"], content.get("state_dict")
+    tensors = weights.values() if isinstance(weights, dict) else [None]
+    parts = isinstance(config, dict) and isinstance(config.get("model"), dict)
+    if not parts or not all(isinstance(t, torch.Tensor) for t in tensors):
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint: it lacks a model or its weights; use another "
+            "checkpoint of the run."
+        )
+    for value in _walk(content, path):
+        if isinstance(value, torch.Tensor) and not _is_stored(value):
+            raise GdlError(f"{path} holds a tensor without its values, so it was not loaded.")
+
+
+def _is_stored(tensor: Any) -> bool:
+    """Return whether the values of a tensor are in the file: it is not sparse, expanded or empty."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return False
+    return tensor.nbytes <= max(1_000_000, tensor.untyped_storage().nbytes())
+
+
+def _walk(node: Any, where: str | Path) -> Iterator[Any]:
+    """Yield everything in nested containers.
+
+    Raises:
+        GdlError: There is more than any run writes: a small file may name one list a billion times.
+    """
+    left, waiting = 1_000_000, [(node, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > 100:
+            raise GdlError(f"{where} is nested too deeply, so it was not loaded.")
+        yield item
+        if isinstance(item, dict):
+            waiting += [(part, depth + 1) for pair in item.items() for part in pair]
+        elif isinstance(item, list | tuple | set):
+            waiting += [(part, depth + 1) for part in item]
 
 
 def trusted(trust: str | Iterable[str] = ()) -> frozenset[str]:
@@ -150,17 +200,32 @@ def build(node: Any, trust: Iterable[str] = (), where: str | Path = "The configu
     Raises:
         GdlError: Something is not plain, or asks for a name that is not allowed.
     """
+    for _ in _walk(node, where):
+        pass
+    return _build(node, trust, where)
+
+
+def _build(node: Any, trust: Iterable[str], where: str | Path) -> Any:
     if isinstance(node, list):
-        return [build(item, trust, where) for item in node]
+        return [_build(item, trust, where) for item in node]
     if not isinstance(node, dict):
         return _plain(node, where)
     arguments = {
-        str(key): build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
+        str(key): _build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
     }
     if "_target_" not in node:
         return arguments
     found = _find(node["_target_"], trust, where)
-    return functools.partial(found, **arguments) if node.get("_partial_") else found(**arguments)
+    if node.get("_partial_"):
+        return functools.partial(found, **arguments)
+    try:
+        return found(**arguments)
+    except GdlError:
+        raise
+    except Exception as e:
+        raise GdlError(
+            f"{where} cannot be used: {found.__name__} does not take its values ({e})."
+        ) from e
 
 
 def build_model(

@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,12 +16,13 @@ from omegaconf import DictConfig
 
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
-from gdl.commands.explain import causes, explain
+from gdl.commands.explain import causes, defect, explain
 from gdl.commands.help import print_help
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
+from gdl.commands.values import check_values
 from gdl.serialization import add_folder
 from gdl.stopping import Interrupted, before_stopping
 from gdl.sweeps.apart import stop_workers
@@ -33,8 +34,8 @@ __all__ = ["run_command"]
 def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run a command on the arguments of this process.
 
-    Bad input ends with one sentence on stderr and exit code 1; anything else is a defect and keeps
-    its traceback.
+    Bad input ends with one sentence on stderr and exit code 1. So does a defect of gdl, and its
+    sentence says in which file the traceback is. GDL_TRACEBACK=1 prints the traceback of both.
 
     Args:
         task: Called with the composed configuration.
@@ -68,8 +69,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except Exception as e:
         failed = 0 if folder is None else report(folder)
         if not (failed and any(isinstance(c, JobFailed) for c in causes(e))):
-            _exit_if_explained(e, config_name)
-            raise
+            _end(e, config_name)
         sys.exit(1)
     except Interrupted as e:
         if folder is not None:
@@ -96,6 +96,7 @@ def _explained(
             add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
         if config_name == "train":
             check_targets(cfg, resumed)
+        check_values(cfg, config_name)
         return task(cfg)
 
     @functools.wraps(task)
@@ -109,20 +110,25 @@ def _explained(
                 e.sentence = what_is_kept(e, Path(HydraConfig.get().runtime.output_dir))
             raise
         except Exception as e:
-            _exit_if_explained(e, config_name)
-            raise
+            _end(e, config_name)
 
     return explained
 
 
-def _exit_if_explained(error: Exception, config_name: str) -> None:
-    message = explain(error, config_name)
-    if message is None:
-        return
+def _end(error: Exception, config_name: str) -> NoReturn:
+    """End the process with a sentence about an error."""
+    message = explain(error, config_name) or defect(error, _run_dir(config_name))
     if os.environ.get("GDL_TRACEBACK"):
-        traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+        traceback.print_exception(error)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
+
+
+def _run_dir(config_name: str) -> Path | None:
+    """Return the directory of the run that is trained; other commands leave nothing in a run's."""
+    if config_name != "train" or not HydraConfig.initialized():
+        return None
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 register_resolvers()  # here, because a launcher's worker imports this file but runs no command

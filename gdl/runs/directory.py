@@ -20,10 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gdl.errors import GdlError
-from gdl.files import is_whole_archive, path_below, read_json, write_atomically
+from gdl.files import (
+    is_whole_archive,
+    path_below,
+    read_json,
+    read_text,
+    read_yaml,
+    write_atomically,
+)
+from gdl.runs.metrics import checked_metrics
 from gdl.version import __version__
 
 __all__ = [
@@ -84,8 +90,12 @@ class Run:
         return read_json(self.record)
 
     def metrics(self) -> dict[str, Any]:
-        """Return the content of metrics.json, empty before the end of training."""
-        return read_json(self.metrics_json)
+        """Return the content of metrics.json, empty before the end of training.
+
+        Raises:
+            GdlError: The file is damaged.
+        """
+        return checked_metrics(read_json(self.metrics_json), self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
@@ -102,8 +112,8 @@ class Run:
         if not path.is_file():
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
         try:
-            saved = yaml.safe_load(path.read_text()) or []
-        except yaml.YAMLError:
+            saved = read_yaml(read_text(path, 1_000_000), path) or []
+        except GdlError:
             saved = None
         if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
             raise GdlError(f"{path} is damaged, it is no list of arguments: start the run again.")
@@ -173,7 +183,7 @@ def newest_runs(outputs: str | Path) -> list[Path]:
             first = str(read_json(record).get("started", ""))
         except (ValueError, AttributeError, OSError):
             first = ""  # a damaged record
-        return first, record.stat().st_mtime
+        return first, record.lstat().st_mtime
 
     records = Path(outputs).glob("**/run.json")
     return [p.parent for p in sorted(records, key=started, reverse=True)]
