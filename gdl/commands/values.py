@@ -113,6 +113,11 @@ def check_values(cfg: DictConfig, command: str) -> None:
     for key, hint in COMMANDS[command].items():
         if key in cfg:
             _check(key, _plain(cfg, key), hint)
+    for group in ("callbacks", "logger"):
+        for name in cfg.get(group) or ():
+            node = cfg[group]._get_node(name)
+            if not (node._is_none() or (isinstance(node, DictConfig) and "_target_" in node)):
+                raise GdlError(f"{group}.{name} is no object: give it a _target_, or null.")
     for key in cfg:
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():

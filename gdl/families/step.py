@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -163,10 +164,29 @@ class SharedStep(Optimization, ABC):
         checkpoint["gdl_validated_step"] = self.validated_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the training time, the number of skipped steps and the last validated step."""
+        """Restore the training time, the number of skipped steps and the last validated step.
+
+        Raises:
+            GdlError: The weights are those of another model.
+        """
+        self.check_weights(checkpoint["state_dict"])
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
+
+    def check_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse to resume from the weights of another model.
+
+        Raises:
+            GdlError: Names or shapes differ.
+        """
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in state.items()}
+        if other := sorted(k for k in own | given if own.get(k) != given.get(k)):
+            raise GdlError(
+                f"The checkpoint is of another model ({other[0]} is {given.get(other[0])} there and "
+                f"{own.get(other[0])} here): resume it without changing the model, or start a new run."
+            )
 
     def _means(self, stage: str) -> dict[str, float]:
         """Return {stage}/{term} over the examples since the last call, and empty the sums."""

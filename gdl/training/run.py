@@ -24,6 +24,7 @@ from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
+from gdl.memory import enough_memory
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
@@ -149,7 +150,8 @@ def build_model(node: DictConfig) -> GenerativeModel:
     arguments: Any = OmegaConf.to_container(node, resolve=True)
     parts = {key: arguments.pop(key, None) for key in ("optimizer", "scheduler")}
     # inside of a node called "model", because error messages contain the path of the node
-    model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
+    with enough_memory(copies=1 if torch.cuda.is_available() else 4):
+        model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
     if parts["optimizer"] is not None:
         model.train_with(**instantiate(parts, _convert_="all"))
     return model
