@@ -18,13 +18,8 @@ CGROUPS = (
 
 def available_memory() -> float:
     """Return the bytes that this process can still have; infinity where the system does not say."""
-    found = [float("inf")]
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(1024 * float(line.split()[1]))
-    except OSError:
-        pass
+    there = _bytes("/proc/meminfo", "MemAvailable:")
+    found = [float("inf") if there is None else there + (_bytes("/proc/meminfo", "SwapFree:") or 0)]
     for limit, used in CGROUPS:
         try:
             found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
@@ -33,15 +28,27 @@ def available_memory() -> float:
     return min(found)
 
 
+def _bytes(file: str, name: str) -> float | None:
+    """Return a value of a file of /proc that counts kilobytes; None outside of Linux."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * float(line.split()[1]) for line in lines if line.startswith(name)), None)
+
+
 @contextmanager
 def enough_memory(copies: int) -> Iterator[None]:
-    """Stop the construction of a model whose parameters need more memory than there is.
+    """Stop the construction of a model that needs more memory than there is.
+
+    The system would grant the memory, and kill some process when it is used.
 
     Args:
-        copies: How often they are held: 4 in training with Adam (weights, gradients and two moments).
+        copies: How often parameters are held: 4 in training with Adam (weights, gradients and two
+            moments).
 
     Raises:
-        GdlError: They need more.
+        GdlError: The parameters need more. Where it is another tensor, torch raises a RuntimeError.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -58,7 +65,28 @@ def enough_memory(copies: int) -> Iterator[None]:
             )
 
     handle = register_module_parameter_registration_hook(count)
+    with _limit(there):
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def _limit(more: float) -> Iterator[None]:
+    """Let allocations fail that are together larger than `more` bytes; on Linux."""
+    used = _bytes("/proc/self/status", "VmData:")
+    if used is None or more == float("inf"):
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = int(used + more)
+    if soft != resource.RLIM_INFINITY:
+        wanted = min(wanted, soft)
     try:
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
         yield
     finally:
-        handle.remove()
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

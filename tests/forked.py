@@ -58,11 +58,8 @@ def run(
     if late:
         process.kill()
         process.join()
-    return Done(
-        None if late else process.exitcode,
-        out.read_text(errors="replace"),
-        err.read_text(errors="replace"),
-    )
+    said = [p.read_text(errors="replace") if p.exists() else "" for p in (out, err)]
+    return Done(None if late else process.exitcode, *said)
 
 
 def _command(

@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ from gdl.commands.explain import causes, defect, explain
 from gdl.commands.help import print_help
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.places import check_places
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.commands.values import check_values
@@ -56,6 +57,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))
             return
+        given = args
         args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
@@ -65,37 +67,40 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         # Hydra's parser does not find a flag between overrides
         sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
-        wrap(_explained(task, config_name, resumed))()
+        wrap(_explained(task, config_name, given if resumed else None))()
     except Exception as e:
-        failed = 0 if folder is None else report(folder)
-        if not (failed and any(isinstance(c, JobFailed) for c in causes(e))):
+        if folder is None or not os.path.isdir(folder) or not report(folder):
             _end(e, config_name)
-        sys.exit(1)
+        if not any(isinstance(c, JobFailed) for c in causes(e)):
+            _end(e, config_name)
+        _end_of_sweep()
     except Interrupted as e:
         if folder is not None:
             report(folder)
             e.sentence = f"stopped by {e}; the same command goes on with the jobs that are left."
         raise
     if folder is not None and report(folder):
-        sys.exit(1)
+        _end_of_sweep()
 
 
 def _explained(
-    task: Callable[[DictConfig], Any], config_name: str, resumed: bool
+    task: Callable[[DictConfig], Any], config_name: str, resumed: Sequence[str] | None
 ) -> Callable[[DictConfig], Any]:
     """Return the task with its checks, with the record of a sweep's job, and with short answers.
 
     Args:
         task: Called with the composed configuration.
         config_name: File in conf/, without its ending.
-        resumed: Whether the arguments are read from a run's directory.
+        resumed: What was given beside `resume=`; None where no arguments are read from a run.
     """
 
     def checked(cfg: DictConfig) -> Any:
         if cfg.config_dir is not None:
             add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
         if config_name == "train":
-            check_targets(cfg, resumed)
+            check_targets(cfg, resumed is not None)
+            if resumed is not None:
+                check_places(cfg, Path(HydraConfig.get().runtime.output_dir), resumed)
         check_values(cfg, config_name)
         return task(cfg)
 
@@ -121,6 +126,11 @@ def _end(error: Exception, config_name: str) -> NoReturn:
     if os.environ.get("GDL_TRACEBACK"):
         traceback.print_exception(error)
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _end_of_sweep() -> NoReturn:
+    print("error: Some jobs of the sweep failed; the table has their reasons.", file=sys.stderr)
     sys.exit(1)
 
 

@@ -31,6 +31,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     else:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
+    run.check_links()
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)

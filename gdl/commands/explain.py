@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import importlib
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -106,6 +108,8 @@ def _sentence(error: BaseException, config_name: str) -> str | None:
             return _unfit_value(e)
         if isinstance(e, HydraException | OmegaConfBaseException):
             return str(e)
+        if isinstance(e, yaml.YAMLError):
+            return f"A file of the configuration is no YAML: {e}."
     if _raised_in(error, ("hydra", "omegaconf", "antlr4")):
         return f"Hydra cannot work with these arguments: {type(error).__name__}, {error}"
     return None
@@ -146,15 +150,23 @@ def _unfit_value(e: InstantiationException) -> str:
     """Say which part of the configuration its constructor refused."""
     key = re.search(r"full_key: (\S+)", str(e))
     name = key.group(1) if key else "An object"
-    reason = list(causes(e))[-1]
     if missing := re.search(r"Error (?:locating target|loading) '(\S+?)'", str(e)):
         return (
-            f"{name}._target_={missing.group(1)} cannot be imported ({reason}): correct the name, or "
-            "let --config-dir name the folder of your package."
+            f"{name}._target_={missing.group(1)} cannot be imported ({_why_missing(missing.group(1), e)}"
+            "): correct the name, or let --config-dir name the folder of your package."
         )
     cause = e.__cause__ or e
     what = str(cause) if isinstance(cause, TypeError | ValueError) else f"{type(cause).__name__}, {cause}"
     return f"{name} cannot be built from these values: {what} (GDL_TRACEBACK=1 shows where)."
+
+
+def _why_missing(target: str, error: BaseException) -> BaseException:
+    """Return why a name cannot be imported, which may be a mistake in the file of its module."""
+    try:
+        importlib.import_module(target.rpartition(".")[0] or target)
+    except Exception as e:  # the file may do anything
+        return e
+    return list(causes(error))[-1]
 
 
 def _meant(error: BaseException | None) -> Iterator[BaseException]:
@@ -178,7 +190,7 @@ def _unknown_group(e: MissingConfigException) -> str:
     options = [str(o) for o in e.options or []]
     return (
         f"{group or 'config'}={name} does not exist{_nearest(name, options)}; "
-        f"the choices are {', '.join(options)}."
+        f"the choices are {', '.join(options) or 'none'}."
     )
 
 

@@ -23,6 +23,8 @@ def sample(cfg: DictConfig) -> list[str]:
     from gdl.runs.report import print_numbers
 
     run, model, data = open_run(cfg.run, cfg.device)
+    if not cfg.out:
+        run.check_links()
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
     results = task(model, data.images("test"))

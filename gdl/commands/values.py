@@ -51,7 +51,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch"), COUNT),
     **dict.fromkeys(("log_every_n_steps", "every_n_epochs", "max_skipped_steps"), SOME),
     **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), SOME),
-    **dict.fromkeys(("every_seconds", "finish_seconds", "gradient_clip_val"), (0, 1e12)),
+    **dict.fromkeys(("every_seconds", "finish_seconds", "gradient_clip_val", "minutes"), (0, 1e12)),
     **dict.fromkeys(("checkpoint_every", "every_minutes"), (0, 1e9)),
     "num_sanity_val_steps": (-1, 10**9),
     "trials": COUNT,

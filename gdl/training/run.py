@@ -102,7 +102,9 @@ def prepare(cfg: DictConfig) -> Training:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     choices = HydraConfig.get().runtime.choices
-    data: ImageData = instantiate(cfg.data, _convert_="all")
+    data = instantiate(cfg.data, _convert_="all")
+    if not isinstance(data, ImageData):
+        raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
     model = build_model(cfg.model)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -152,6 +154,9 @@ def build_model(node: DictConfig) -> GenerativeModel:
     # inside of a node called "model", because error messages contain the path of the node
     with enough_memory(copies=1 if torch.cuda.is_available() else 4):
         model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
+    if not isinstance(model, GenerativeModel):
+        target = arguments.get("_target_")
+        raise GdlError(f"model._target_={target} is no gdl.families.GenerativeModel.")
     if parts["optimizer"] is not None:
         model.train_with(**instantiate(parts, _convert_="all"))
     return model
