@@ -116,6 +116,9 @@ def _check_content(content: dict[str, Any], path: str | Path) -> None:
             f"{path} cannot be read as a checkpoint: it lacks a model or its weights; use another "
             "checkpoint of the run."
         )
+    for value in _walk(config, path):
+        if type(value) not in (list, dict):
+            _plain(value, f"The checkpoint {path}")
     for value in _walk(content, path):
         if isinstance(value, torch.Tensor) and not _is_stored(value):
             raise GdlError(f"{path} holds a tensor without its values, so it was not loaded.")
