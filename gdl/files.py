@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gdl.errors import GdlError
 
 __all__ = [
@@ -71,7 +73,9 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     if not stat.S_ISREG(info.st_mode):
         raise GdlError(f"{path} is damaged: it is not a file.")
     if info.st_size > limit:
-        raise GdlError(f"{path} is damaged: it has {info.st_size / 1e6:.0f} MB, which no run writes.")
+        raise GdlError(
+            f"{path} is damaged: it has {info.st_size / 1e6:.0f} MB, which no run writes."
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as e:
@@ -92,9 +96,9 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     except OSError as e:
         raise GdlError(f"{path} cannot be read: {e.strerror}.") from e
+    except GdlError:
+        raise
     except (ValueError, RecursionError) as e:
-        if isinstance(e, GdlError):
-            raise
         raise GdlError(f"{path} is damaged: it is no JSON ({e}); remove it.") from e
     if not isinstance(content, dict):
         raise GdlError(f"{path} is damaged: it is no JSON object; remove it.")
@@ -111,8 +115,6 @@ def read_yaml(text: str, path: Path) -> Any:
     Raises:
         GdlError: It is no YAML, or has aliases.
     """
-    import yaml
-
     # PyYAML's C parser; OmegaConf takes 20 ms per file, seconds for a hundred runs
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -121,9 +123,9 @@ def read_yaml(text: str, path: Path) -> Any:
             if any(isinstance(token, yaml.AliasToken) for token in tokens):
                 raise GdlError(f"{path} is damaged: it has aliases, which no run of gdl writes.")
         return yaml.load(text, Loader=loader)
+    except GdlError:
+        raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as e:
-        if isinstance(e, GdlError):
-            raise
         raise GdlError(f"{path} is damaged: it is no YAML.") from e
 
 

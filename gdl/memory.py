@@ -19,7 +19,9 @@ CGROUPS = (
 def available_memory() -> float:
     """Return the bytes that this process can still have; infinity where the system does not say."""
     there = _bytes("/proc/meminfo", "MemAvailable:")
-    found = [float("inf") if there is None else there + (_bytes("/proc/meminfo", "SwapFree:") or 0)]
+    found = [
+        float("inf") if there is None else there + (_bytes("/proc/meminfo", "SwapFree:") or 0)
+    ]
     for limit, used in CGROUPS:
         try:
             found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))

@@ -15,7 +15,11 @@ from gdl.commands.conf import CONF
 TINY = [
     *("data=digits", "logger=csv", "trainer.max_epochs=1", "callbacks.images.n=4"),
     *("+trainer.limit_train_batches=2", "trainer.limit_val_batches=1"),
-    *("trainer.limit_test_batches=1", "data.eval_batch_size=20", "callbacks.images.every_n_epochs=1"),
+    *(
+        "trainer.limit_test_batches=1",
+        "data.eval_batch_size=20",
+        "callbacks.images.every_n_epochs=1",
+    ),
 ]
 """Overrides of a training of two steps."""
 
@@ -34,7 +38,17 @@ SMALL = {
 WRONG = {
     "type": ["abc", "1.5", "[1,2]", "{a: 1}", "null", "true", "'1'", "[]", "[/x]", "'3 px'"],
     "extreme": ["0", "-1", "1000000000", "1" + 30 * "0", "1e300", "nan", "inf", "-inf", "-0.5"],
-    "name": ["mnist", "adam", "vae", "glow_tiny", "cosine", "bernoulli", "x" * 300, "../x", "ä b"],
+    "name": [
+        "mnist",
+        "adam",
+        "vae",
+        "glow_tiny",
+        "cosine",
+        "bernoulli",
+        "x" * 300,
+        "../x",
+        "'ä b'",
+    ],
 }
 """Values that no key of a group, or hardly one, is meant to have."""
 
@@ -75,17 +89,6 @@ PACKAGES = {
     "scheduler": "model.scheduler.",
 }
 FOLDER = ["data=folder", "data.root=images", "data.size=8"]
-CHOICE = {
-    "data/folder": FOLDER,
-    "experiment": [],
-    "likelihood/bernoulli": ["data=binarized_mnist"],
-    "task/complete": ["made"],
-    "task/density": ["toy"],
-    "measure/conditional": ["made"],
-    "measure/dequantization": ["glow_tiny"],
-    "measure/inversion": ["glow_tiny"],
-    "measure/divergence": ["toy"],
-}
 
 
 def settings() -> list[tuple[str, list[str], str, Any]]:
@@ -112,7 +115,7 @@ def settings() -> list[tuple[str, list[str], str, Any]]:
                 if group == "data":
                     base += FOLDER if name == "folder" else [f"data={name}"]
                     if name in ("mnist", "fashion_mnist", "binarized_mnist", "cifar10"):
-                        base += ["data.num_val=20"] if name == "cifar10" else ["data.num_val=20"]
+                        base += ["data.num_val=20"]
                 full = PACKAGES.get(group, f"{group}.") + key
                 found.append(("train", base, full, value))
     return found
@@ -129,9 +132,100 @@ def value_cases(seed: int, per_key: int = 1) -> list[Case]:
             args = [*TINY, *base] if command == "train" else [*run[command], *base]
             args = [a for a in args if a.partition("=")[0].lstrip("+") != key]
             cases.append(
-                Case(f"{command} {' '.join(base)} {key}={wrong:.20}", command,
-                     (*args, f"{plus * 2}{key}={wrong}"))
+                Case(
+                    f"{command} {' '.join(base)} {key}={wrong:.20}",
+                    command,
+                    (*args, f"{plus * 2}{key}={wrong}"),
+                )
             )
+    return cases
+
+
+OPTIONS = [
+    *("max_time", "min_epochs", "min_steps", "fast_dev_run", "overfit_batches", "strategy"),
+    *(
+        "val_check_interval",
+        "enable_checkpointing",
+        "enable_progress_bar",
+        "gradient_clip_algorithm",
+    ),
+    *("deterministic", "benchmark", "inference_mode", "detect_anomaly", "barebones", "plugins"),
+    *("sync_batchnorm", "reload_dataloaders_every_n_epochs", "num_nodes", "limit_predict_batches"),
+    *("logger", "callbacks", "model_registry", "nothing"),
+]
+"""Options of Lightning's Trainer that are in no file; they are added with a plus."""
+
+HYDRA = [
+    *(
+        "run.dir",
+        "sweep.dir",
+        "sweep.subdir",
+        "verbose",
+        "job.chdir",
+        "job.name",
+        "job.num",
+        "mode",
+    ),
+    *(
+        "output_subdir",
+        "searchpath",
+        "job_logging",
+        "callbacks",
+        "launcher",
+        "sweeper",
+        "help",
+        "job",
+    ),
+    *("runtime.output_dir", "run", "overrides", "nothing"),
+]
+"""Keys of Hydra itself."""
+
+LINES = [
+    *(["--cfg"], ["--cfg", "all"], ["--cfg", "job", "--resolve"], ["--info", "x"], ["--nothing"]),
+    *(["--config-name", "x"], ["--config-dir"], ["--config-dir", "x"], ["--package", "x"], ["-p"]),
+    *(["--hydra-help"], ["--run", "-m"], ["-h", "x"], ["=3"], ["+"], ["++x"], ["~"], ["~seed"]),
+    *(["~model"], ["~data"], ["~trainer"], ["~callbacks"], ["~logger"], ["~task"], ["~measure"]),
+    *(
+        ["model"],
+        ["x=y=z"],
+        ["model=vae,made"],
+        ["-m", "model.latent_dim=3,x"],
+        ["'"],
+        ["{"],
+        [" "],
+    ),
+    *(
+        ["-m"],
+        ["-m", "sweep=optuna", "sweep.trials=x"],
+        ["-m", "resume=run"],
+        ["-m", "seed=range(x)"],
+    ),
+    *(["-m", "model=vae,vea"], ["hydra/launcher=x", "-m"], ["hydra/launcher=ray", "-m"]),
+    *(["-m", "sweep.rerun=x"], ["-m", "hydra.sweep.dir=run/run.json"], ["a/b@c:d=e"], ["@x=y"]),
+    *(["seed=${x}"], ["seed=${oc.env:NOTHING}"], ["seed=${seed}"], ["model.beta=${levels:x}"]),
+]
+"""Command lines that make no sense, or little."""
+
+
+def line_cases(seed: int) -> list[Case]:
+    """Return cases of odd command lines, of options of the trainer and of keys of Hydra."""
+    chance, cases = random.Random(seed), []
+    tiny = {
+        "train": [*TINY, "model=vae"],
+        "sample": ["run=run"],
+        "evaluate": ["run=run", "limit=8"],
+    }
+    for line in LINES:
+        command = chance.choice([*tiny, "compare"]) if "-m" not in line else "train"
+        cases.append(Case(f"{command} {line}", command, (*tiny.get(command, ["."]), *line)))
+    for key in [*(f"+trainer.{o}" for o in OPTIONS), *(f"hydra.{k}" for k in HYDRA)]:
+        command = (
+            "train" if key.startswith("+") or chance.random() < 0.6 else chance.choice([*tiny])
+        )
+        wrong = chance.choice(WRONG[chance.choice([*WRONG])])
+        plus = chance.choice(["", "+", "++"]) if key.startswith("hydra") else ""
+        args = (*tiny[command], f"{plus}{key}={wrong}")
+        cases.append(Case(f"{command} {plus}{key}={wrong:.20}", command, args))
     return cases
 
 
@@ -161,7 +255,14 @@ def _other(path: Path, chance: random.Random) -> None:
 
 
 def _wrong_type(path: Path, chance: random.Random) -> None:
-    texts = [b"[]", b"null", b'"text"', b"3", b'{"model": 3}', b'{"model": {"a": [1]}, "data": []}']
+    texts = [
+        b"[]",
+        b"null",
+        b'"text"',
+        b"3",
+        b'{"model": 3}',
+        b'{"model": {"a": [1]}, "data": []}',
+    ]
     _replace(path, chance.choice(texts))
 
 
@@ -213,7 +314,8 @@ OPENING = [
     ("sample", ("run=latest", "task=reconstruct", "task.n=4")),
     ("evaluate", ("run=run", "measure=bits", "measure.draws=1")),
     ("compare", (".",)),
-    ("compare", (".", "report=html", "where=[data=digits]")),
+    ("compare", (".", "report=html", "data=digits", "wandb=false")),
+    ("load", ("run",)),
     ("train", ("resume=run",)),
     ("train", ("resume=latest", "trainer.max_epochs=2", "model.optimizer.lr=0.1")),
     ("sample", ("run=run/checkpoints/best.ckpt",)),

@@ -35,7 +35,10 @@ TARGETS: list[dict[str, Any]] = [
     {"_target_": "sympy.sympify", "a": "open('pwned', 'w')"},
     {"_target_": "importlib.import_module", "name": "antigravity"},
     {"_target_": "antigravity.webbrowser.open", "url": "http://127.0.0.1:9/pwned"},
-    {"_target_": "hydra.utils.instantiate", "config": {"_target_": "os.makedirs", "name": "pwned"}},
+    {
+        "_target_": "hydra.utils.instantiate",
+        "config": {"_target_": "os.makedirs", "name": "pwned"},
+    },
     {"_target_": "gdl.serialization.os.makedirs", "name": "pwned"},
     {"_target_": "gdl.data.cifar.os.makedirs", "name": "pwned"},
     {"_target_": "gdl.data.os.makedirs", "name": "pwned"},
@@ -161,7 +164,9 @@ def in_text(run: Path, chance: random.Random) -> str:
     """Mutate a YAML or JSON file; return what was done."""
     name = chance.choice(["run.json", "metrics.json", ".hydra/config.yaml", ".hydra/hydra.yaml"])
     file, bad = run / name, plain(payload(chance, run.parent))
-    read, write = (json.loads, json.dumps) if file.suffix == ".json" else (yaml.safe_load, yaml.dump)
+    read, write = (
+        (json.loads, json.dumps) if file.suffix == ".json" else (yaml.safe_load, yaml.dump)
+    )
     content = read(file.read_text())
     path = chance.choice(list(nodes(content)))
     put(content, path, bad)
@@ -212,7 +217,14 @@ OPENINGS = [
 # ---- the watch, in the process of the command
 
 CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod")
-CHANGES += ("os.chown", "os.truncate", "os.utime", "shutil.copyfile", "shutil.move", "shutil.rmtree")
+CHANGES += (
+    "os.chown",
+    "os.truncate",
+    "os.utime",
+    "shutil.copyfile",
+    "shutil.move",
+    "shutil.rmtree",
+)
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "socket.", "pickle.")
 FORBIDDEN += ("ctypes.", "webbrowser.", "urllib.", "ftplib.", "sqlite3.", "pty.", "code.")
 OWN_LIBRARY = ("libnvidia-ml.so.1",)  # torch asks it whether there is a GPU
@@ -223,7 +235,11 @@ MODULES = ("antigravity", "mylab", "this", "sympy", "hubconf")
 def watch() -> None:
     """Write to the file `seen` beside the current directory what must not happen."""
     cwd = os.getcwd()
-    own = (f"{cwd}/outputs/digits/vae/run/", f"{cwd}/outputs/.report.html", f"{cwd}/outputs/report.html")
+    own = (
+        f"{cwd}/outputs/digits/vae/run/",
+        f"{cwd}/outputs/.report.html",
+        f"{cwd}/outputs/report.html",
+    )
     seen = os.open(f"{cwd}.seen", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     sys.dont_write_bytecode = True
 

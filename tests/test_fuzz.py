@@ -6,7 +6,7 @@ import shutil
 import forked
 import numpy as np
 import pytest
-from fuzz_cases import SMALL, TINY, damage_cases, place, value_cases
+from fuzz_cases import SMALL, TINY, damage_cases, line_cases, place, value_cases
 from PIL import Image
 
 KINDS = {
@@ -52,26 +52,35 @@ def try_all(cases, runs, tmp_path, seconds):
     found = []
     for i, case in enumerate(cases):
         folder = tmp_path / str(i)
-        kind = next((k for k in KINDS if any(f"={t}" in " ".join(case.args) for t in USES[k])), "vae")
+        kind = next(
+            (k for k in KINDS if any(f"={t}" in " ".join(case.args) for t in USES[k])), "vae"
+        )
         place(case, runs / kind, folder)
         (folder / "images").symlink_to(runs / "images")
         done = forked.run(case.command, case.args, folder, seconds)
         if what := fault(done):
-            found.append(f"{case.name}: {what}\n{' '.join([case.command, *case.args])}\n{done.err[-1500:]}")
+            found.append(
+                f"{case.name}: {what}\n{' '.join([case.command, *case.args])}\n{done.err[-1500:]}"
+            )
         shutil.rmtree(folder)
     assert not found, "\n\n".join([f"{len(found)} of {len(cases)}", *found])
 
 
-USES = {"vae": [], "made": ["complete", "conditional"], "glow_tiny": ["inversion", "dequantization"],
-        "toy": ["density", "divergence"]}
+USES = {
+    "vae": [],
+    "made": ["complete", "conditional"],
+    "glow_tiny": ["inversion", "dequantization"],
+    "toy": ["density", "divergence"],
+}
 
 
 def test_a_sample_of_bad_input_ends_with_a_sentence(runs, tmp_path):
-    cases = [*value_cases(0), *damage_cases(0, runs / "vae")]
+    cases = [*value_cases(0), *line_cases(0), *damage_cases(0, runs / "vae")]
     try_all(random.Random(0).sample(cases, 12), runs, tmp_path, 20)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_bad_input_ends_with_a_sentence(seed, runs, tmp_path):
-    try_all([*value_cases(seed), *damage_cases(seed, runs / "vae")], runs, tmp_path, 20)
+    cases = [*value_cases(seed), *line_cases(seed), *damage_cases(seed, runs / "vae")]
+    try_all(cases, runs, tmp_path, 20)

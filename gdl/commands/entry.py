@@ -19,7 +19,7 @@ from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, defect, explain
 from gdl.commands.help import print_help
 from gdl.commands.old_spellings import with_new_names
-from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_value
 from gdl.commands.places import check_places
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
@@ -64,8 +64,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             hold_directory(args)
         if folder is not None:
             before_stopping(functools.partial(stop_workers, folder))
-        # Hydra's parser does not find a flag between overrides
-        sys.argv[1:] = [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        sys.argv[1:] = checked_flags(
+            [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        )
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         wrap(_explained(task, config_name, given if resumed else None))()
     except Exception as e:

@@ -151,12 +151,15 @@ def _unfit_value(e: InstantiationException) -> str:
     key = re.search(r"full_key: (\S+)", str(e))
     name = key.group(1) if key else "An object"
     if missing := re.search(r"Error (?:locating target|loading) '(\S+?)'", str(e)):
+        target = missing.group(1)
         return (
-            f"{name}._target_={missing.group(1)} cannot be imported ({_why_missing(missing.group(1), e)}"
-            "): correct the name, or let --config-dir name the folder of your package."
+            f"{name}._target_={target} cannot be imported ({_why_missing(target, e)}): correct the "
+            "name, or let --config-dir name the folder of your package."
         )
     cause = e.__cause__ or e
-    what = str(cause) if isinstance(cause, TypeError | ValueError) else f"{type(cause).__name__}, {cause}"
+    what = str(cause)
+    if not isinstance(cause, TypeError | ValueError):
+        what = f"{type(cause).__name__}, {cause}"
     return f"{name} cannot be built from these values: {what} (GDL_TRACEBACK=1 shows where)."
 
 

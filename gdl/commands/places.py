@@ -26,11 +26,11 @@ def check_places(cfg: DictConfig, folder: Path, given: Sequence[str]) -> None:
     Raises:
         GdlError: A callback, a logger or the trainer has such a path.
     """
-    folder = folder.resolve()
     own = {argument.lstrip("+~").partition("=")[0] for argument in given}
     config: Any = OmegaConf.to_container(cfg)
+    folder = (Path(config["run_dir"]) if "run_dir" in own else folder).resolve()
     parts = {key: config.get(key) for key in ("callbacks", "logger", "trainer")}
-    for key, text in [("run_dir", str(config.get("run_dir"))), *_texts(parts, "")]:
+    for key, text in [("run_dir", str(config["run_dir"])), *_texts(parts, "")]:
         is_path = key == "run_dir" or key.rpartition(".")[2] in PATHS
         place = Path(text).expanduser() if is_path else folder / text
         try:

@@ -23,7 +23,9 @@ PART = (0, 1)
 
 RANGES: dict[str, tuple[float, float]] = {
     # of models and networks
-    **dict.fromkeys(("latent_dim", "hidden", "width", "depth", "blocks", "layers", "heads"), COUNT),
+    **dict.fromkeys(
+        ("latent_dim", "hidden", "width", "depth", "blocks", "layers", "heads"), COUNT
+    ),
     **dict.fromkeys(("num_masks", "num_couplings", "num_levels", "num_scales", "mixtures"), COUNT),
     **dict.fromkeys(("num_mixtures", "channels", "patch", "smallest", "max_channels"), COUNT),
     **dict.fromkeys(("kernel", "first_kernel", "window", "resolutions"), COUNT),
@@ -43,7 +45,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("val_fraction", "test_fraction"), PART),
     **dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)),
     # of tasks and measures
-    **dict.fromkeys(("k", "chunk", "draws", "pairs", "completions", "units", "limit"), COUNT),
+    **dict.fromkeys(
+        ("k", "chunk", "draws", "pairs", "completions", "images", "units", "limit"), COUNT
+    ),
     **dict.fromkeys(("steps", "frames", "points"), COUNT),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training
@@ -51,12 +55,14 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch"), COUNT),
     **dict.fromkeys(("log_every_n_steps", "every_n_epochs", "max_skipped_steps"), SOME),
     **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), SOME),
-    **dict.fromkeys(("every_seconds", "finish_seconds", "gradient_clip_val", "minutes"), (0, 1e12)),
+    **dict.fromkeys(
+        ("every_seconds", "finish_seconds", "gradient_clip_val", "minutes"), (0, 1e12)
+    ),
     **dict.fromkeys(("checkpoint_every", "every_minutes"), (0, 1e9)),
     "num_sanity_val_steps": (-1, 10**9),
     "trials": COUNT,
 }
-"""The smallest and the largest value of a number, or of the numbers of a list, by the key's last name."""
+"""The smallest and the largest value of a number, or of each in a list, by the key's last name."""
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "train": {
@@ -174,7 +180,8 @@ def _check(key: str, value: Any, hint: Any) -> None:
     in_range = allowed is None or all(
         allowed[0] <= x <= allowed[1] for x in _numbers(value) if not isinstance(x, bool)
     )
-    if _fits(value, hint) and in_range:
+    continuous = name == "levels" and value is None  # models that need levels say what they need
+    if continuous or (_fits(value, hint) and in_range):
         return
     shown = "null" if value is None else f"{value!s:.60}"
     limits = f" from {allowed[0]:.9g} to {allowed[1]:.9g}" if allowed and not in_range else ""
@@ -202,7 +209,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list) and all(_fits(item, args[0]) for item in value)
     if origin is tuple:
         return isinstance(value, list) and (
-            args[-1] is Ellipsis or len(args) == len(value) and all(map(_fits, value, args))
+            args[-1] is Ellipsis or (len(args) == len(value) and all(map(_fits, value, args)))
         )
     if isinstance(value, dict) or hint is dict:
         return isinstance(value, dict) and hint not in (bool, int, float, str, None, type(None))

@@ -28,7 +28,7 @@ class PrefixLinear(nn.Module):
 
     def __init__(self, in_features: int, reach: Tensor) -> None:
         super().__init__()
-        weight = torch.empty(len(reach), in_features)  # first, as it fails at once where it is too large
+        weight = torch.empty(len(reach), in_features)  # first, it fails where it is too large
         self.register_buffer("reach", reach, persistent=False)
         self._staircase = cut_staircase(reach, in_features)
         # the initial variance of an output is as in a linear layer with reach_o inputs

@@ -116,6 +116,7 @@ def prepare(cfg: DictConfig) -> Training:
     data.setup("fit")
     # the run directory is created after all input was checked, so bad input leaves no directory
     run = Run(HydraConfig.get().runtime.output_dir)
+    run.metrics()  # so that a damaged file is told before the training, not after it
     # the W&B id is stored in run.json, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     names = {"model": choices["model"], "data": choices["data"]}
