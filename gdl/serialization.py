@@ -139,7 +139,7 @@ def _walk(node: Any, where: str | Path) -> Iterator[Any]:
     Raises:
         GdlError: There is more than any run writes: a small file may name one list a billion times.
     """
-    left, waiting = 1_000_000, [(node, 0)]
+    left, waiting = 300_000, [(node, 0)]
     while waiting:
         item, depth = waiting.pop()
         left -= 1
