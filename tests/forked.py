@@ -108,6 +108,16 @@ def _load(run: str) -> None:
         sys.exit(1)
 
 
+def with_a_defect() -> None:
+    """Let a training end with an error that no input can cause."""
+    from gdl.training import run
+
+    def with_a_defect(*_: object) -> None:
+        raise KeyError("oh")
+
+    run.finish = with_a_defect  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def as_ordinary_user() -> None:
     """Let root, who may read and write everything, be refused what other users are refused."""
     if sys.platform == "linux" and os.getuid() == 0:

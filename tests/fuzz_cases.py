@@ -202,6 +202,7 @@ LINES = [
     ),
     *(["-m", "model=vae,vea"], ["hydra/launcher=x", "-m"], ["hydra/launcher=ray", "-m"]),
     *(["-m", "sweep.rerun=x"], ["-m", "hydra.sweep.dir=run/run.json"], ["a/b@c:d=e"], ["@x=y"]),
+    *(["hydra.run.dir='[/x]/[bold] :cat:'"], ["-m", "sweep.name='[/x]'", "model.latent_dim=3,x"]),
     *(["seed=${x}"], ["seed=${oc.env:NOTHING}"], ["seed=${seed}"], ["model.beta=${levels:x}"]),
 ]
 """Command lines that make no sense, or little."""
@@ -351,5 +352,5 @@ def place(case: Case, run: Path, folder: Path) -> None:
     (folder / "run").symlink_to(target)
     if case.damage:
         case.damage(target)
-        # the damaged run stands beside a good one
-        shutil.copytree(run, folder / "outputs" / "digits" / "vae" / "good")
+        # the damaged run stands beside a good one, with a name that rich would take for markup
+        shutil.copytree(run, folder / "outputs" / "digits" / "vae" / "[/x] :cat:")

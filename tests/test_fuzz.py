@@ -1,7 +1,11 @@
 """Whatever the input, a command ends well or with one sentence, never with a traceback."""
 
+import importlib.util
 import random
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import forked
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from fuzz_cases import SMALL, TINY, damage_cases, line_cases, place, value_cases
 from PIL import Image
 
+ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
     "vae": ["model=vae"],
     "made": ["model=made", "model.hidden=[8]"],
@@ -76,7 +81,60 @@ USES = {
 
 def test_a_sample_of_bad_input_ends_with_a_sentence(runs, tmp_path):
     cases = [*value_cases(0), *line_cases(0), *damage_cases(0, runs / "vae")]
-    try_all(random.Random(0).sample(cases, 12), runs, tmp_path, 20)
+    try_all(random.Random(0).sample(cases, 8), runs, tmp_path, 20)
+
+
+def test_a_damaged_run_is_left_out_of_a_comparison_and_named(runs, tmp_path):
+    for name, text in {"one": "[]", "two": '{"model": 3}', "three": None}.items():
+        shutil.copytree(runs / "vae", tmp_path / "cwd" / "outputs" / name)
+        if text is not None:
+            (tmp_path / "cwd" / "outputs" / name / "metrics.json").write_text(text)
+    done = forked.run("compare", [], tmp_path / "cwd")
+    assert done.code == 0, done.err
+    assert [n for n in ("one", "two", "three") if f"outputs/{n} is left out" in done.err] == [
+        "one",
+        "two",
+    ]
+    assert "three" in done.out
+
+
+def test_a_defect_says_where_its_traceback_is(runs, tmp_path):
+    (tmp_path / "cwd").mkdir()
+    args = [*TINY, "model=vae", "hydra.run.dir=run"]
+    done = forked.run("train", args, tmp_path / "cwd", before="forked:with_a_defect")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    file = tmp_path / "cwd" / "run" / "traceback.txt"
+    assert line == f"error: This is a defect of gdl (KeyError: 'oh'); the traceback is in {file}."
+    assert "with_a_defect" in file.read_text()
+    env = {"GDL_TRACEBACK": "1"}
+    done = forked.run("train", args, tmp_path / "cwd", env=env, before="forked:with_a_defect")
+    assert "Traceback" in done.err
+    assert done.err.splitlines()[-1].startswith("error: ")
+
+
+def test_the_view_of_wandb_says_what_it_needs():
+    if importlib.util.find_spec("wandb_workspaces"):
+        pytest.skip("its package is installed")
+    command = [sys.executable, "-m", "gdl.comparison.wandb_view", "me"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr == "error: wandb_workspaces is missing: pip install wandb-workspaces.\n"
+
+
+@pytest.mark.parametrize("model", ["vae", "made", "nade", "ae", "transformer"])
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(model, runs, tmp_path):
+    (tmp_path / "cwd").mkdir()
+    large = {
+        "vae": "model.encoder.hidden=[900000,900000]",
+        "made": "model.hidden=[900000,900000]",
+        "nade": "model.hidden=900000000",
+        "ae": "model.encoder.hidden=[60000,60000,60000]",
+        "transformer": "model.width=400000",
+    }
+    done = forked.run("train", [*TINY, f"model={model}", large[model]], tmp_path / "cwd", 30)
+    assert "memory" in done.err, done.err
+    assert fault(done) is None
 
 
 @pytest.mark.slow

@@ -54,9 +54,9 @@ def open_all(numbers, run, tmp_path):
 
 
 def test_a_few_runs_of_strangers_do_nothing(strange_run, tmp_path):
-    open_all(range(8), strange_run, tmp_path)
+    open_all(range(6), strange_run, tmp_path)
 
 
 @pytest.mark.slow
 def test_two_hundred_runs_of_strangers_do_nothing(strange_run, tmp_path):
-    open_all(range(8, 208), strange_run, tmp_path)
+    open_all(range(6, 206), strange_run, tmp_path)

@@ -123,7 +123,7 @@ def render(folder: Path) -> str:
         GdlError: There are no records.
     """
     files = sorted(folder.glob("*.json"))
-    records = [json.loads(f.read_text()) for f in files if f.stem != "published"]
+    records = [read_json(f) for f in files if f.stem != "published"]
     if not records:
         raise GdlError(f"There is no record in {folder}: name runs that are to be recorded.")
     letters = _letters(records)
