@@ -203,6 +203,7 @@ LINES = [
     *(["-m", "model=vae,vea"], ["hydra/launcher=x", "-m"], ["hydra/launcher=ray", "-m"]),
     *(["-m", "sweep.rerun=x"], ["-m", "hydra.sweep.dir=run/run.json"], ["a/b@c:d=e"], ["@x=y"]),
     *(["hydra.run.dir='[/x]/[bold] :cat:'"], ["-m", "sweep.name='[/x]'", "model.latent_dim=3,x"]),
+    *(["trainer.max_epochs=-1", "+trainer.max_time=00:00:00:01", "scheduler=cosine"],),
     *(["seed=${x}"], ["seed=${oc.env:NOTHING}"], ["seed=${seed}"], ["model.beta=${levels:x}"]),
 ]
 """Command lines that make no sense, or little."""

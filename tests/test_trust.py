@@ -21,7 +21,7 @@ from gdl.commands.resume import with_resume
 from gdl.commands.trust import check_targets, with_config_dir, with_trust
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive, read_json
-from gdl.runs.checkpoints import open_run
+from gdl.runs.checkpoints import AtomicCheckpointIO, open_run
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run
 from gdl.serialization import build
@@ -242,6 +242,7 @@ def composed(*overrides):
         "+callbacks.x={_target_: lightning.pytorch.cli.LightningCLI}",
         "+callbacks.x={_target_: gdl.files.write_atomically, path: pwned}",
         "+callbacks.x={_target_: gdl.training.run._check_device}",
+        "+logger.x={_target_: lightning.pytorch.loggers.MLFlowLogger}",
         "+callbacks.x='${oc.create:{_target_: os.makedirs, name: pwned}}'",
         r"+callbacks.x='\${oc.create:{_target_: os.makedirs, name: pwned}}'",
         "+callbacks.x='${oc.decode:\"{_target_: os.makedirs, name: pwned}\"}'",
@@ -504,3 +505,33 @@ def test_a_link_that_leads_out_of_a_run_is_refused(name, tmp_path):
     if name != ".hydra":
         with pytest.raises(GdlError, match="leads out of the run"):
             with_resume([f"resume={run.path}"])
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "train", "reset"])
+def test_commands_refuse_what_leads_out_of_a_strangers_run(command, tmp_path):
+    overrides = ["model=vae", "likelihood@model.likelihood=gaussian", "trainer.max_epochs=1"]
+    if command == "reset":
+        overrides += ["callbacks.last.dirpath=elsewhere"]
+    saved_run(tmp_path / "run", *overrides)
+    if command != "reset":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "run" / "images").rmdir()
+        (tmp_path / "run" / "images").symlink_to(tmp_path / "elsewhere")
+    word = "run" if command in ("sample", "evaluate") else "resume"
+    name = "train" if command == "reset" else command
+    done = forked.run(name, [f"{word}=run"], tmp_path)
+    assert done.code == 1
+    assert "leads out of" in done.err
+    assert not any(tmp_path.glob("elsewhere/*"))
+
+
+def test_removing_a_checkpoint_follows_no_address(tmp_path, monkeypatch):
+    def reached(path):
+        raise AssertionError(f"{path} was asked for")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io.get_filesystem", reached)
+    path = tmp_path / "best.ckpt"
+    path.touch()
+    for name in (path, path, "http://127.0.0.1:9/best.ckpt", "memory://best.ckpt"):
+        AtomicCheckpointIO().remove_checkpoint(name)
+    assert not path.exists()

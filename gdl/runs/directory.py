@@ -69,7 +69,7 @@ class Run:
         """
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
-        known = read_json(self.record)
+        known = self.record_facts()
         # the module of a command, as python -m and Lightning's processes name it; else a script
         module = getattr(sys.modules["__main__"].__spec__, "name", "")
         known_as = module.removeprefix("gdl.commands.")
@@ -87,8 +87,19 @@ class Run:
         return record
 
     def record_facts(self) -> dict[str, Any]:
-        """Return the content of run.json."""
-        return read_json(self.record)
+        """Return the content of run.json.
+
+        Raises:
+            GdlError: The file is damaged.
+        """
+        facts = read_json(self.record)
+        commands = facts.get("commands", [])
+        texts = [facts.get(key) for key in ("git_commit", "wandb_id", "model", "data")]
+        if not isinstance(commands, list) or not all(
+            text is None or isinstance(text, str) for text in [*commands, *texts]
+        ):
+            raise GdlError(f"{self.record} is damaged: it is no record of a run; remove it.")
+        return facts
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json, empty before the end of training.

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from gdl.errors import GdlError
 from gdl.files import write_atomically
 
 __all__ = ["MetricsCSV"]
@@ -63,8 +64,17 @@ class MetricsCSV(Logger):
         self._write([r for r in rows if r["step"].isdigit() and int(r["step"]) < step])
 
     def _rows(self) -> list[dict[str, str]]:
-        with self.path.open(newline="") as f:
-            return [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
+        try:
+            with self.path.open(newline="") as f:
+                rows = [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
+        except (UnicodeDecodeError, csv.Error):
+            rows = [{}]
+        if rows and "step" not in rows[0]:
+            raise GdlError(
+                f"{self.path} is damaged: it is no table of steps. Move it away; the run goes on "
+                "without the rows before."
+            )
+        return rows
 
     def _write(self, rows: list[dict[str, str]]) -> None:
         lines = [self._columns, *([r.get(c, "") for c in self._columns] for r in rows)]
