@@ -42,6 +42,8 @@ def is_whole_archive(path: Path) -> bool:
     Checkpoints are such archives. A compressed one, or one whose parts share their bytes, could be
     of any size when it is read.
     """
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             parts = archive.infolist()

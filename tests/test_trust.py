@@ -382,6 +382,9 @@ def test_archives_that_inflate_or_lie_are_refused(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(GdlError, match="not a file"):
         read_json(pipe)
+    assert not is_whole_archive(pipe)
+    with pytest.raises(GdlError, match="neither a file nor a folder"):
+        Run(tmp_path).check_links()
 
 
 BOMBS = {

@@ -59,6 +59,10 @@ RANGES: dict[str, tuple[float, float]] = {
         ("every_seconds", "finish_seconds", "gradient_clip_val", "minutes"), (0, 1e12)
     ),
     **dict.fromkeys(("checkpoint_every", "every_minutes"), (0, 1e9)),
+    **dict.fromkeys(("min_epochs", "min_steps", "reload_dataloaders_every_n_epochs"), SOME),
+    **dict.fromkeys(("overfit_batches", "fast_dev_run", "limit_predict_batches"), SOME),
+    "val_check_interval": (1e-9, 10**15),
+    "num_nodes": COUNT,
     "num_sanity_val_steps": (-1, 10**9),
     "trials": COUNT,
 }

@@ -135,10 +135,12 @@ class Run:
         """Refuse a directory with links out of it, through which its new files would be written.
 
         Raises:
-            GdlError: There is such a link.
+            GdlError: There is such a link, or a pipe, which would be waited for.
         """
         for folder, folders, files in os.walk(self.path):
             for path in (Path(folder, name) for name in [*folders, *files]):
+                if not (path.is_symlink() or path.is_file() or path.is_dir()):
+                    raise GdlError(f"{path} is neither a file nor a folder: remove it.")
                 if path.is_symlink() and not _leads_below(path, self.path):
                     raise GdlError(
                         f"{path} is a link that leads out of the run: copy the run with what it "

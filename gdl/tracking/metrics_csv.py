@@ -1,6 +1,7 @@
 """A logger that writes metrics to a CSV file, also across interruptions."""
 
 import csv
+import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from gdl.errors import GdlError
-from gdl.files import write_atomically
+from gdl.files import read_text, write_atomically
 
 __all__ = ["MetricsCSV"]
+
+MAX_BYTES = 1_000_000_000
 
 
 class MetricsCSV(Logger):
@@ -64,10 +67,10 @@ class MetricsCSV(Logger):
         self._write([r for r in rows if r["step"].isdigit() and int(r["step"]) < step])
 
     def _rows(self) -> list[dict[str, str]]:
+        table = csv.DictReader(io.StringIO(read_text(self.path, MAX_BYTES), newline=""))
         try:
-            with self.path.open(newline="") as f:
-                rows = [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
-        except (UnicodeDecodeError, csv.Error):
+            rows = [r for r in table if None not in r and None not in r.values()]
+        except csv.Error:
             rows = [{}]
         if rows and "step" not in rows[0]:
             raise GdlError(
