@@ -10,12 +10,13 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive
+from gdl.plain import check_value, everything, is_stored
 
 __all__ = [
     "RENAMED",
@@ -116,40 +117,12 @@ def _check_content(content: dict[str, Any], path: str | Path) -> None:
             f"{path} cannot be read as a checkpoint: it lacks a model or its weights; use another "
             "checkpoint of the run."
         )
-    for value in _walk(config, path):
+    for value in everything(config, path):
         if type(value) not in (list, dict):
-            _plain(value, f"The checkpoint {path}")
-    for value in _walk(content, path):
-        if isinstance(value, torch.Tensor) and not _is_stored(value):
+            check_value(value, f"The checkpoint {path}")
+    for value in everything(content, path):
+        if isinstance(value, torch.Tensor) and not is_stored(value):
             raise GdlError(f"{path} holds a tensor without its values, so it was not loaded.")
-
-
-def _is_stored(tensor: Any) -> bool:
-    """Return whether the values of a tensor are in the file: it is not sparse, expanded or empty."""
-    import torch
-
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        return False
-    return tensor.nbytes <= max(1_000_000, tensor.untyped_storage().nbytes())
-
-
-def _walk(node: Any, where: str | Path) -> Iterator[Any]:
-    """Yield everything in nested containers.
-
-    Raises:
-        GdlError: There is more than any run writes: a small file may name one list a billion times.
-    """
-    left, waiting = 300_000, [(node, 0)]
-    while waiting:
-        item, depth = waiting.pop()
-        left -= 1
-        if left < 0 or depth > 100:
-            raise GdlError(f"{where} is nested too deeply, so it was not loaded.")
-        yield item
-        if isinstance(item, dict):
-            waiting += [(part, depth + 1) for pair in item.items() for part in pair]
-        elif isinstance(item, list | tuple | set):
-            waiting += [(part, depth + 1) for part in item]
 
 
 def trusted(trust: str | Iterable[str] = ()) -> frozenset[str]:
@@ -203,7 +176,7 @@ def build(node: Any, trust: Iterable[str] = (), where: str | Path = "The configu
     Raises:
         GdlError: Something is not plain, or asks for a name that is not allowed.
     """
-    for _ in _walk(node, where):
+    for _ in everything(node, where):
         pass
     return _build(node, trust, where)
 
@@ -212,7 +185,7 @@ def _build(node: Any, trust: Iterable[str], where: str | Path) -> Any:
     if isinstance(node, list):
         return [_build(item, trust, where) for item in node]
     if not isinstance(node, dict):
-        return _plain(node, where)
+        return check_value(node, where)
     arguments = {
         str(key): _build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
     }
@@ -252,21 +225,10 @@ def describe(value: Any) -> Any:
     if isinstance(value, functools.partial) and not value.args:
         return describe(value.func) | describe(value.keywords)
     if not callable(value):
-        return _plain(value, "The arguments of this model")
+        return check_value(value, "The arguments of this model")
     module, name = value.__module__, getattr(value, "__qualname__", "")
     room = next((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), module)
     return {"_target_": f"{room}.{name}", "_partial_": True}
-
-
-def _plain(value: Any, where: str | Path) -> Any:
-    if value is None or type(value) in (bool, int, float):
-        return value
-    if type(value) is str and "${" not in value:
-        return value
-    raise GdlError(
-        f"{where} holds {value!r:.100}, which is not plain data (None, bool, int, float, str, list, "
-        "dict): it was not loaded."
-    )
 
 
 def _find(target: Any, trust: Iterable[str], where: str | Path) -> Any:

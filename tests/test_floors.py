@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [  # from the ground
-    ["errors", "files", "memory", "noise", "capabilities", "plots", "serialization", "stopping", "version"],
+    [
+        *("errors", "files", "memory", "noise", "plain", "capabilities", "plots", "serialization"),
+        *("stopping", "version"),
+    ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],
     ["flows"],

@@ -24,6 +24,7 @@ from gdl.files import is_whole_archive, read_json
 from gdl.runs.checkpoints import AtomicCheckpointIO, open_run
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run
+from gdl.runs.links import check_links
 from gdl.serialization import build
 
 PACKED = Path(__file__).parent / "checkpoints" / "vae_gaussian.ckpt.gz"
@@ -384,14 +385,17 @@ def test_archives_that_inflate_or_lie_are_refused(tmp_path):
         read_json(pipe)
     assert not is_whole_archive(pipe)
     with pytest.raises(GdlError, match="neither a file nor a folder"):
-        Run(tmp_path).check_links()
+        check_links(tmp_path)
+
+
+def doubled(line):
+    """Return a mapping in which each key has the one before it twice."""
+    return "top:\n" + "".join(f"  {line.format(a=a, b=b)}\n" for a, b in pairwise("abcdefghi"))
 
 
 BOMBS = {
-    "aliases": "a: &a [x, x]\n"
-    + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi")),
-    "merges": "a: &a {x: 1}\n"
-    + "".join(f"{b}: &{b}\n  <<: [*{a}, *{a}]\n" for a, b in pairwise("abcde")),
+    "aliases": "top:\n  a: &a [x, x]\n" + doubled("{b}: &{b} [*{a}, *{a}]")[5:],
+    "merges": "top:\n  a: &a {x: 1}\n" + doubled("{b}: &{b} {{<<: [*{a}, *{a}]}}")[5:],
     "brackets": "x: " + 100_000 * "[",
     "a tag": "x: !!python/object/apply:os.makedirs [pwned]\n",
     "no dict": "- 1\n- 2\n",
@@ -498,13 +502,13 @@ def test_a_link_that_leads_out_of_a_run_is_refused(name, tmp_path):
     run = Run(saved_run(tmp_path / "run", "model=vae")[0].removeprefix("resume="))
     (run.path / "inside.csv").touch()
     (run.path / "link.csv").symlink_to("inside.csv")
-    run.check_links()
+    check_links(run.path)
     path = run.path / name
     if path.exists():
         path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(GdlError, match="leads out of the run"):
-        run.check_links()
+        check_links(run.path)
     if name != ".hydra":
         with pytest.raises(GdlError, match="leads out of the run"):
             with_resume([f"resume={run.path}"])

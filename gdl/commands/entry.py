@@ -70,11 +70,11 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         wrap(_explained(task, config_name, given if resumed else None))()
     except Exception as e:
-        if folder is None or not os.path.isdir(folder) or not report(folder):
-            _end(e, config_name)
-        if not any(isinstance(c, JobFailed) for c in causes(e)):
-            _end(e, config_name)
-        _end_of_sweep()
+        there = folder is not None and os.path.isdir(folder)  # false where the name is too long
+        failed = report(folder) if folder is not None and there else 0
+        if failed and any(isinstance(c, JobFailed) for c in causes(e)):
+            _end_of_sweep()
+        _end(e, config_name)
     except Interrupted as e:
         if folder is not None:
             report(folder)

@@ -10,6 +10,7 @@ from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run, find_run, newest_runs
+from gdl.runs.links import check_links
 from gdl.runs.lock import hold
 from gdl.serialization import trusted
 from gdl.stopping import Interrupted, is_first_process
@@ -40,7 +41,7 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         )
     # quoted where Lightning starts this command line again for another process
     run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
-    run.check_links()
+    check_links(run.path)
     rest = [a for a in args if a not in wanted]
     saved = _allowed(run, {a.lstrip("+~").partition("=")[0] for a in rest})
     for override in rest:

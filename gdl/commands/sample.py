@@ -20,11 +20,12 @@ def sample(cfg: DictConfig) -> list[str]:
 
     from gdl.plots import save_result
     from gdl.runs.checkpoints import open_run
+    from gdl.runs.links import check_links
     from gdl.runs.report import print_numbers
 
     run, model, data = open_run(cfg.run, cfg.device)
     if not cfg.out:
-        run.check_links()
+        check_links(run.path)
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
     results = task(model, data.images("test"))

@@ -14,7 +14,6 @@ outputs/sweeps/<name>/study.db   the trials of an Optuna search
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -131,22 +130,6 @@ class Run:
             raise GdlError(f"{path} is damaged, it is no list of arguments: start the run again.")
         return [o for o in saved if not o.lstrip("+").startswith("resume=")]
 
-    def check_links(self) -> None:
-        """Refuse a directory with links out of it, through which its new files would be written.
-
-        Raises:
-            GdlError: There is such a link, or a pipe, which would be waited for.
-        """
-        for folder, folders, files in os.walk(self.path):
-            for path in (Path(folder, name) for name in [*folders, *files]):
-                if not (path.is_symlink() or path.is_file() or path.is_dir()):
-                    raise GdlError(f"{path} is neither a file nor a folder: remove it.")
-                if path.is_symlink() and not _leads_below(path, self.path):
-                    raise GdlError(
-                        f"{path} is a link that leads out of the run: copy the run with what it "
-                        "links to (cp -rL) and use the copy."
-                    )
-
     @property
     def sweep(self) -> str | None:
         """Name of the sweep that the run belongs to; None for a run outside of sweeps."""
@@ -182,13 +165,6 @@ class Run:
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."
         )
-
-
-def _leads_below(link: Path, folder: Path) -> bool:
-    try:
-        return link.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # it leads to itself
-        return False
 
 
 def sweep_dir(name: str) -> Path:
