@@ -52,7 +52,6 @@ def is_whole_archive(path: Path) -> bool:
                 file.read(4) == b"PK\3\4"  # else torch takes it for one of its older formats
                 and all(p.compress_type == zipfile.ZIP_STORED for p in parts)
                 and all(p.compress_size == p.file_size for p in parts)
-                and sum(p.file_size for p in parts) <= path.stat().st_size
                 and len({p.filename for p in parts}) == len(parts)
                 and archive.testzip() is None
             )
