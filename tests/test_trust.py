@@ -379,6 +379,11 @@ def test_archives_that_inflate_or_lie_are_refused(tmp_path):
     lying[at + 24 : at + 28] = (2**31).to_bytes(4, "little")
     (tmp_path / "lying.ckpt").write_bytes(lying)
     assert not is_whole_archive(tmp_path / "lying.ckpt")
+    inflated = bytearray((tmp_path / "good.ckpt").read_bytes())
+    at = inflated.index(b"PK\1\2")
+    inflated[at + 10] = zipfile.ZIP_DEFLATED  # of the same size, so it says
+    (tmp_path / "inflated.ckpt").write_bytes(inflated)
+    assert not is_whole_archive(tmp_path / "inflated.ckpt")
     pipe = tmp_path / "pipe.json"
     os.mkfifo(pipe)
     with pytest.raises(GdlError, match="not a file"):
