@@ -507,6 +507,8 @@ def test_a_link_that_leads_out_of_a_run_is_refused(name, tmp_path):
     run = Run(saved_run(tmp_path / "run", "model=vae")[0].removeprefix("resume="))
     (run.path / "inside.csv").touch()
     (run.path / "link.csv").symlink_to("inside.csv")
+    (run.path / "wandb" / "run").mkdir(parents=True)
+    (run.path / "wandb" / "run" / "core.log").symlink_to("/elsewhere")
     check_links(run.path)
     path = run.path / name
     if path.exists():

@@ -16,6 +16,9 @@ def check_links(run: Path) -> None:
     """
     run = run.resolve()
     for folder, folders, files in os.walk(run):
+        if Path(folder) == run / "wandb":
+            folders.clear()  # W&B links to its own logs, and writes to new folders only
+            continue
         for path in (Path(folder, name) for name in [*folders, *files]):
             if path.is_symlink():
                 if not _leads_below(path, run):
