@@ -42,9 +42,10 @@ def read_choices(path: Path) -> dict[str, Any]:
     It is empty where the directory does not say so.
     """
     try:
-        content = yaml.safe_load((path / ".hydra" / "hydra.yaml").read_text())
+        file = path / ".hydra" / "hydra.yaml"
+        content = read_yaml(read_text(file, 1_000_000), file)
         return dict(content["hydra"]["runtime"]["choices"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):  # a GdlError is a ValueError
         return {}
 
 
