@@ -5,9 +5,13 @@ import math
 import os
 import re
 import shlex
+import stat
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from gdl.errors import GdlError
 
@@ -16,6 +20,8 @@ __all__ = [
     "is_whole_archive",
     "path_below",
     "read_json",
+    "read_text",
+    "read_yaml",
     "write_atomically",
     "write_json",
 ]
@@ -56,23 +62,95 @@ def _strict(content: Any) -> Any:
 def is_whole_archive(path: Path) -> bool:
     """Return whether a file is a zip archive that is not compressed and has the right checksums.
 
-    Checkpoints are such archives. A compressed one could be of any size when it is read.
+    Checkpoints are such archives. A compressed one, or one whose parts share their bytes, could be
+    of any size when it is read.
     """
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
-            stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
-            return stored and archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+            file.seek(0)
+            return (
+                file.read(4) == b"PK\3\4"  # else torch takes it for one of its older formats
+                and all(p.compress_type == zipfile.ZIP_STORED for p in parts)
+                and all(p.compress_size == p.file_size for p in parts)
+                and len({p.filename for p in parts}) == len(parts)
+                and archive.testzip() is None
+            )
+    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError, EOFError, struct.error):
         return False
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a file, empty if there is none."""
+MAX_TEXT = 64_000_000
+"""Bytes of a text file of a run; the largest, metrics.csv, has about 150 for each logged step."""
+
+
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """Return the text of a file that may be somebody else's.
+
+    Raises:
+        GdlError: It is not a file, is larger than `limit` bytes, or is not text.
+        OSError: It is not there, or cannot be read.
+    """
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise GdlError(f"{path} is damaged: it is not a file.")
+    if info.st_size > limit:
+        raise GdlError(
+            f"{path} is damaged: it has {info.st_size / 1e6:.0f} MB, which no run writes."
+        )
     try:
-        return json.loads(path.read_text())
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise GdlError(f"{path} is damaged: it is not text.") from e
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a file, empty if there is none.
+
+    Raises:
+        GdlError: The file is no JSON object, or cannot be read.
+    """
+    try:
+        content = json.loads(read_text(path, 4_000_000))
     except FileNotFoundError:
+        if path.is_symlink():
+            raise GdlError(f"{path} is damaged: it is a link to nothing.") from None
         return {}
+    except OSError as e:
+        raise GdlError(f"{path} cannot be read: {e.strerror}.") from e
+    except GdlError:
+        raise
+    except (ValueError, RecursionError) as e:
+        raise GdlError(f"{path} is damaged: it is no JSON ({e}); remove it.") from e
+    if not isinstance(content, dict):
+        raise GdlError(f"{path} is damaged: it is no JSON object; remove it.")
+    return content
+
+
+def read_yaml(text: str, path: Path) -> Any:
+    """Return the content of a YAML text without aliases, which could make a small text enormous.
+
+    Args:
+        text: The text.
+        path: Where it is from, for errors.
+
+    Raises:
+        GdlError: It is no YAML, or has aliases.
+    """
+    # PyYAML's C parser; OmegaConf takes 20 ms per file, seconds for a hundred runs
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if "&" in text and "*" in text:
+            tokens = yaml.scan(text, Loader=loader)
+            if any(isinstance(token, yaml.AliasToken) for token in tokens):
+                raise GdlError(f"{path} is damaged: it has aliases, which no run of gdl writes.")
+        return yaml.load(text, Loader=loader)
+    except GdlError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as e:
+        raise GdlError(f"{path} is damaged: it is no YAML.") from e
 
 
 def path_below(folder: Path, name: str) -> Path:

@@ -9,7 +9,6 @@ import functools
 import importlib
 import importlib.util
 import os
-import pickle
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive
+from gdl.plain import check_value, everything, is_stored
 
 __all__ = [
     "RENAMED",
@@ -85,18 +85,44 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         )
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+    except Exception as e:  # a file of somebody else makes torch's reader raise almost anything
         # without torch's own words, which propose to run what is in the file
         raise GdlError(
             f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, so "
             "it was not loaded; use one that train.py wrote."
         ) from e
-    if not isinstance(content, dict) or not content.get("gdl_config"):
+    config = content.get("gdl_config") if isinstance(content, dict) else None
+    if not config:
         raise GdlError(
             f"{path} is a checkpoint, but not one of gdl: it holds no gdl configuration; name a "
             "file that train.py wrote."
         )
+    _check_content(content, path)
     return content
+
+
+def _check_content(content: dict[str, Any], path: str | Path) -> None:
+    """Refuse a checkpoint that has not the parts of one, or whose tensors are larger than its file.
+
+    Raises:
+        GdlError: It is such a checkpoint.
+    """
+    import torch
+
+    config, weights = content["gdl_config"], content.get("state_dict")
+    tensors = weights.values() if isinstance(weights, dict) else [None]
+    parts = isinstance(config, dict) and isinstance(config.get("model"), dict)
+    if not parts or not all(isinstance(t, torch.Tensor) for t in tensors):
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint: it lacks a model or its weights; use another "
+            "checkpoint of the run."
+        )
+    for value in everything(config, path):
+        if type(value) not in (list, dict):
+            check_value(value, f"The checkpoint {path}")
+    for value in everything(content, path):
+        if isinstance(value, torch.Tensor) and not is_stored(value):
+            raise GdlError(f"{path} holds a tensor without its values, so it was not loaded.")
 
 
 def trusted(trust: str | Iterable[str] = ()) -> frozenset[str]:
@@ -150,17 +176,32 @@ def build(node: Any, trust: Iterable[str] = (), where: str | Path = "The configu
     Raises:
         GdlError: Something is not plain, or asks for a name that is not allowed.
     """
+    for _ in everything(node, where):
+        pass
+    return _build(node, trust, where)
+
+
+def _build(node: Any, trust: Iterable[str], where: str | Path) -> Any:
     if isinstance(node, list):
-        return [build(item, trust, where) for item in node]
+        return [_build(item, trust, where) for item in node]
     if not isinstance(node, dict):
-        return _plain(node, where)
+        return check_value(node, where)
     arguments = {
-        str(key): build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
+        str(key): _build(item, trust, where) for key, item in node.items() if key not in OWN_KEYS
     }
     if "_target_" not in node:
         return arguments
     found = _find(node["_target_"], trust, where)
-    return functools.partial(found, **arguments) if node.get("_partial_") else found(**arguments)
+    if node.get("_partial_"):
+        return functools.partial(found, **arguments)
+    try:
+        return found(**arguments)
+    except GdlError:
+        raise
+    except Exception as e:
+        raise GdlError(
+            f"{where} cannot be used: {found.__name__} does not take its values ({e})."
+        ) from e
 
 
 def build_model(
@@ -184,21 +225,10 @@ def describe(value: Any) -> Any:
     if isinstance(value, functools.partial) and not value.args:
         return describe(value.func) | describe(value.keywords)
     if not callable(value):
-        return _plain(value, "The arguments of this model")
+        return check_value(value, "The arguments of this model")
     module, name = value.__module__, getattr(value, "__qualname__", "")
     room = next((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), module)
     return {"_target_": f"{room}.{name}", "_partial_": True}
-
-
-def _plain(value: Any, where: str | Path) -> Any:
-    if value is None or type(value) in (bool, int, float):
-        return value
-    if type(value) is str and "${" not in value:
-        return value
-    raise GdlError(
-        f"{where} holds {value!r:.100}, which is not plain data (None, bool, int, float, str, list, "
-        "dict): it was not loaded."
-    )
 
 
 def _find(target: Any, trust: Iterable[str], where: str | Path) -> Any:

@@ -104,8 +104,8 @@ def test_a_loss_that_is_not_finite_names_its_term_and_step(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["model.latent_dim=two"], "model cannot be built from these values"),
-        (["trainer.precision=17"], "trainer cannot be built"),
+        (["model.latent_dim=two"], "model.latent_dim=two does not fit: give a whole number"),
+        (["trainer.precision=17"], "trainer.precision=17 does not fit: give 64 or 32 or 16"),
     ],
 )
 def test_values_without_meaning_are_refused(arguments, expected):

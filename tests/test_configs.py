@@ -11,6 +11,7 @@ from small_models import small
 
 from gdl.capabilities import InitializesFromData
 from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.values import check_values
 from gdl.errors import GdlError
 from gdl.training.run import build_model
 
@@ -22,7 +23,9 @@ def names(group):
 def compose(*overrides):
     register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", [*overrides, "run_dir=/nowhere"])
+        cfg = hydra.compose("train", [*overrides, "run_dir=/nowhere"])
+    check_values(cfg, "train")
+    return cfg
 
 
 def build(cfg):

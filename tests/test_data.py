@@ -183,6 +183,9 @@ def test_faces_through_scikit_learn_are_the_same_integers(root, tmp_path, monkey
     monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", lambda **_: bunch)
     data = olivetti(tmp_path)
     assert torch.equal(torch.cat([data.images(s) for s in ("train", "val", "test")]), x)
+    monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", None)  # kept from the first time
+    data = olivetti(tmp_path)
+    assert torch.equal(torch.cat([data.images(s) for s in ("train", "val", "test")]), x)
 
 
 @pytest.mark.parametrize(

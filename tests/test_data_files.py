@@ -6,7 +6,9 @@ import os
 import pickle
 from urllib.error import URLError
 
+import numpy as np
 import pytest
+import scipy.io
 import sklearn.datasets
 import torch
 from test_data import UNVERIFIED, binarized, cifar, folder, mnist, olivetti
@@ -127,3 +129,31 @@ def test_pickles_with_code_are_refused_unrun(root, tmp_path):
     ):
         cifar(tmp_path).setup()
     assert not (tmp_path / "ran").exists()
+
+
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+def test_a_pickle_that_lies_among_the_data_is_not_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sklearn.datasets._olivetti_faces, "_fetch_remote", offline)
+    for name in ("olivetti_py3.pkz", "olivetti.pkz", "olivetti.pkl"):
+        (tmp_path / name).write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(GdlError, match="cannot be downloaded"):
+        olivetti(tmp_path).setup()
+    assert not (tmp_path / "pwned").exists()
+
+
+@UNVERIFIED
+def test_files_that_inflate_are_not_read(root, tmp_path):
+    raw = copy_mnist(root, tmp_path)
+    bomb = gzip.compress(bytes(200_000_000), 1)
+    assert len(bomb) < 2_000_000
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(bomb)
+    with pytest.raises(GdlError, match="damaged or cut off"):
+        mnist(tmp_path).setup()
+    scipy.io.savemat(tmp_path / "olivettifaces.mat", {"faces": np.zeros((4096, 4000))})
+    with pytest.raises(GdlError, match="instead of faces of shape"):
+        olivetti(tmp_path).setup()

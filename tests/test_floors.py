@@ -9,15 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [  # from the ground
     [
-        "errors",
-        "files",
-        "noise",
-        "part",
-        "capabilities",
-        "plots",
-        "serialization",
-        "stopping",
-        "version",
+        *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
+        *("serialization", "stopping", "version"),
     ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],

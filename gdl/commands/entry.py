@@ -5,9 +5,9 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,14 +16,16 @@ from omegaconf import DictConfig
 
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
-from gdl.commands.explain import causes, explain
+from gdl.commands.explain import causes, defect, explain
 from gdl.commands.help import print_help
 from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.old_spellings import with_new_names
-from gdl.commands.overrides import checked_choice, mounted, with_value
+from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_value
+from gdl.commands.places import check_places
 from gdl.commands.quoting import with_quoted_paths
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
+from gdl.commands.values import check_values
 from gdl.serialization import add_folder
 from gdl.stopping import Interrupted, before_stopping
 from gdl.sweeps.apart import stop_workers
@@ -35,8 +37,8 @@ __all__ = ["run_command"]
 def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run a command on the arguments of this process.
 
-    Bad input ends with one sentence on stderr and exit code 1; anything else is a defect and keeps
-    its traceback.
+    Bad input ends with one sentence on stderr and exit code 1. So does a defect of gdl, and its
+    sentence says in which file the traceback is. GDL_TRACEBACK=1 prints the traceback of both.
 
     Args:
         task: Called with the composed configuration.
@@ -59,49 +61,53 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))
             return
+        given = args
         args, resumed = with_resume(args)
         if config_name == "train":
             args, folder = multirun.with_folder(args)
             hold_directory(args)
         if folder is not None:
             before_stopping(functools.partial(stop_workers, folder))
-        # Hydra's parser does not find a flag between overrides
-        flags = [*(f"--config-dir={own}" for own in own_folders(args)), *multirun.flags(args)]
-        sys.argv[1:] = [*flags, *(a for a in args if a not in flags)]
+        sys.argv[1:] = checked_flags(
+            [*(f"--config-dir={own}" for own in own_folders(args)), *args]
+        )
         wrap = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
-        wrap(_explained(task, config_name, resumed))()
+        wrap(_explained(task, config_name, given if resumed else None))()
     except Exception as e:
-        failed = 0 if folder is None else report(folder)
-        if not (failed and any(isinstance(c, JobFailed) for c in causes(e))):
-            _exit_if_explained(e, config_name)
-            raise
-        sys.exit(1)
+        there = folder is not None and os.path.isdir(folder)  # false where the name is too long
+        failed = report(folder) if folder is not None and there else 0
+        if failed and any(isinstance(c, JobFailed) for c in causes(e)):
+            _end_of_sweep()
+        _end(e, config_name)
     except Interrupted as e:
         if folder is not None:
             report(folder)
             e.sentence = f"stopped by {e}; the same command goes on with the jobs that are left."
         raise
     if folder is not None and report(folder):
-        sys.exit(1)
+        _end_of_sweep()
 
 
 def _explained(
-    task: Callable[[DictConfig], Any], config_name: str, resumed: bool
+    task: Callable[[DictConfig], Any], config_name: str, resumed: Sequence[str] | None
 ) -> Callable[[DictConfig], Any]:
     """Return the task with its checks, with the record of a sweep's job, and with short answers.
 
     Args:
         task: Called with the composed configuration.
         config_name: File in conf/, without its ending.
-        resumed: Whether the arguments are read from a run's directory.
+        resumed: What was given beside `resume=`; None where no arguments are read from a run.
     """
 
     def checked(cfg: DictConfig) -> Any:
         if cfg.config_dir is not None:
             add_folder(cfg.config_dir)  # a launcher's worker has not read the arguments
         if config_name == "train":
-            check_targets(cfg, resumed)
+            check_targets(cfg, resumed is not None)
+            if resumed is not None:
+                check_places(cfg, Path(HydraConfig.get().runtime.output_dir), resumed)
         check_functions(cfg, config_name)
+        check_values(cfg, config_name)
         return task(cfg)
 
     @functools.wraps(task)
@@ -115,20 +121,30 @@ def _explained(
                 e.sentence = what_is_kept(e, Path(HydraConfig.get().runtime.output_dir))
             raise
         except Exception as e:
-            _exit_if_explained(e, config_name)
-            raise
+            _end(e, config_name)
 
     return explained
 
 
-def _exit_if_explained(error: Exception, config_name: str) -> None:
-    message = explain(error, config_name)
-    if message is None:
-        return
+def _end(error: Exception, config_name: str) -> NoReturn:
+    """End the process with a sentence about an error."""
+    message = explain(error, config_name) or defect(error, _run_dir(config_name))
     if os.environ.get("GDL_TRACEBACK"):
-        traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+        traceback.print_exception(error)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
+
+
+def _end_of_sweep() -> NoReturn:
+    print("error: Some jobs of the sweep failed; the table has their reasons.", file=sys.stderr)
+    sys.exit(1)
+
+
+def _run_dir(config_name: str) -> Path | None:
+    """Return the directory of the run that is trained; other commands leave nothing in a run's."""
+    if config_name != "train" or not HydraConfig.initialized():
+        return None
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 register_resolvers()  # here, because a launcher's worker imports this file but runs no command

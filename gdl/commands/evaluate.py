@@ -28,6 +28,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
+    from gdl.runs.links import check_links
     from gdl.runs.report import print_results
 
     run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
@@ -37,6 +38,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     else:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
+    check_links(run.path)
     measure = instantiate(cfg.measure, _convert_="all")
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)

@@ -2,7 +2,9 @@
 
 import os
 import re
+from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF
@@ -12,6 +14,7 @@ from gdl.errors import GdlError
 __all__ = [
     "MOUNTED",
     "checked_choice",
+    "checked_flags",
     "key_parts",
     "mounted",
     "with_filters",
@@ -25,6 +28,14 @@ MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
 
 FOLDER_FLAGS = ("--config-dir", "-cd")
 """Flags of a folder of configurations of one's own; it may follow as an argument of its own."""
+
+
+VALUE_FLAGS = (
+    *FOLDER_FLAGS,
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--experimental-rerun", "--info", "-i"),
+)
+"""Flags of Hydra whose value may follow as an argument of its own."""
 
 
 def with_filters(args: list[str], config_name: str) -> list[str]:
@@ -60,6 +71,27 @@ def with_value(arg: str) -> str:
     if equals and not unquoted(value).strip():
         raise GdlError(f"{key}= has no value: give it one, or leave it out.")
     return arg
+
+
+def checked_flags(args: list[str]) -> list[str]:
+    """Move flags to the front, as Hydra's parser does not find one between overrides.
+
+    Raises:
+        GdlError: There is no such flag, or it has no value.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise GdlError(f"{message}; `gdl COMMAND --help` lists what a command takes.")
+
+    flags, others, left = [], [], iter(args)
+    for arg in left:
+        (flags if arg.startswith("-") else others).append(arg)
+        if arg in VALUE_FLAGS:
+            flags += [next(left, "")]
+    parser = get_args_parser()
+    parser.error = refuse
+    parser.parse_args([*flags, *others])
+    return [*flags, *others]
 
 
 def mounted(arg: str) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from gdl.commands.changes import check_change
 from gdl.commands.overrides import key_parts
+from gdl.commands.places import reads_elsewhere
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.files import for_shell
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run, find_run, newest_runs
+from gdl.runs.links import check_links
 from gdl.runs.lock import hold
 from gdl.serialization import trusted
 from gdl.stopping import Interrupted, is_first_process
@@ -42,8 +44,9 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         )
     # quoted where Lightning starts this command line again for another process
     run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
+    check_links(run.path)
     rest = [a for a in args if a not in wanted]
-    saved = _allowed(run, any(a.startswith("config_dir=") for a in rest))
+    saved = _allowed(run, {a.lstrip("+~").partition("=")[0] for a in rest})
     for override in rest:
         check_change(run, saved, override)
     args = [*saved, *rest, f"hydra.run.dir={quoted(run.path)}"]
@@ -80,11 +83,15 @@ def what_is_kept(stopped: Interrupted, folder: Path) -> str:
     return f"stopped by {stopped} before the first step; nothing was kept."
 
 
-def _allowed(run: Run, has_folder: bool) -> list[str]:
+def _allowed(run: Run, given: set[str]) -> list[str]:
     """Return the overrides that a run has saved, without those that are the reader's to give.
 
     The directory may be a stranger's, and Hydra would run what its own part of the configuration
     names.
+
+    Args:
+        run: The run.
+        given: The keys that the reader has given beside `resume=`.
 
     Raises:
         GdlError: An override is one that no run of gdl saves.
@@ -97,6 +104,13 @@ def _allowed(run: Run, has_folder: bool) -> list[str]:
                 f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which no run of gdl "
                 "saves; it was not resumed."
             )
+        if reads_elsewhere(override):
+            if key in given:
+                continue
+            raise GdlError(
+                f"{run.path}/.hydra/overrides.yaml holds {override!r:.100}, which reads more than the "
+                f"run itself; it was not resumed. Write {key}=... beside resume=."
+            )
         value = unquoted(override.partition("=")[2])
         if key == "config_dir":
             folder = value
@@ -104,7 +118,7 @@ def _allowed(run: Run, has_folder: bool) -> list[str]:
             continue
         elif key != "trust":
             kept.append(_checked_value(run, key, override))
-    if folder in (None, "null") or has_folder:
+    if folder in (None, "null") or "config_dir" in given:
         return kept
     return [*with_config_dir([f"config_dir={quoted(_checked_folder(run, folder))}"]), *kept]
 

@@ -21,11 +21,14 @@ def sample(cfg: DictConfig) -> list[str]:
     from gdl.files import for_shell
     from gdl.plots import save_result
     from gdl.runs.checkpoints import load_run_data, load_run_model
+    from gdl.runs.links import check_links
     from gdl.runs.report import print_numbers
     from gdl.tasks import LazyImages
 
     run, model = load_run_model(cfg.run, cfg.device)
     images = LazyImages(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir).images("test"))
+    if not cfg.out:
+        check_links(run.path)
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
     results = task(model, images)

@@ -24,7 +24,12 @@ __all__ = [
     "with_trust",
 ]
 
-TRAINER = "lightning.pytorch.Trainer"
+NAMES = (
+    "lightning.pytorch.Trainer",
+    "lightning.pytorch.loggers.CSVLogger",
+    "lightning.pytorch.loggers.TensorBoardLogger",
+)
+"""Names that a training may call; the other loggers of lightning send to wherever they are told."""
 
 ROOMS = (
     *serialization.ROOMS,
@@ -33,7 +38,6 @@ ROOMS = (
     "torch.optim",
     "torch.optim.lr_scheduler",
     "lightning.pytorch.callbacks",
-    "lightning.pytorch.loggers",
     "lightning.pytorch.profilers",
 )
 """Packages whose public names a training may call without the reader's word."""
@@ -168,7 +172,7 @@ def _texts(node: Any) -> Iterator[str]:
 def _known(target: str) -> bool:
     """Return whether a dotted name is a public name of `ROOMS`, or a class in a module of theirs."""
     package, _, name = serialization.RENAMED.get(target, target).rpartition(".")
-    if target == TRAINER:
+    if target in NAMES:
         return True
     if not any(f"{package}.".startswith(f"{room}.") for room in ROOMS):
         return False

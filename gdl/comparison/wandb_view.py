@@ -8,8 +8,13 @@ It needs the network and a login. Each call creates a new view; nothing is overw
 
 import sys
 
-import wandb_workspaces.reports.v2 as wr  # pyright: ignore[reportMissingImports]
-import wandb_workspaces.workspaces as ws  # pyright: ignore[reportMissingImports]
+try:
+    import wandb_workspaces.reports.v2 as wr  # pyright: ignore[reportMissingImports]
+    import wandb_workspaces.workspaces as ws  # pyright: ignore[reportMissingImports]
+except ImportError as e:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"error: {e.name} is missing: pip install wandb-workspaces.")
 
 from gdl.runs.metrics import COSTS
 

@@ -1,6 +1,5 @@
 """MNIST, Fashion-MNIST, and the three binarizations of MNIST."""
 
-import gzip
 import zlib
 from pathlib import Path
 from typing import Any
@@ -109,11 +108,26 @@ class MNIST(ImageData):
         content = path.read_bytes()
         self.verified &= is_original(path, content, f"md5 {md5}", self.verify, fix)
         try:
-            raw = gzip.decompress(content) if path.suffix == ".gz" else content
+            raw = _inflated(content) if path.suffix == ".gz" else content
             sizes = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, 4 + 4 * raw[3], 4)]
             return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy()
         except (OSError, EOFError, ValueError, IndexError, zlib.error) as e:
             raise GdlError(f"{path} is damaged or cut off: {fix}.") from e
+
+
+def _inflated(content: bytes) -> bytes:
+    """Return the bytes of a gzip file, but not more than an original has (47 MB).
+
+    Raises:
+        ValueError: It has more.
+        EOFError: It is cut off.
+    """
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    raw = inflater.decompress(content, 50_000_000)
+    if not inflater.eof:
+        error = ValueError if inflater.unconsumed_tail else EOFError
+        raise error("it is not as long as an original")
+    return raw
 
 
 class BinarizedMNIST(MNIST):

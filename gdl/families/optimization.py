@@ -74,7 +74,7 @@ class Optimization(pl.LightningModule):
         optimizer = self._optimizer(self.parameters(), **options)
         if self._scheduler is None:
             return optimizer
-        total = int(self.trainer.estimated_stepping_batches)
+        total = self.trainer.estimated_stepping_batches  # infinite where only the time is limited
         scheduler = self._scheduler(optimizer, total_steps=total)
         return {
             "optimizer": optimizer,

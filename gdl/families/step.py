@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -195,7 +196,12 @@ class SharedStep(Optimization, ABC):
         checkpoint["gdl_validated_step"] = self.validated_step if is_fitting else -1
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what training has counted so far, and drop rows that will be logged again."""
+        """Restore what training has counted so far, and drop rows that will be logged again.
+
+        Raises:
+            GdlError: The weights are those of another model.
+        """
+        self.check_weights(checkpoint["state_dict"])
         if self.trainer.state.fn == TrainerFn.FITTING:
             if self.trainer.is_global_zero:
                 self._sums_to_restore = checkpoint.get("gdl_train_sums", {})
@@ -205,6 +211,20 @@ class SharedStep(Optimization, ABC):
         self._fit_seconds = checkpoint.get("gdl_fit_seconds", 0.0)
         self._nonfinite.count = checkpoint.get("gdl_skipped_steps", 0)
         self.validated_step = checkpoint.get("gdl_validated_step", -1)
+
+    def check_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse to resume from the weights of another model.
+
+        Raises:
+            GdlError: Names or shapes differ.
+        """
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in state.items()}
+        if other := sorted(k for k in own | given if own.get(k) != given.get(k)):
+            raise GdlError(
+                f"The checkpoint is of another model ({other[0]} is {given.get(other[0])} there and "
+                f"{own.get(other[0])} here): resume it without changing the model, or start a new run."
+            )
 
     def _means(self, stage: str) -> dict[str, float]:
         """Return {stage}/{term} over the examples since the last call, and empty the sums."""

@@ -28,11 +28,12 @@ class PrefixLinear(nn.Module):
 
     def __init__(self, in_features: int, reach: Tensor) -> None:
         super().__init__()
+        weight = torch.empty(len(reach), in_features)  # first, it fails where it is too large
         self.register_buffer("reach", reach, persistent=False)
         self._staircase = cut_staircase(reach, in_features)
         # the initial variance of an output is as in a linear layer with reach_o inputs
         bound = reach.clamp(min=1)[:, None] ** -0.5
-        self.weight = nn.Parameter(bound * torch.empty(len(reach), in_features).uniform_(-1, 1))
+        self.weight = nn.Parameter(bound * weight.uniform_(-1, 1))
 
     def extra_repr(self) -> str:
         """Return the sizes, for `repr`."""

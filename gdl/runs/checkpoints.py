@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -14,6 +14,7 @@ from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
+from gdl.memory import enough_memory
 from gdl.runs.directory import Run, find_run
 from gdl.serialization import add_folder, build, build_model, read_checkpoint, trusted
 
@@ -55,6 +56,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint, see `read_checkpoint`."""
         return read_checkpoint(path, map_location)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a local file; Lightning's would follow an address that a checkpoint names."""
+        Path(path).unlink(missing_ok=True)
 
 
 def load_run_model(
@@ -125,7 +130,11 @@ def _device(name: str) -> str:
 
 def _model(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> GenerativeModel:
     config = content["gdl_config"]
-    model = cast(GenerativeModel, build_model(config["model"], trust, f"The checkpoint {path}"))
+    with enough_memory(copies=1):
+        built = build_model(config["model"], trust, f"The checkpoint {path}")
+    if not isinstance(built, GenerativeModel):
+        raise GdlError(f"{path} holds no model of gdl, so it was not loaded.")
+    model = built
     model.load_weights(content["state_dict"], path)
     model.config = config
     return model.eval()
@@ -140,7 +149,9 @@ def _data(
             f"{path} does not say what it was trained on: only checkpoints of `gdl train` do."
         )
     node = _on_this_machine(config["data"], data_dir or os.environ.get("GDL_DATA_DIR"))
-    data = cast(ImageData, build(node, trust, f"The checkpoint {path}"))
+    data = build(node, trust, f"The checkpoint {path}")
+    if not isinstance(data, ImageData):
+        raise GdlError(f"{path} names no data set of gdl, so it was not loaded.")
     data.prepare_data()
     return data
 

@@ -21,16 +21,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gdl.errors import GdlError
 from gdl.files import (
     for_shell,
     is_whole_archive,
     path_below,
     read_json,
+    read_text,
+    read_yaml,
     write_json,
 )
+from gdl.runs.metrics import checked_metrics
 from gdl.version import __version__
 
 __all__ = [
@@ -80,7 +81,7 @@ class Run:
         """
         self.images.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
-        known = read_json(self.record)
+        known = self.record_facts()
         # the module of a command, as python -m and Lightning's processes name it; else a script
         module = getattr(sys.modules["__main__"].__spec__, "name", "")
         known_as = module.removeprefix("gdl.commands.")
@@ -98,16 +99,31 @@ class Run:
         return record
 
     def record_facts(self) -> dict[str, Any]:
-        """Return the content of run.json."""
-        return read_json(self.record)
+        """Return the content of run.json.
+
+        Raises:
+            GdlError: The file is damaged.
+        """
+        facts = read_json(self.record)
+        commands = facts.get("commands", [])
+        texts = [facts.get(key) for key in ("git_commit", "wandb_id", "model", "data")]
+        if not isinstance(commands, list) or not all(
+            text is None or isinstance(text, str) for text in [*commands, *texts]
+        ):
+            raise GdlError(f"{self.record} is damaged: it is no record of a run; remove it.")
+        return facts
 
     def note_facts(self, **facts: Any) -> None:
         """Add facts to run.json; facts with the same names are replaced."""
         write_json(self.record, read_json(self.record) | facts)
 
     def metrics(self) -> dict[str, Any]:
-        """Return the content of metrics.json, empty before the end of training."""
-        return read_json(self.metrics_json)
+        """Return the content of metrics.json, empty before the end of training.
+
+        Raises:
+            GdlError: The file is damaged.
+        """
+        return checked_metrics(read_json(self.metrics_json), self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
@@ -124,8 +140,8 @@ class Run:
         if not path.is_file():
             raise GdlError(f"{self.path} has no .hydra/overrides.yaml, so it is not a gdl run.")
         try:
-            saved = yaml.safe_load(path.read_text()) or []
-        except yaml.YAMLError:
+            saved = read_yaml(read_text(path, 1_000_000), path) or []
+        except GdlError:
             saved = None
         if not isinstance(saved, list) or not all(isinstance(o, str) for o in saved):
             raise GdlError(f"{path} is damaged, it is no list of arguments: start the run again.")
@@ -207,7 +223,7 @@ def newest_runs(outputs: str | Path) -> list[Path]:
             first = str(read_json(record).get("started", ""))
         except (ValueError, AttributeError, OSError):
             first = ""  # a damaged record
-        return first, record.stat().st_mtime
+        return first, record.lstat().st_mtime
 
     records = Path(outputs).glob("**/run.json")
     return [p.parent for p in sorted(records, key=started, reverse=True)]

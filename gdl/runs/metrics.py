@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
+
+from gdl.errors import GdlError
 
 __all__ = [
     "BOUNDS",
@@ -12,6 +15,7 @@ __all__ = [
     "STEADY_COSTS",
     "TERMS",
     "about_data",
+    "checked_metrics",
     "data_identity",
     "data_name",
     "data_title",
@@ -81,6 +85,30 @@ def name_of(key: str) -> str | None:
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
+
+
+def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the content of a metrics.json, which may be somebody else's, if it is what gdl writes.
+
+    Raises:
+        GdlError: A value is of another type, or too large for a number.
+    """
+    for key, value in metrics.items():
+        of_data = key.startswith("data/")
+        measured = key in COSTS or key.startswith(("best_", "test/", *KINDS))
+        number = isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+        text = isinstance(value, str | list | dict) if of_data else isinstance(value, str)
+        if key in ("model", "data"):
+            fits = isinstance(value, str)
+        elif key == "kind":
+            fits = isinstance(value, str | None)
+        else:
+            fits = value is None or number or (text and not measured)
+        if not fits:
+            raise GdlError(f"{path} is damaged: {key:.40} is {value!s:.40}.")
+    if "seed" in metrics and type(metrics["seed"]) is not int:
+        raise GdlError(f"{path} is damaged: seed is {metrics['seed']!s:.40}.")
+    return metrics
 
 
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:

@@ -31,7 +31,7 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row(bpd, nll, kind, size, seconds)
     if metrics.get("kind") is None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     print_numbers(metrics)
     if part := not_whole(metrics):
         text = f"no result, because {part}; gdl compare lists it in no table"
@@ -47,7 +47,7 @@ def print_numbers(metrics: dict[str, Any]) -> None:
     if not extra.get("skipped_steps"):
         extra.pop("skipped_steps", None)
     if extra:
-        Console().print(" · ".join(_number(metrics, k) for k in extra))
+        Console(markup=False, emoji=False).print(" · ".join(_number(metrics, k) for k in extra))
 
 
 def _number(metrics: dict[str, Any], key: str) -> str:

@@ -196,6 +196,6 @@ def report(folder: Path) -> int:
             table.add_column(column, overflow="fold")
         for job, reason in failed:
             table.add_row(job.folder.name, reason)
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
         print("The same command runs them again; sweep.rerun=none leaves them out.")
     return len(failed)

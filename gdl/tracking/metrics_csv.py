@@ -1,6 +1,7 @@
 """A logger that writes metrics to a CSV file, also across interruptions."""
 
 import csv
+import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from gdl.files import write_atomically
+from gdl.errors import GdlError
+from gdl.files import read_text, write_atomically
 
 __all__ = ["MetricsCSV"]
+
+MAX_BYTES = 1_000_000_000
 
 
 class MetricsCSV(Logger):
@@ -68,8 +72,17 @@ class MetricsCSV(Logger):
         self._write([r for r in rows if r["step"].isdigit() and int(r["step"]) < step])
 
     def _rows(self) -> list[dict[str, str]]:
-        with self.path.open(newline="") as f:
-            return [r for r in csv.DictReader(f) if None not in r and None not in r.values()]
+        table = csv.DictReader(io.StringIO(read_text(self.path, MAX_BYTES), newline=""))
+        try:
+            rows = [r for r in table if None not in r and None not in r.values()]
+        except csv.Error:
+            rows = [{}]
+        if rows and "step" not in rows[0]:
+            raise GdlError(
+                f"{self.path} is damaged: it is no table of steps. Move it away; the run goes on "
+                "without the rows before."
+            )
+        return rows
 
     def _write(self, rows: list[dict[str, str]]) -> None:
         lines = [self._columns, *([r.get(c, "") for c in self._columns] for r in rows)]

@@ -22,6 +22,7 @@ from gdl.data.base import ImageData
 from gdl.errors import GdlError
 from gdl.evaluation import divergence
 from gdl.families.base import GenerativeModel
+from gdl.memory import enough_memory
 from gdl.noise import mix_seed
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import LAST, Run
@@ -101,7 +102,9 @@ def prepare(cfg: DictConfig) -> Training:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     choices = HydraConfig.get().runtime.choices
-    data: ImageData = instantiate(cfg.data, _convert_="all")
+    data = instantiate(cfg.data, _convert_="all")
+    if not isinstance(data, ImageData):
+        raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
     model = build_model(cfg.model)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -113,6 +116,7 @@ def prepare(cfg: DictConfig) -> Training:
     data.setup("fit")
     # the run directory is created after all input was checked, so bad input leaves no directory
     run = Run(HydraConfig.get().runtime.output_dir)
+    run.metrics()  # so that a damaged file is told before the training, not after it
     # the W&B id is stored in run.json, so that a resumed run continues the same W&B run
     wandb_id = f"{mix_seed(str(run.path), time.time_ns()):016x}"[-12:]
     names = {"model": choices["model"], "data": choices["data"]}
@@ -153,7 +157,11 @@ def build_model(node: DictConfig) -> GenerativeModel:
     arguments: Any = OmegaConf.to_container(node, resolve=True)
     parts = {key: arguments.pop(key, None) for key in ("optimizer", "scheduler")}
     # inside of a node called "model", because error messages contain the path of the node
-    model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
+    with enough_memory(copies=1 if torch.cuda.is_available() else 4):
+        model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]
+    if not isinstance(model, GenerativeModel):
+        target = arguments.get("_target_")
+        raise GdlError(f"model._target_={target} is no gdl.families.GenerativeModel.")
     if parts["optimizer"] is not None:
         model.train_with(**instantiate(parts, _convert_="all"))
     return model

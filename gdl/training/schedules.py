@@ -12,7 +12,7 @@ from gdl.errors import GdlError
 __all__ = ["Cosine", "warmup"]
 
 
-def warmup(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> LambdaLR:
+def warmup(optimizer: Optimizer, total_steps: float, warmup_steps: int) -> LambdaLR:
     """Raise the learning rate linearly over `warmup_steps`, then keep it; `total_steps` is ignored."""
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))
 
@@ -29,24 +29,29 @@ class Cosine(LRScheduler):
 
     Args:
         optimizer: Its learning rate is the maximum.
-        total_steps: The step at which the final rate is reached.
+        total_steps: The step at which the final rate is reached; infinity where it is not known.
         warmup_steps: Number of steps of the linear rise.
         final: The final rate as a fraction of the maximum.
         minutes: Minutes of training, compilation and validation included, after which the final rate is
             reached. A resumed run goes on counting where its checkpoint was saved.
 
     Raises:
-        GdlError: `minutes` is not positive.
+        GdlError: `minutes` is not positive, or without it the number of steps is not known.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        total_steps: int,
+        total_steps: float,
         warmup_steps: int = 0,
         final: float = 0.0,
         minutes: float | None = None,
     ) -> None:
+        if minutes is None and math.isinf(total_steps):
+            raise GdlError(
+                "scheduler=cosine falls over the whole of training, whose length is not known: set "
+                "trainer.max_epochs, trainer.max_steps or model.scheduler.minutes."
+            )
         if minutes is not None and not 0 < minutes < math.inf:
             raise GdlError(f"scheduler.minutes must be a positive number or null, got {minutes}.")
         self._total_steps, self._warmup_steps = total_steps, warmup_steps

@@ -10,6 +10,7 @@ from gdl.runs.metrics import TERMS
 __all__ = ["read_curves"]
 
 MAX_POINTS = 200
+MAX_READ = 1_000_000_000
 
 
 def read_curves(path: Path) -> dict[str, Any] | None:
@@ -18,12 +19,15 @@ def read_curves(path: Path) -> dict[str, Any] | None:
     Returns:
         "term", a key of `TERMS`, and for each logged stage {"step", "seconds", "value"}, three lists
         of the same length. "seconds", the time of training, is None if a row has no time. None if
-        the file does not exist or has no curve.
+        the file does not exist, is damaged or has no curve.
     """
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size > MAX_READ:
         return None
-    with path.open(newline="", errors="replace") as f:
-        header, *rows = list(csv.reader(f)) or [[]]
+    try:
+        with path.open(newline="", errors="replace") as f:
+            header, *rows = list(csv.reader(f)) or [[]]
+    except (OSError, csv.Error):
+        return None
     columns = {name: i for i, name in enumerate(header)}
     stages = ("train", "val")
     rows = [r for r in rows if len(r) == len(header)]  # the last may have been cut off by a kill

@@ -4,11 +4,14 @@ import base64
 import io
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from gdl.data.decoding import UNREADABLE
 
 __all__ = ["as_data_uri"]
 
 MAX_BYTES = 32_000
+MAX_READ = 100_000_000
 
 
 def as_data_uri(picture: Path) -> tuple[str, bool] | None:
@@ -18,14 +21,19 @@ def as_data_uri(picture: Path) -> tuple[str, bool] | None:
         The URI, and whether it shows only the top left part, because the whole picture is larger.
         None if the picture cannot be read.
     """
-    content = picture.read_bytes()
+    if not picture.is_file() or picture.stat().st_size > MAX_READ:
+        return None
+    try:
+        content = picture.read_bytes()
+    except OSError:
+        return None
     cut = len(content) > MAX_BYTES
     while len(content) > MAX_BYTES:
         # cropped, not scaled, because single pixels matter in samples
         try:
             with Image.open(io.BytesIO(content)) as grid:
                 part = grid.crop((0, 0, grid.width // 2 + 1, grid.height // 2 + 1))
-        except (UnidentifiedImageError, OSError):
+        except UNREADABLE:
             return None
         buffer = io.BytesIO()
         part.save(buffer, "PNG", optimize=True)

@@ -1,0 +1,125 @@
+"""Commands of gdl in processes that are forked from one which has imported everything already."""
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PRELOAD = [
+    "forked",
+    "gdl.api",
+    "gdl.commands.entry",
+    "gdl.comparison.entries",
+    "gdl.comparison.page.page",
+    "gdl.runs.report",
+    "gdl.tasks",
+    "gdl.training.run",
+]
+
+
+@dataclass
+class Done:
+    """How a command ended; the exit code is None where it was still running at the time limit."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def run(
+    command: str,
+    args: Sequence[object],
+    cwd: Path,
+    seconds: float = 60,
+    env: Mapping[str, str] | None = None,
+    before: str = "forked:as_ordinary_user",
+) -> Done:
+    """Run `gdl COMMAND ARGS` in a folder, in about a tenth of the time of a new process.
+
+    Args:
+        command: train, sample, evaluate or compare; load opens a run with gdl.load.
+        args: Its arguments.
+        cwd: Where it runs; its output is kept beside this folder.
+        seconds: It is killed after this time.
+        env: Changes to the environment.
+        before: "module:function" that are called first, separated by spaces.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    out, err = cwd.with_name(f"{cwd.name}.out"), cwd.with_name(f"{cwd.name}.err")
+    what = (command, [*map(str, args)], str(cwd), str(out), str(err), dict(env or {}), before)
+    process = context.Process(target=_command, args=what)
+    process.start()
+    process.join(seconds)
+    late = process.is_alive()
+    if late:
+        process.kill()
+        process.join()
+    said = [p.read_text(errors="replace") if p.exists() else "" for p in (out, err)]
+    return Done(None if late else process.exitcode, *said)
+
+
+def _command(
+    command: str,
+    args: list[str],
+    cwd: str,
+    out: str,
+    err: str,
+    env: dict[str, str],
+    before: str,
+) -> None:
+    for fd, path in ((1, out), (2, err)):
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, fd)
+        os.close(target)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    os.chdir(cwd)
+    os.environ |= {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "COLUMNS": "200", **env}
+    sys.argv[:] = ["gdl", command, *args]
+    import torch
+
+    torch.set_num_threads(1)
+    from gdl.__main__ import main
+
+    for function in before.split():
+        module, _, name = function.partition(":")
+        getattr(importlib.import_module(module), name)()
+    if command == "load":
+        _load(*args)
+    else:
+        main()
+
+
+def _load(run: str) -> None:
+    """Open a run in Python."""
+    import gdl
+    from gdl.errors import GdlError
+
+    try:
+        gdl.load(run)
+        gdl.load_data(run)
+    except GdlError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(1)
+
+
+def with_a_defect() -> None:
+    """Let a training end with an error that no input can cause."""
+    from gdl.training import run
+
+    def with_a_defect(*_: object) -> None:
+        raise KeyError("oh")
+
+    run.finish = with_a_defect  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def as_ordinary_user() -> None:
+    """Let root, who may read and write everything, be refused what other users are refused."""
+    if sys.platform == "linux" and os.getuid() == 0:
+        header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert ctypes.CDLL(None).capset(header, none) == 0
