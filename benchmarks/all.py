@@ -29,7 +29,7 @@ TABLES: dict[str, tuple[str, str]] = {  # and what --quick adds
 
 def main() -> int:
     """Run the tables asked for; return the number of those that failed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser = argparse.ArgumentParser(description="All speed tables, one after the other.")
     parser.add_argument("tables", nargs="*", help=", ".join(TABLES), metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
     parser.add_argument("--record", action="store_true", help="keep the tables in results/")

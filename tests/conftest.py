@@ -13,6 +13,8 @@ from PIL import Image
 
 # small tensors, and as many test processes as cores
 torch.set_num_threads(1)
+# a name that does not exist is not looked for on the network, where it would take minutes
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

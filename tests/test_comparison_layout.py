@@ -79,7 +79,7 @@ def test_runs_without_a_result_are_listed_with_the_reason(capsys):
     )
     assert capsys.readouterr().out.splitlines() == [
         "1 damaged:",
-        "  a/[b]  (no [/x] table)",
+        "  'a/[b]'  (no [/x] table)",
         "1 why:",
         "  c",
     ]

@@ -65,13 +65,13 @@ def test_a_number_that_is_not_finite_is_told_and_kept_as_null(
     run = Run(tmp_path)
     numbers = {"test/nll": bad, "test/nll_se": bad, "test/bpd": bad, "inversion/max_error": bad}
     known = {"model": "nice", "data": "digits", "kind": "exact", "params": 3, "train_seconds": 1.0}
-    for metrics in (known | numbers, {"deeper": [{"x": (bad, 1.5)}]}):
-        run.merge_metrics(metrics)
-        run.note_command(facts=metrics)
+    run.merge_metrics(known | numbers)
+    run.note_command(facts=known | numbers | {"deeper": [{"x": (bad, 1.5)}]})
     found = strict(run.metrics_json)
     assert {k: found[k] for k in numbers} == dict.fromkeys(numbers)
-    assert found["deeper"] == [{"x": [None, 1.5]}]
-    assert strict(run.record)["facts"]["params"] == 3
+    facts = strict(run.record)["facts"]
+    assert facts["deeper"] == [{"x": [None, 1.5]}]
+    assert facts["params"] == 3
     for metrics in (known | numbers, run.metrics()):  # from memory, and from the file
         print_results(metrics)
         printed = " ".join(capsys.readouterr().out.split())  # lines may be broken anywhere

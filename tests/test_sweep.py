@@ -68,7 +68,7 @@ def test_jobs_that_fail_are_told_of_and_the_others_are_done_once(tmp_path: Path)
     args = ["model=fvsbn", "data.batch_size=64,0,128"]
     output = sweep(tmp_path, *args, code=1)
     assert "2 done, 1 failed" in output
-    assert "data.batch_size and data.eval_batch_size must be 1 or more" in output
+    assert "data.batch_size=0 does not fit" in " ".join(output.split())
     found = jobs(tmp_path)
     (failed,) = (n for n, s in found.items() if s["state"] == "failed")
     assert "batch_size-0" in failed

@@ -474,10 +474,10 @@ def test_saved_arguments_may_name_other_keys_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     "override",
     [
-        "callbacks.checkpoint.dirpath=/tmp/x",
-        "callbacks.checkpoint.dirpath=file:///tmp/x",
-        "callbacks.last.dirpath=x",
-        "callbacks.last.filename=../../x",
+        "callbacks.checkpoint.folder=/tmp/x",
+        "callbacks.checkpoint.folder=file:///tmp/x",
+        "callbacks.last.folder=x",
+        "callbacks.images.folder=../../x",
         "callbacks.images.folder=${data_dir}",
         "callbacks.images.folder='~/x'",
         "logger.csv.path=.bashrc",
@@ -525,7 +525,7 @@ def test_a_link_that_leads_out_of_a_run_is_refused(name, tmp_path):
 def test_commands_refuse_what_leads_out_of_a_strangers_run(command, tmp_path):
     overrides = ["model=vae", "likelihood@model.likelihood=gaussian", "trainer.max_epochs=1"]
     if command == "reset":
-        overrides += ["callbacks.last.dirpath=elsewhere"]
+        overrides += ["callbacks.last.folder=elsewhere"]
     saved_run(tmp_path / "run", *overrides)
     if command != "reset":
         (tmp_path / "elsewhere").mkdir()

@@ -18,9 +18,6 @@ def train(cfg: DictConfig) -> float | None:
 
     from gdl.commands.train_log import is_first_process, train_log
     from gdl.runs.directory import Run
-
-    if is_first_process():
-        train_log.attach(Run(HydraConfig.get().runtime.output_dir).train_log)
     from gdl.training import run  # heavy imports only once the configuration is known to be good
     from gdl.training.finished import finished_run
     from gdl.training.processes import ended_together
@@ -28,6 +25,8 @@ def train(cfg: DictConfig) -> float | None:
     if (finished := finished_run(cfg)) is not None:
         print(finished)
         return finished.value
+    if is_first_process():
+        train_log.attach(Run(HydraConfig.get().runtime.output_dir).train_log)
     training = run.prepare(cfg)
     run.show_cost(training)
     with ended_together(training.trainer):

@@ -97,7 +97,7 @@ def _follow(
     outcomes: list[Outcome] = []
     done = 0
     try:
-        process.stdin.write(json.dumps(asdict(job)).encode())
+        process.stdin.write(json.dumps(asdict(job), allow_nan=False).encode())
         process.stdin.close()
         for line in process.stdout:
             said = json.loads(line)
@@ -190,12 +190,14 @@ def main() -> None:
             late = time.monotonic() - said > 0.2
             if late or done % EVERY == 0 or done == len(job.sources):
                 said = time.monotonic()
-                print(json.dumps({"done": done, "outcomes": outcomes}), flush=True)
+                print(
+                    json.dumps({"done": done, "outcomes": outcomes}, allow_nan=False), flush=True
+                )
                 outcomes = []
     except BrokenPipeError:
         os._exit(1)  # the process that asked has ended
     except OSError as e:
-        print(json.dumps({"error": e.strerror, "errno": e.errno}), flush=True)
+        print(json.dumps({"error": e.strerror, "errno": e.errno}, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":
