@@ -14,7 +14,7 @@ from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.train_log import train_log
 from gdl.commands.trust import foreign_packages
 from gdl.errors import GdlError
-from gdl.runs.directory import sweep_dir
+from gdl.runs.directory import Run, sweep_dir
 from gdl.stopping import catch_signals
 from gdl.sweeps.apart import run_apart
 from gdl.sweeps.jobs import Job, run_job
@@ -102,6 +102,7 @@ def run_one_job(
             return run_apart(job, _own_arguments(cfg, job, checkpoint))
         with open_dict(cfg):
             cfg.resume = None if checkpoint is None else str(checkpoint)
+        train_log.attach(Run(job.folder).train_log)
         return task(cfg)
 
     train_log.detach()  # each job has its own

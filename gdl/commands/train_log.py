@@ -26,7 +26,9 @@ class TrainLog:
         self._parts: dict[int, str] = {}
 
     def attach(self, path: Path) -> None:
-        """Append the lines from now on, and those that wait, to a file."""
+        """Append the lines from now on, and those that wait, to a file, unless there is one already."""
+        if self._file is not None:
+            return
         if not isinstance(
             sys.stdout, Copied
         ):  # a launcher's worker has not run the command itself

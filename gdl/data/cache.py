@@ -131,7 +131,7 @@ def _complete(folder: Path, build: Build) -> None:
     images = open_array(folder / "images.npy")
     about |= {"format": FORMAT, "shape": list(images.shape), "digest": digest_of([images])}
     with (folder / "about.json").open("w") as f:
-        json.dump(about, f)
+        json.dump(about, f, allow_nan=False)
         f.flush()
         os.fsync(f.fileno())
 
