@@ -248,4 +248,4 @@ def _locked(path: Path) -> Iterator[None]:
 def key_of(*parts: Any) -> str:
     """Return a short hash of plain values."""
     # JSON is written several times as fast as repr, which matters for a million files
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts, allow_nan=False).encode()).hexdigest()[:16]
