@@ -233,9 +233,11 @@ def _pm(m: dict[str, Any], key: str, digits: int) -> str:
 
 def _benchmark(record: dict[str, Any], letters: dict[str, str]) -> str:
     minutes = f", {record['minutes']:g} minutes" if "minutes" in record else ""
+    load = f"; others used {record['load']:g} cores" if "load" in record else ""
     where = f"`{record['command']}`{minutes}; {record['commit']}, "
     lines = [record["columns"], *record["rows"]]
-    text = [f"## {record['title']}\n", where + letters[_describe(record["hardware"])] + "\n"]
+    machine = letters[_describe(record["hardware"])]
+    text = [f"## {record['title']}\n", f"{where}{machine}{load}\n"]
     note = [record["note"], ""] if record.get("note") else []
     return "\n".join([*text, _table([[str(c) for c in line] for line in lines]), *note, ""])
 
