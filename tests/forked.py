@@ -110,12 +110,12 @@ def _load(run: str) -> None:
 
 def with_a_defect() -> None:
     """Let a training end with an error that no input can cause."""
-    from gdl.training import run
+    from gdl.training import results
 
     def with_a_defect(*_: object) -> None:
         raise KeyError("oh")
 
-    run.finish = with_a_defect  # pyright: ignore[reportAttributeAccessIssue]
+    results.finish = with_a_defect  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def as_ordinary_user() -> None:

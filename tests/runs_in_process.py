@@ -19,6 +19,7 @@ from gdl.commands.conf import CONF, register_resolvers
 from gdl.files import is_whole_archive
 from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
+from gdl.training import finish
 from gdl.training import run as stages
 
 TINY = [
@@ -99,7 +100,7 @@ def train(folder: Path, *overrides: str) -> None:
         cfg.run_dir = str(folder)
     job = stages.prepare(cfg)
     stages.fit(job)
-    stages.finish(job)
+    finish(job)
 
 
 def train_and_kill(folder: Path, kill_at: int, *overrides: str) -> str | None:

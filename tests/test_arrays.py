@@ -114,7 +114,7 @@ def test_the_digest_does_not_depend_on_the_kind_of_file(tmp_path):
 
 
 def test_blocks_of_a_large_file_are_put_together(tmp_path, monkeypatch):
-    monkeypatch.setattr("gdl.data.arrays.BLOCK", 100)
+    monkeypatch.setattr("gdl.data.numpy_files.BLOCK", 100)
     np.savez_compressed(tmp_path / "x.npz", images=X, labels=Y)
     assert rows(everything(arrays(tmp_path / "x.npz"))) == rows(X)
 

@@ -19,7 +19,7 @@ from gdl.commands.quoting import quoted, with_quoted_paths
 from gdl.commands.resume import with_resume
 from gdl.errors import GdlError
 from gdl.files import for_shell
-from gdl.runs.directory import find_run
+from gdl.runs.finding import find_run
 from gdl.sweeps.names import job_name, sweep_name
 
 NAMES = [

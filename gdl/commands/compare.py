@@ -70,7 +70,7 @@ def folder_of(name: str) -> Path:
     import os
     from pathlib import Path
 
-    from gdl.runs.directory import find_run, newest_runs
+    from gdl.runs.finding import find_run, newest_runs
 
     path = Path(os.path.expanduser(name))
     return find_run(name)[0].path if path.exists() and not newest_runs(path) else path

@@ -10,9 +10,9 @@ from typing import Any
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from gdl.commands.explain import unknown_key
 from gdl.commands.help import groups, own_keys
 from gdl.commands.overrides import FOLDER_FLAGS
+from gdl.commands.unknown_names import unknown_key
 from gdl.errors import GdlError
 
 __all__ = ["READERS", "check_arguments", "check_functions"]

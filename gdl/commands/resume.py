@@ -12,7 +12,8 @@ from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
 from gdl.files import for_shell
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run, find_run, newest_runs
+from gdl.runs.directory import Run
+from gdl.runs.finding import find_run, newest_runs
 from gdl.runs.links import check_links
 from gdl.runs.lock import hold
 from gdl.serialization import trusted

@@ -21,6 +21,7 @@ def train(cfg: DictConfig) -> float | None:
     from gdl.training import run  # heavy imports only once the configuration is known to be good
     from gdl.training.finished import finished_run
     from gdl.training.processes import ended_together
+    from gdl.training.results import finish
 
     if (finished := finished_run(cfg)) is not None:
         print(finished)
@@ -31,7 +32,7 @@ def train(cfg: DictConfig) -> float | None:
     run.show_cost(training)
     with ended_together(training.trainer):
         run.fit(training)
-        return run.finish(training)
+        return finish(training)
 
 
 def main() -> None:

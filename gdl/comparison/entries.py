@@ -12,7 +12,8 @@ import yaml
 from gdl.comparison.settings import Settings, shown
 from gdl.errors import GdlError
 from gdl.runs.config import read_config
-from gdl.runs.directory import Run, newest_runs
+from gdl.runs.directory import Run
+from gdl.runs.finding import newest_runs
 from gdl.runs.metrics import BOUNDS, COSTS, data_identity, data_title, not_whole, unit
 
 __all__ = ["Entry", "LeftOut", "finite", "read_runs", "select"]

@@ -1,10 +1,6 @@
 """Arrays of the user's, in a file of NumPy's, as a data set."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,7 @@ import numpy as np
 
 from gdl.data.arguments import checked_path
 from gdl.data.cache import Entry
+from gdl.data.numpy_files import BROKEN, StoredArray, stored_arrays
 from gdl.data.splits import SPLITS, Division
 from gdl.data.stored import StoredData, in_order, sizes_of, write_rows
 from gdl.errors import GdlError
@@ -48,9 +45,7 @@ LABELS = {
 }
 """What arrays are called in such files, in small letters; the first name that is there counts."""
 
-BLOCK = 1 << 24
 HOW = "numpy.savez('x.npz', images=x), x of shape (N, H, W) or (N, H, W, C) and type uint8"
-BROKEN = (OSError, ValueError, TypeError, LookupError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 class Arrays(StoredData):
@@ -158,49 +153,6 @@ def array_shape(file: str) -> list[int]:
     return list(_image_shape(path, array))
 
 
-@dataclass(frozen=True)
-class _Array:
-    """An array in a file, which is read in blocks.
-
-    Args:
-        file: The file.
-        member: Its name in a .npz file, None of a .npy file.
-        shape: Its shape.
-        dtype: Its type.
-    """
-
-    file: Path
-    member: str | None
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    by_columns: bool
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield parts of the array, along its first axis."""
-        if self.member is None or self.by_columns:
-            x = np.load(self.file, mmap_mode="r", allow_pickle=False)
-            x = x if self.member is None else x[self.member.removesuffix(".npy")]
-            yield from (x[i : i + self._rows] for i in range(0, len(x), self._rows))
-            return
-        row = prod(self.shape[1:]) * self.dtype.itemsize
-        with zipfile.ZipFile(self.file) as archive, archive.open(self.member) as stream:
-            _read_header(stream)
-            for i in range(0, self.shape[0], self._rows):
-                n = min(self._rows, self.shape[0] - i)
-                content = stream.read(n * row)
-                if len(content) < n * row:
-                    raise EOFError(f"{self.member} ends too early")
-                yield np.frombuffer(content, self.dtype).reshape(n, *self.shape[1:])
-
-    def read(self) -> np.ndarray:
-        """Return the whole array."""
-        return np.concatenate([np.zeros((0, *self.shape[1:]), self.dtype), *self.blocks()])
-
-    @property
-    def _rows(self) -> int:
-        return max(1, BLOCK // max(1, prod(self.shape[1:]) * self.dtype.itemsize))
-
-
 def _existing(file: str) -> Path:
     path = checked_path("data.file", file)
     if not path.is_file():
@@ -210,45 +162,19 @@ def _existing(file: str) -> Path:
     return path
 
 
-def _arrays(path: Path) -> dict[str, _Array]:
+def _arrays(path: Path) -> dict[str, StoredArray]:
     """Return the arrays of a file by name; that of a .npy file is "images"."""
     try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as stream:
-                shape, by_columns, dtype = _read_header(stream)
-            np.load(path, mmap_mode="r", allow_pickle=False)
-            return {"images": _Array(path, None, shape, dtype, by_columns)}
-        found = {}
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as stream:
-                    shape, by_columns, dtype = _read_header(stream)
-                name = member.removesuffix(".npy")
-                found[name] = _Array(path, member, shape, dtype, by_columns)
-        return found
+        return stored_arrays(path)
     except BROKEN as e:
         raise GdlError(
             f"{path} is no .npz or .npy file of arrays, or is damaged ({e}): write it with {HOW}."
         ) from e
 
 
-def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and type of an array whose bytes follow in the stream.
-
-    Raises:
-        ValueError: It holds Python objects, which would have to be unpickled.
-    """
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0
-    shape, by_columns, dtype = (
-        read(stream) if version == (1, 0) else np.lib.format.read_array_header_2_0(stream)
-    )
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are not read")
-    return shape, by_columns, dtype
-
-
-def _image_arrays(path: Path, found: Mapping[str, _Array], division: Division) -> dict[str, str]:
+def _image_arrays(
+    path: Path, found: Mapping[str, StoredArray], division: Division
+) -> dict[str, str]:
     """Return the name of the array of each split that has one."""
     names = {split: _first(found, IMAGES[split]) for split in SPLITS}
     if division.names:
@@ -266,12 +192,12 @@ def _image_arrays(path: Path, found: Mapping[str, _Array], division: Division) -
     return given
 
 
-def _first(found: Mapping[str, _Array], names: Sequence[str]) -> str | None:
+def _first(found: Mapping[str, StoredArray], names: Sequence[str]) -> str | None:
     by_small_letters = {key.lower(): key for key in found}
     return next((by_small_letters[name] for name in names if name in by_small_letters), None)
 
 
-def _image_shape(path: Path, array: _Array) -> tuple[int, ...]:
+def _image_shape(path: Path, array: StoredArray) -> tuple[int, ...]:
     """Return (C, H, W) of an array of images.
 
     Raises:
@@ -294,7 +220,7 @@ def _image_shape(path: Path, array: _Array) -> tuple[int, ...]:
 
 
 def _labels(
-    path: Path, found: Mapping[str, _Array], given: Mapping[str, _Array]
+    path: Path, found: Mapping[str, StoredArray], given: Mapping[str, StoredArray]
 ) -> np.ndarray | None:
     """Return the labels (N,) int64 of all images, None if some have none.
 

@@ -2,13 +2,12 @@
 
 from gdl.runs.directory import (
     Run,
-    find_run,
     git_commit,
     job_dirs,
-    newest_runs,
     study_db,
     sweep_dir,
 )
+from gdl.runs.finding import find_run, newest_runs
 
 __all__ = [
     "Run",

@@ -15,7 +15,8 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
 from gdl.memory import enough_memory
-from gdl.runs.directory import Run, find_run
+from gdl.runs.directory import Run
+from gdl.runs.finding import find_run
 from gdl.serialization import add_folder, build, build_model, read_checkpoint, trusted
 
 __all__ = [
