@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -76,8 +76,9 @@ class ProgressLine(ProgressBar):
         """Return the text of the line."""
         model = trainer.lightning_module
         latest: Mapping[str, float] = getattr(model, "train_metrics", {})
-        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
-        parts = [f"epoch {epoch}/{trainer.max_epochs}"]
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
+        endless = epochs is None or epochs < 0
+        parts = [f"epoch {epoch}" if endless else f"epoch {min(epoch, epochs)}/{epochs}"]
         unit = "bpd" if "train/bpd" in latest else "loss"
         if f"train/{unit}" in latest:
             parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
@@ -89,9 +90,10 @@ class ProgressLine(ProgressBar):
             parts.append(f"{latest['train/skipped_steps']:.0f} steps skipped")
         done = trainer.global_step - self._first_step
         total = trainer.estimated_stepping_batches - self._first_step
-        if done > 0 and math.isfinite(total):
+        if done > 0:
             left = (time.monotonic() - self._start) / done * max(0, total - done)
-            parts.append(f"{duration(left)} left")
+            left = min(left, seconds_left(trainer))
+            parts += [f"{duration(left)} left"] if math.isfinite(left) else []
         return " · ".join(parts)
 
     def _show(self, trainer: pl.Trainer) -> None:
@@ -172,6 +174,13 @@ class ImageGrids(Callback):
 
                 picture = decode_image(str(path))
                 logger.experiment.add_image(key, picture, trainer.global_step)
+
+
+def seconds_left(trainer: pl.Trainer) -> float:
+    """Return the seconds until `trainer.max_time` ends the training; infinity without it."""
+    callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    left = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
+    return max(0.0, min((s for s in left if s is not None), default=math.inf))
 
 
 def duration(seconds: float) -> str:

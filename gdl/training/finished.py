@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from gdl.files import for_shell
 from gdl.runs.directory import Run
 from gdl.serialization import read_checkpoint
 
@@ -34,7 +35,8 @@ class FinishedRun:
         longer = f"max_steps={2 * steps}" if in_steps else f"max_epochs={2 * max(1, epochs)}"
         return (
             f"{self.run.path} is finished, with {epochs} epochs and {steps} steps; nothing was "
-            f"changed. To train it longer, say how long: resume={self.run.path} trainer.{longer}"
+            f"changed. To train it longer, say how long: resume={for_shell(self.run.path)} "
+            f"trainer.{longer}"
         )
 
 

@@ -1,6 +1,7 @@
 """An estimate of the duration of a training run, made before it starts."""
 
 import copy
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Preview:
     params: int
     images_per_second: float
     seconds: float | None
-    """Of the whole training; None if it ends by the clock."""
+    """Of the whole training; None if nothing ends it."""
     seconds_left: float | None
     """Of what a resumed training has yet to do."""
 
@@ -46,6 +47,7 @@ def preview(
     images: int | None,
     done: int = 0,
     steps: int = 6,
+    limit: float = math.inf,
 ) -> Preview:
     """Time a few training steps on a copy of the model.
 
@@ -56,6 +58,7 @@ def preview(
         images: Number of training images, summed over all epochs; None if it is not known.
         done: Number of them that an interrupted training has seen.
         steps: Number of timed steps; the first third of them is a warm-up and is not counted.
+        limit: Seconds after which the training ends in any case.
     """
     twin = copy.deepcopy(model).to(device).train()
     batch = data.images("train")[: data.batch_size].to(device)
@@ -71,9 +74,10 @@ def preview(
         times.append(time.perf_counter() - start)
     rate = len(batch) / statistics.median(times[steps // 3 :])
     params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if images is None:
+    seconds = limit if images is None else min(images / rate, limit)
+    if not math.isfinite(seconds):
         return Preview(params, rate, None, None)
-    return Preview(params, rate, images / rate, max(0, images - done) / rate)
+    return Preview(params, rate, seconds, max(0, seconds - done / rate))
 
 
 def images_to_train(

@@ -27,6 +27,7 @@ from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
+from gdl.training.callbacks import seconds_left
 from gdl.training.loggers import open_loggers
 from gdl.training.preview import images_to_train, preview
 from gdl.training.processes import end_together
@@ -162,7 +163,8 @@ def show_cost(job: Training) -> None:
     images, done = images_to_train(job.trainer, job.data, job.resume_from)
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
-    estimate = preview(job.model, job.data, job.trainer.strategy.root_device, images, done)
+    device, limit = job.trainer.strategy.root_device, seconds_left(job.trainer)
+    estimate = preview(job.model, job.data, device, images, done, limit=limit)
     values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
     print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
 
