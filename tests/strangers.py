@@ -250,7 +250,8 @@ def watch() -> None:
         return not f"{real}/".startswith((*own, "/dev/", "/proc/"))
 
     def listen(event: str, args: tuple[Any, ...]) -> None:
-        bad = event.startswith(FORBIDDEN)
+        # the name of this machine is in run.lock
+        bad = event.startswith(FORBIDDEN) and event != "socket.gethostname"
         if event == "ctypes.dlopen":
             bad = args[0] not in OWN_LIBRARY
         elif event == "os.putenv":

@@ -191,7 +191,7 @@ def test_the_other_commands_are_told(told: Told, signum: int, finished: Path) ->
         ("evaluate", "gdl.models.vae:VAE.loss#1"),
         ("evaluate", "gdl.runs.directory:Run.merge_metrics$1"),
         ("compare", "gdl.comparison.entries:read_runs#1"),
-        ("compare", "gdl.comparison.tables:print_tables$1"),
+        ("compare", "gdl.comparison.terminal:print_tables$1"),
     }
     cases: Any = [
         (command, [str(finished) if command == "compare" else f"run={finished}"], moment, [signum])
@@ -236,7 +236,7 @@ def test_a_command_is_told_while_it_is_imported(command: str, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [TERM, INT])
 @pytest.mark.parametrize(
-    "module", ["hydra", "omegaconf.errors", "torch", "torch.nn", "sklearn.datasets"]
+    "module", ["hydra", "omegaconf.errors", "torch", "torch.nn", "lightning.pytorch"]
 )
 def test_training_is_told_while_libraries_are_imported(
     module: str, signum: int, tmp_path: Path

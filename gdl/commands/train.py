@@ -18,6 +18,10 @@ def train(cfg: DictConfig) -> float | None:
 
     from gdl.commands.train_log import is_first_process, train_log
     from gdl.runs.directory import Run
+
+    names = HydraConfig.get().runtime.choices
+    if is_first_process():  # the next line comes after seconds of imports
+        print(f"{names['model']} on {names['data']}: loading libraries and data")
     from gdl.training import run  # heavy imports only once the configuration is known to be good
     from gdl.training.finished import finished_run
     from gdl.training.processes import ended_together
@@ -29,10 +33,23 @@ def train(cfg: DictConfig) -> float | None:
     if is_first_process():
         train_log.attach(Run(HydraConfig.get().runtime.output_dir).train_log)
     training = run.prepare(cfg)
-    run.show_cost(training)
+    cost = run.show_cost(training)
+    if cost is not None and (cost.seconds_left or 0) > 24 * 3600:
+        print(_instead(names["model"]))
     with ended_together(training.trainer):
         run.fit(training)
         return finish(training)
+
+
+def _instead(model: str) -> str:
+    """Return what to try where a training takes more than a day."""
+    from gdl.commands.conf import CONF
+
+    # presets of a model build on its file
+    files = sorted((CONF / "model").glob(f"{model}_*.yaml"))
+    presets = [f"model={p.stem}" for p in files if f"- {model}\n" in p.read_text()]
+    options = ["trainer=gpu", *presets, "smaller images"]
+    return f"that is more than a day: try {', '.join(options[:-1])} or {options[-1]}"
 
 
 def main() -> None:

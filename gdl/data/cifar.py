@@ -94,7 +94,8 @@ class CIFAR10(ImageData):
     def _read_batch(self, path: Path, md5: str) -> tuple[np.ndarray, list[int]]:
         content = path.read_bytes()
         fix = f"delete {self._folder}, so that it is unpacked or downloaded again"
-        self.verified &= is_original(path, content, f"md5 {md5}", self.verify, fix)
+        told = not self.verified
+        self.verified &= is_original(path, content, f"md5 {md5}", self.verify, fix, told)
         try:
             batch = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
             x, labels = batch["data"], [int(label) for label in batch["labels"]]

@@ -16,7 +16,12 @@ DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException)
 
 
 def is_original(
-    path: Path, content: bytes | memoryview, expected: str, verify: bool, fix: str
+    path: Path,
+    content: bytes | memoryview,
+    expected: str,
+    verify: bool,
+    fix: str,
+    told: bool = False,
 ) -> bool:
     """Return whether a file has its published checksum.
 
@@ -26,6 +31,7 @@ def is_original(
         expected: The algorithm and the checksum, e.g. "md5 f68b...".
         verify: Whether another checksum is an error; False only warns.
         fix: What to do about a damaged file, for the message.
+        told: Whether another file of the same copy was warned of already, which is enough.
 
     Raises:
         GdlError: The checksum differs, and `verify` is true.
@@ -39,7 +45,9 @@ def is_original(
             f"{path} is damaged or not the original, its {algorithm} is {found} and should be "
             f"{digest}: {fix}, or accept this copy with data.verify=false."
         )
-    warnings.warn(f"{path} has not the published {expected}, so it is unverified.", stacklevel=3)
+    if not told:
+        message = f"{path} has not the published {expected}, so this copy is unverified."
+        warnings.warn(message, stacklevel=3)
     return False
 
 

@@ -75,8 +75,14 @@ class FlowModel(LatentModel):
             )
 
     def initialize(self, x: Tensor) -> None:
-        """Set the data-dependent layers from images (N, C, H, W), once; see `ActNorm`."""
-        initialize(self.bijection, self._continuous(x[: self.INIT_IMAGES].to(self.device))[0])
+        """Set the data-dependent layers from images (N, C, H, W), once; see `ActNorm`.
+
+        A large model looks at fewer images, in proportion to its parameters: on a CPU the 512 that a
+        small one can afford would take Glow's 44 million parameters several minutes.
+        """
+        params = sum(p.numel() for p in self.parameters())
+        n = min(self.INIT_IMAGES, max(32, self.INIT_IMAGES * 3_000_000 // params))
+        initialize(self.bijection, self._continuous(x[:n].to(self.device))[0])
 
     def compile_networks(self) -> None:
         """Compile the couplings' networks in place, each kind once for all couplings that have it.

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,11 @@ def _find(spec: str, trust: Iterable[str]) -> tuple[Run, Path, dict[str, Any]]:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise GdlError(f"device={name} is not known: use auto, cpu, cuda, cuda:1 or mps.")
+    return name
 
 
 def _model(content: dict[str, Any], path: str | Path, trust: Iterable[str]) -> GenerativeModel:

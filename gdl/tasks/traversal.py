@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.tasks.latents import decode_grid, with_latents
 
@@ -32,7 +33,12 @@ def traverse(
         steps: Images in a row.
         span: Reach in both directions, in standard deviations.
         images: Test images that the standard deviations are taken over.
+
+    Raises:
+        GdlError: The model has no latents, or there is no such image.
     """
+    if not 0 <= index < len(x):
+        raise GdlError(f"task.index={index} is no test image: the last one is {len(x) - 1}.")
     latents = with_latents(model, "traverse")
     z = latents.encode(x[:images].to(model.device)).flatten(1)
     std = z.std(0)

@@ -177,13 +177,29 @@ def save_last(trainer: pl.Trainer, path: Path) -> None:
 def best_record(checkpoint: Mapping[str, Any]) -> Record | None:
     """Return the record of the best validation that a checkpoint knows of."""
     if "gdl_best" in checkpoint:
-        return checkpoint["gdl_best"]
+        return _checked(checkpoint["gdl_best"])
     # up to 0.1.0 a callback of Lightning chose
     for name, state in checkpoint.get("callbacks", {}).items():
         score = state.get("best_model_score") if name.startswith("ModelCheckpoint") else None
         if score is not None and state["monitor"]:
             return {"monitor": state["monitor"], "value": float(score), "step": None}
     return None
+
+
+def _checked(record: Any) -> Record | None:
+    """Return a record, which may be somebody else's.
+
+    Raises:
+        GdlError: It is no record.
+    """
+    kinds = {"monitor": str, "value": float, "step": int}
+    if record is None or (
+        isinstance(record, dict)
+        and record.keys() == kinds.keys()
+        and all(isinstance(record[key], kind) for key, kind in kinds.items())
+    ):
+        return record
+    raise GdlError(f"The checkpoint is damaged: its best validation is {record!s:.60}.")
 
 
 def _record_of(path: Path) -> Record | None:

@@ -4,17 +4,25 @@ import copy
 import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
+from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
 from gdl.families.base import GenerativeModel
 from gdl.serialization import read_checkpoint
 from gdl.training.callbacks import duration
 
 __all__ = ["Preview", "images_to_train", "preview"]
+
+FEW = 2
+"""Images of the first step, which says how long a step of a batch will take."""
+SLOW = 2.0
+"""Seconds of a step that are too many to take several of them before the training."""
 
 
 @dataclass
@@ -49,10 +57,10 @@ def preview(
     steps: int = 6,
     limit: float = math.inf,
 ) -> Preview:
-    """Time a few training steps on a copy of the model.
+    """Time a few training steps on a copy of the model, of a few images where a step takes long.
 
     Args:
-        model: The model; it is not changed.
+        model: The model; neither it nor the random numbers of training are changed.
         data: The data set; its first training images are the batch.
         device: Device of the training.
         images: Number of training images, summed over all epochs; None if it is not known.
@@ -60,24 +68,44 @@ def preview(
         steps: Number of timed steps; the first third of them is a warm-up and is not counted.
         limit: Seconds after which the training ends in any case.
     """
-    twin = copy.deepcopy(model).to(device).train()
-    batch = data.images("train")[: data.batch_size].to(device)
-    optimizer = torch.optim.Adam(twin.parameters())
-    times = []
-    for _ in range(steps):
+    x = data.images("train")[: data.batch_size].to(device)
+    with torch.random.fork_rng():
+        twin = copy.deepcopy(model).to(device).train()
+        if isinstance(twin, InitializesFromData):
+            twin.initialize(x[:FEW])
+        step = _training_step(twin, device)
+        few = x[:FEW]
+        step(few)
+        seconds = step(few)
+        if seconds / len(few) * len(x) < SLOW:
+            times = [step(x) for _ in range(steps)]
+            seconds = statistics.median(times[steps // 3 :])
+        elif len(x) > len(more := x[: 4 * FEW]):
+            # a step takes some time for the weights, and some for each image
+            each = max(0.0, step(more) - seconds) / (len(more) - len(few))
+            seconds += each * (len(x) - len(few))
+    rate = len(x) / seconds
+    params = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    whole = limit if images is None else min(images / rate, limit)
+    if not math.isfinite(whole):
+        return Preview(params, rate, None, None)
+    return Preview(params, rate, whole, max(0, whole - done / rate))
+
+
+def _training_step(model: GenerativeModel, device: torch.device) -> Callable[[Tensor], float]:
+    """Return a function that takes a training step on a batch, and returns its seconds."""
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step(batch: Tensor) -> float:
         start = time.perf_counter()
         optimizer.zero_grad()
-        twin.loss(batch)["loss"].mean().backward()
+        model.loss(batch)["loss"].mean().backward()
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    rate = len(batch) / statistics.median(times[steps // 3 :])
-    params = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    seconds = limit if images is None else min(images / rate, limit)
-    if not math.isfinite(seconds):
-        return Preview(params, rate, None, None)
-    return Preview(params, rate, seconds, max(0, seconds - done / rate))
+        return time.perf_counter() - start
+
+    return step
 
 
 def images_to_train(

@@ -29,7 +29,7 @@ from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
 from gdl.training.callbacks import seconds_left
 from gdl.training.loggers import open_loggers
-from gdl.training.preview import images_to_train, preview
+from gdl.training.preview import Preview, images_to_train, preview
 from gdl.training.processes import end_together
 
 __all__ = ["NoProfiler", "Training", "fit", "prepare", "show_cost"]
@@ -95,6 +95,11 @@ def prepare(cfg: DictConfig) -> Training:
     if not isinstance(data, ImageData):
         raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
     model = build_model(cfg.model)
+    if tuple(model.shape) != tuple(data.shape):
+        raise GdlError(
+            f"model.shape={list(model.shape)} is not that of the images, {list(data.shape)}: leave "
+            "it out, so that it follows the data."
+        )
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     model.config = {str(k): v for k, v in config.items()} | {
@@ -135,9 +140,6 @@ def prepare(cfg: DictConfig) -> Training:
     trainer.fit_loop._iteration_based_training = lambda: False
     data.move_to(trainer.strategy.root_device)
     model.to(trainer.strategy.root_device)
-    if isinstance(model, InitializesFromData):
-        # also when resuming: the cost is estimated by a few steps before the checkpoint is loaded
-        model.initialize(data.images("train")[:10_000])
     return Training(cfg, run, data, model, trainer, cfg.resume)
 
 
@@ -156,10 +158,14 @@ def build_model(node: DictConfig) -> GenerativeModel:
     return model
 
 
-def show_cost(job: Training) -> None:
-    """Print the number of parameters, the images/s of a few steps and the expected duration."""
+def show_cost(job: Training) -> Preview | None:
+    """Print the number of parameters, the images/s of a few steps and the expected duration.
+
+    Returns:
+        The estimate; None in all processes but the first.
+    """
     if not job.trainer.is_global_zero:
-        return
+        return None
     images, done = images_to_train(job.trainer, job.data, job.resume_from)
     shape = "x".join(map(str, job.model.shape))
     names = HydraConfig.get().runtime.choices
@@ -167,10 +173,13 @@ def show_cost(job: Training) -> None:
     estimate = preview(job.model, job.data, device, images, done, limit=limit)
     values = "continuous" if job.model.levels is None else f"{job.model.levels} levels"
     print(f"{names['model']} on {names['data']} ({shape}, {values}): {estimate}")
+    return estimate
 
 
 def fit(job: Training) -> None:
-    """Train, from the start or from the checkpoint of an interrupted run."""
+    """Train, from data or from the checkpoint of an interrupted run."""
+    if isinstance(job.model, InitializesFromData) and job.resume_from is None:
+        job.model.initialize(job.data.images("train")[:10_000])
     if job.cfg.compile:
         job.model.compile_networks()
     job.trainer.fit(job.model, datamodule=job.data, ckpt_path=job.resume_from, weights_only=True)
