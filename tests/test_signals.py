@@ -40,7 +40,7 @@ MOMENTS = {
     "the end of training": ("gdl.training.interruption:Interruption.on_train_end$1", "goes on"),
     "the test": ("gdl.families.step:SharedStep.test_step#1", "goes on"),
     "the results": ("gdl.runs.directory:Run.merge_metrics#1", "goes on"),
-    "the table": ("gdl.training.run:print_results#1", "goes on"),
+    "the table": ("gdl.training.results:print_results#1", "goes on"),
 }
 SAMPLE = {"the warm-up": TERM, "the validation": INT, "the test": TERM, "the table": INT}
 EXTRA = sorted(set(MOMENTS) - set(SAMPLE))
