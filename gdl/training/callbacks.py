@@ -77,8 +77,9 @@ class ProgressLine(ProgressBar):
         model = trainer.lightning_module
         latest: Mapping[str, float] = getattr(model, "train_metrics", {})
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
-        known = epochs is not None and epochs >= 0
-        parts = [f"epoch {min(epoch, epochs)}/{epochs}" if known else f"epoch {epoch}"]
+        parts = [f"epoch {epoch}"]
+        if epochs is not None and epochs >= 0:
+            parts = [f"epoch {min(epoch, epochs)}/{epochs}"]
         unit = "bpd" if "train/bpd" in latest else "loss"
         if f"train/{unit}" in latest:
             parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
