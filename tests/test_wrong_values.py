@@ -20,8 +20,9 @@ WRONG = (
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "photos").mkdir()
+    # the folder above, "..", is one of these data alone, not that of all tests
+    folder = tmp_path_factory.mktemp("above") / "own"
+    (folder / "photos").mkdir(parents=True)
     for i in range(4):
         Image.new("L", (9, 9), 9 * i).save(folder / "photos" / f"{i}.png")
     np.save(folder / "x.npy", np.zeros((9, 4, 4), np.uint8))
