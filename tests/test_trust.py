@@ -177,6 +177,7 @@ def test_saved_arguments_that_hydra_would_act_on_are_refused(override, tmp_path)
 
 def test_the_saved_arguments_of_a_run_keep_no_word_of_trust(tmp_path, monkeypatch):
     monkeypatch.delenv("GDL_TRUST", raising=False)
+    monkeypatch.delenv("GDL_DATA_DIR", raising=False)  # it would replace a folder that is not here
     resume = saved_run(tmp_path / "run", "model=vae", "+trust=os", "data_dir=../data")
     args, resumed = with_resume(resume)
     assert resumed
