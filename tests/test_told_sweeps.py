@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from left_processes import processes
 
 from gdl.sweeps.jobs import Job
 
@@ -38,20 +39,6 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def processes(folder: Path) -> list[str]:
-    """Return the command lines of processes that name a folder, or have files open in it."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            files = [os.readlink(f) for f in (path / "fd").iterdir()]
-        except OSError:
-            continue
-        if int(path.name) != os.getpid() and any(str(folder) in t for t in [line, *files]):
-            found.append(line)
-    return found
 
 
 def states(folder: Path) -> Counter[str]:

@@ -14,7 +14,7 @@ from gdl.errors import GdlError
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run
 from gdl.runs.finding import newest_runs
-from gdl.runs.metrics import BOUNDS, COSTS, data_identity, data_title, not_whole, unit
+from gdl.runs.metrics import BOUNDS, data_identity, data_title, not_whole, unit
 
 __all__ = ["Entry", "LeftOut", "finite", "read_runs", "select"]
 
@@ -124,8 +124,6 @@ def _read(path: Path, name: str) -> Entry | LeftOut:
     try:
         metrics, config = Run(path).metrics(), read_config(path)
         Run(path).record_facts()
-        if fault := _fault(metrics):
-            return LeftOut(path, DAMAGED, f"metrics.json: {fault}")
         if "model" not in metrics:
             return LeftOut(path, UNFINISHED)
         trainer = {k[8:]: v for k, v in config.items() if k.startswith("trainer.")}
@@ -135,24 +133,6 @@ def _read(path: Path, name: str) -> Entry | LeftOut:
         return Entry(name, [path], metrics, Settings.of(config), seeds)
     except UNREADABLE as e:
         return LeftOut(path, DAMAGED, (str(e).splitlines() or [type(e).__name__])[0])
-
-
-def _fault(metrics: Any) -> str | None:
-    """Return what is wrong with the content of a metrics.json; None if it can be used."""
-    if not isinstance(metrics, dict):
-        return "no table of numbers"
-    for key, value in metrics.items():
-        if key in ("model", "data", "kind"):
-            right = isinstance(value, str) or (value is None and key == "kind")
-        elif key in ("seed", "data/test", "test/images"):
-            right = isinstance(value, int) and not isinstance(value, bool)
-        elif key.startswith(("test/", *BOUNDS)) or key in (*COSTS, "epochs", "steps"):
-            right = value is None or (isinstance(value, int | float) and value is not True)
-        else:
-            continue
-        if not right:
-            return f"{key} is {str(value)[:40]!r}"
-    return None
 
 
 def _short_ids(paths: Iterable[Path]) -> list[str]:

@@ -95,19 +95,23 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     """
     for key, value in metrics.items():
         of_data = key.startswith("data/")
-        measured = key in COSTS or key.startswith(("best_", "test/", *KINDS))
-        number = isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+        measured = key in (*COSTS, "epochs", "steps")
+        measured |= key.startswith(("best_", "test/", *KINDS, *BOUNDS))
+        flag = isinstance(value, bool)
+        number = isinstance(value, float) or (
+            isinstance(value, int) and not flag and abs(value) < 2**63
+        )
         text = isinstance(value, str | list | dict) if of_data else isinstance(value, str)
         if key in ("model", "data"):
             fits = isinstance(value, str)
         elif key == "kind":
             fits = isinstance(value, str | None)
+        elif key in ("seed", "data/test", "test/images"):
+            fits = number and isinstance(value, int)
         else:
-            fits = value is None or number or (text and not measured)
+            fits = value is None or number or ((text or flag) and not measured)
         if not fits:
             raise GdlError(f"{path} is damaged: {key:.40} is {value!s:.40}.")
-    if "seed" in metrics and type(metrics["seed"]) is not int:
-        raise GdlError(f"{path} is damaged: seed is {metrics['seed']!s:.40}.")
     return metrics
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from left_processes import processes
 
 from gdl.files import is_whole_archive
 from gdl.sweeps.jobs import Job
@@ -43,20 +44,6 @@ def wait_for_a_step(process: subprocess.Popen[bytes], folder: Path, chance: rand
             time.sleep(chance.uniform(0, 3))
             return
         time.sleep(0.02)
-
-
-def processes(folder: Path) -> list[str]:
-    """Return the command lines of the processes that name a folder, or have files open in it."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            files = [os.readlink(f) for f in (path / "fd").iterdir()]
-        except OSError:
-            continue
-        if int(path.name) != os.getpid() and any(str(folder) in t for t in [line, *files]):
-            found.append(line)
-    return found
 
 
 def assert_left_alone(folder: Path) -> None:
