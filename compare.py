@@ -1,6 +1,7 @@
 """Compare runs: python compare.py outputs/ data=digits model=nice,glow_tiny."""
 
 from gdl.commands.compare import main
+from gdl.process import run_as_process
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

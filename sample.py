@@ -1,6 +1,7 @@
 """Make pictures with a trained model: python sample.py run=latest task=interpolate."""
 
 from gdl.commands.sample import main
+from gdl.process import run_as_process
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

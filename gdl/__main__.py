@@ -5,6 +5,8 @@ import importlib
 import importlib.util
 import sys
 
+from gdl.process import run_as_process
+
 COMMANDS = {
     "train": "train a model on a data set: gdl train model=vae data=mnist",
     "sample": "make pictures with a trained model: gdl sample run=latest task=interpolate",
@@ -44,5 +46,10 @@ def main() -> None:
     importlib.import_module(module).main()
 
 
+def command() -> None:
+    """Run what was typed, as all that this process does."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    main()
+    command()

@@ -123,7 +123,7 @@ def test_a_job_with_a_process_of_its_own_goes_on_in_the_same_folder(lab):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "latent_dim=4" in done.stdout
     assert "goes on" in done.stdout
-    assert "was done before" in done.stdout
+    assert "1 of 2 jobs have ended before" in done.stdout
 
 
 # ---- the model is right

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # from the ground
     [
         *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
-        *("serialization", "stopping", "version"),
+        *("process", "serialization", "stopping", "version"),
     ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],

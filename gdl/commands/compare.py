@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from gdl.process import run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

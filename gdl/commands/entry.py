@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from gdl.commands import multirun
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, defect, explain
+from gdl.commands.grid import register
 from gdl.commands.help import print_help
 from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.old_spellings import with_new_names
@@ -67,6 +68,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             args, folder = multirun.with_folder(args)
             hold_directory(args)
         if folder is not None:
+            register()
             before_stopping(functools.partial(stop_workers, folder))
         sys.argv[1:] = checked_flags(
             [*(f"--config-dir={own}" for own in own_folders(args)), *args]

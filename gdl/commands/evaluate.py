@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     check_links(run.path)
     measure = instantiate(cfg.measure, _convert_="all")
+    enable_garbage_collection()
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)
     metrics["evaluate_seconds"] = time.perf_counter() - started
@@ -78,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def sample(cfg: DictConfig) -> list[str]:
         check_links(run.path)
     task = instantiate(cfg.task, _convert_="all")
     folder = Path(cfg.out) if cfg.out else run.images
+    enable_garbage_collection()
     results = task(model, images)
     print_numbers({name: float(x) for name, x in results.items() if x.dim() == 0})
     written = []
@@ -51,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def train(cfg: DictConfig) -> float | None:
     cost = run.show_cost(training)
     if cost is not None and (cost.seconds_left or 0) > 24 * 3600:
         print(_instead(names["model"]))
+    enable_garbage_collection()
     with ended_together(training.trainer):
         run.fit(training)
         return finish(training)
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

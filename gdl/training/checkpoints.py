@@ -151,18 +151,22 @@ class BestCheckpoint(Checkpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """A callback that saves last.ckpt after each epoch; see also `Interruption`.
+    """A callback that saves last.ckpt after epochs and at the end; see also `Interruption`.
 
     Args:
         folder: Folder of last.ckpt.
+        every_n_epochs: Epochs between two saves; the first is always saved.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / LAST
+    def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
+        if every_n_epochs < 1:
+            raise GdlError(f"every_n_epochs must be at least 1, got {every_n_epochs}.")
+        self.path, self.every_n_epochs = Path(folder) / LAST, every_n_epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls this after the model has logged the epoch."""
-        if not trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+        is_due = trainer.current_epoch % self.every_n_epochs == 0 or not self.path.exists()
+        if is_due and not trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
             save_last(trainer, self.path)
 
 
