@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gdl.kernels.products import mm, relu_addmm
+
 __all__ = [
     "Layers",
     "by_hand",
@@ -46,7 +48,7 @@ def hidden_layers(x: Tensor, net: Layers, out: Sequence[Tensor]) -> list[Tensor]
     """Return x (M, B) and the hidden layers (N, B), which are written to `out`."""
     layers = [x]
     for w, b, to in zip(net[:-2:2], net[1:-2:2], out, strict=True):
-        layers.append(torch.addmm(b, w, layers[-1], out=to).relu_())
+        layers.append(relu_addmm(b, w, layers[-1], to))
     return layers
 
 
@@ -63,9 +65,9 @@ def net_backward(
     gradients of the hidden layers to `out`.
     """
     for i in reversed(range(1, len(layers))):
-        torch.mm(g, layers[i].t(), out=grads[2 * i])
-        g = torch.mm(net[2 * i].t(), g, out=out[i - 1])
+        mm(g, layers[i].t(), out=grads[2 * i])
+        g = mm(net[2 * i].t(), g, out=out[i - 1])
         threshold_backward.grad_input(g, layers[i], 0, grad_input=g)
         torch.sum(g, 1, out=grads[2 * i - 1])
-    torch.mm(g, layers[0].t(), out=grads[0])
+    mm(g, layers[0].t(), out=grads[0])
     return g

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gdl.kernels.products import addmm, mm
+
 __all__ = ["Rectangle", "Staircase", "StaircaseProduct", "cut_staircase"]
 
 
@@ -76,7 +78,8 @@ class StaircaseProduct(torch.autograd.Function):
         """See the class."""
         y = bias.repeat(len(x), 1)
         for p in stairs.seen:
-            y[:, p.rows].addmm_(x[:, p.columns], p.masked(weight).T)
+            part = y[:, p.rows]
+            addmm(part, x[:, p.columns], p.masked(weight).T, out=part)
         ctx.save_for_backward(x, weight)
         ctx.stairs = stairs
         return y
@@ -91,9 +94,10 @@ class StaircaseProduct(torch.autograd.Function):
         for p in ctx.stairs.unseen:
             g_weight[p.rows, p.columns] = 0
         for p in ctx.stairs.seen:
-            part = torch.mm(g[:, p.rows].T, x[:, p.columns], out=g_weight[p.rows, p.columns])
+            part = mm(g[:, p.rows].T, x[:, p.columns], out=g_weight[p.rows, p.columns])
             if p.mask is not None:
                 part *= p.mask.to(part.dtype)
             if g_x is not None:
-                g_x[:, p.columns].addmm_(g[:, p.rows], p.masked(weight))
+                seen = g_x[:, p.columns]
+                addmm(seen, g[:, p.rows], p.masked(weight), out=seen)
         return g_x, g_weight, g.sum(0), None

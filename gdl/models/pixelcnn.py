@@ -13,6 +13,7 @@ from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.nn.gated import GatedPixelNet
+from gdl.nn.linear import Linear
 
 __all__ = ["PixelCNN"]
 
@@ -64,9 +65,9 @@ class PixelCNN(AutoregressiveModel):
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.ReLU(),
-                nn.Linear(width + c, hidden),
+                Linear(width + c, hidden),
                 nn.ReLU(),
-                nn.Linear(hidden, self.likelihood.num_params),
+                Linear(hidden, self.likelihood.num_params),
             )
             for c in range(channels)
         )

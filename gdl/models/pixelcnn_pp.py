@@ -6,11 +6,12 @@ logistic mixture likelihood and other modifications".
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdl.distributions import DiscretizedLogisticMixture, Likelihood
 from gdl.families.ancestral import Block, PositionSteps
 from gdl.families.autoregressive import AutoregressiveModel
+from gdl.nn.linear import Linear
 from gdl.nn.pyramid import PyramidPixelNet
 
 __all__ = ["PixelCNNpp"]
@@ -48,7 +49,7 @@ class PixelCNNpp(AutoregressiveModel):
         channels, height, image_width = self.shape
         size = (height, image_width)
         self.net = PyramidPixelNet(channels, size, width, blocks, resolutions, dropout)
-        self.head = nn.Linear(width, self.likelihood.num_params)
+        self.head = Linear(width, self.likelihood.num_params)
 
     def params(self, s: Tensor) -> Tensor:
         """See `AutoregressiveModel.params`."""

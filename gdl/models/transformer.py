@@ -7,13 +7,14 @@ ICML (iGPT). A causal transformer over the pixels of an image; see also Vaswani 
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, block_size, num_final
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.nn.attention import ImageTransformer, neighbours
+from gdl.nn.linear import Linear
 
 __all__ = ["Transformer"]
 
@@ -69,7 +70,7 @@ class Transformer(AutoregressiveModel):
         channels, height, image_width = self.shape
         near = neighbours(self.order, channels, (height, image_width), window)
         self.net = ImageTransformer(near, width, blocks, heads, dropout)
-        self.head = nn.Linear(width, self.likelihood.num_params)
+        self.head = Linear(width, self.likelihood.num_params)
 
     def params(self, s: Tensor) -> Tensor:
         """See `AutoregressiveModel.params`."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.nn.dropout import Dropout
+from gdl.nn.linear import Linear
 
 __all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
 
@@ -52,10 +53,10 @@ class CausalBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        last = nn.Linear(4 * width, width)
-        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), last)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+        last = Linear(4 * width, width)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), Linear(width, 4 * width), nn.GELU(), last)
         for layer in (self.out, last):
             nn.init.normal_(layer.weight, std=std)
         self.dropout = Dropout(dropout)
@@ -102,7 +103,7 @@ class ImageTransformer(nn.Module):
         super().__init__()
         self.heads = heads
         self.register_buffer("neighbours", neighbours)
-        self.first = nn.Linear(neighbours.shape[1], width)
+        self.first = Linear(neighbours.shape[1], width)
         self.position = nn.Parameter(0.02 * torch.randn(len(neighbours), width))
         std = 0.02 / (2 * blocks) ** 0.5
         self.blocks = nn.ModuleList(CausalBlock(width, heads, dropout, std) for _ in range(blocks))

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.errors import GdlError
+from gdl.nn.linear import Linear
 from gdl.nn.mlp import activation
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
@@ -90,7 +91,7 @@ class ConvEncoder(nn.Module):
             layers += [ResBlock(width, act) for _ in range(blocks)]
         h, w = sizes[-1]
         self.net = nn.Sequential(*layers, activation(act), nn.Flatten())
-        self.head = nn.Linear(widths[-1] * h * w, out_features)
+        self.head = Linear(widths[-1] * h * w, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_features)."""
@@ -128,7 +129,7 @@ class ConvDecoder(nn.Module):
         n = len(self.sizes)
         widths = [min(channels * 2**i, max_channels) for i in range(n)][::-1]
         self.top = (widths[0], *self.sizes[0])
-        self.stem = nn.Linear(in_features, widths[0] * self.sizes[0][0] * self.sizes[0][1])
+        self.stem = Linear(in_features, widths[0] * self.sizes[0][0] * self.sizes[0][1])
         self.grow = nn.ModuleList(
             nn.Conv2d(widths[i - 1], widths[i], 3, padding=1) for i in range(1, n)
         )

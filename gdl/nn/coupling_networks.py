@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.kernels.recompute import recomputed
+from gdl.nn.linear import Linear
 from gdl.nn.mlp import perceptron
 
 __all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv"]
@@ -93,7 +94,7 @@ class VectorConditioner(nn.Sequential):
 
     def __init__(self, in_features: int, out_features: int, hidden: Sequence[int]) -> None:
         sizes = [in_features, *hidden]
-        last = nn.Linear(sizes[-1], out_features)
+        last = Linear(sizes[-1], out_features)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         super().__init__(*perceptron(sizes, "relu"), last)

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.kernels.products import linear
+
 __all__ = ["CausalConv", "Piece", "TwoStreams", "columns"]
 
 
@@ -91,7 +93,7 @@ class CausalConv(nn.Conv2d):
             pad = self.kernel_size[1] // 2 if self.vertical else 0
             return F.conv2d(h, self.weight, self.bias, padding=(0, pad))
         # one pixel: a convolution would cost several times as much as this matrix product
-        return F.linear(h.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
+        return linear(h.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
 
 
 class TwoStreams(nn.Module, ABC):

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from gdl.nn.linear import Linear
+
 __all__ = ["MLPDecoder", "MLPEncoder", "activation", "perceptron"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -38,7 +40,7 @@ class ResidualLayer(nn.Module):
 
     def __init__(self, width: int, act: str) -> None:
         super().__init__()
-        self.linear, self.act = nn.Linear(width, width), activation(act)
+        self.linear, self.act = Linear(width, width), activation(act)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return (..., width)."""
@@ -58,7 +60,7 @@ def perceptron(sizes: Sequence[int], act: str, residual: bool = False) -> list[n
         if residual and i == o:
             layers.append(ResidualLayer(i, act))
         else:
-            layers += [nn.Linear(i, o), activation(act)]
+            layers += [Linear(i, o), activation(act)]
     return layers
 
 
@@ -83,7 +85,7 @@ class MLPEncoder(nn.Sequential):
     ) -> None:
         sizes = [math.prod(shape), *hidden]
         super().__init__(
-            nn.Flatten(-3), *perceptron(sizes, act, residual), nn.Linear(sizes[-1], out_features)
+            nn.Flatten(-3), *perceptron(sizes, act, residual), Linear(sizes[-1], out_features)
         )
 
 
@@ -110,7 +112,7 @@ class MLPDecoder(nn.Module):
         sizes = [in_features, *reversed(hidden)]
         self.shape = tuple(shape)
         self.net = nn.Sequential(
-            *perceptron(sizes, act, residual), nn.Linear(sizes[-1], math.prod(shape))
+            *perceptron(sizes, act, residual), Linear(sizes[-1], math.prod(shape))
         )
 
     def forward(self, z: Tensor) -> Tensor:

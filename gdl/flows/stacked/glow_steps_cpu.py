@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from gdl.flows.coupling import LOWEST, WIDEST, clipped
 from gdl.kernels.cpu import Layers, hidden_layers, net_backward, networks, unstack
+from gdl.kernels.products import addmm, mm
 
 __all__ = ["FusedSteps", "as_convolutions", "frame", "invert", "scatter", "windows"]
 
@@ -84,7 +85,7 @@ def _conv_net(
     Its hidden layers are written to `hidden`.
     """
     layers = hidden_layers(windows(clipped(x).view(*size, -1), padded).t(), net, hidden)
-    return scatter(layers[-1].t() @ net[-2].t(), *size).add_(net[-1].t()), layers
+    return scatter(mm(layers[-1].t(), net[-2].t()), *size).add_(net[-1].t()), layers
 
 
 class FusedSteps(torch.autograd.Function):
@@ -117,7 +118,7 @@ class FusedSteps(torch.autograd.Function):
         kept, rooms = [], _room(len(x), stacks, len(nets) if keep else 1)
         padded = frame(x, b, h, w, half)
         for k, net in enumerate(nets):
-            y = torch.addmm(bias[k], x, weight[k].t())
+            y = addmm(bias[k], x, weight[k].t())
             out, layers = _conv_net(y[:, :half], net, padded, rooms[k if keep else 0], (b, h, w))
             moved = y[:, half:].add_(out[:, :half])
             if scales is not None:
@@ -157,11 +158,11 @@ class FusedSteps(torch.autograd.Function):
             torch.sum(g_out, 0, out=net_grads[-1])
             g_out = windows(g_out.view(b, h, w, -1), padded)
             g_first = net_backward(g_out.t(), layers, net, net_grads, hidden)
-            g_stays = scatter(g_first.t() @ net[0], b, h, w)
+            g_stays = scatter(mm(g_first.t(), net[0]), b, h, w)
             g[:, :half].add_(hardtanh_backward(g_stays, z[:, :half], -WIDEST, WIDEST))
-            torch.mm(g.t(), x, out=grads[0][k])
+            mm(g.t(), x, out=grads[0][k])
             torch.sum(g, 0, out=g_bias[k])
-            g, z = g @ weight[k], x
+            g, z = mm(g, weight[k]), x
         return g.view(b, h, w, -1).permute(0, 3, 1, 2), grads[0], g_bias, *grads[1:]
 
 
@@ -212,7 +213,7 @@ def _invert(
         if out.shape[1] == c:
             moved.div_(_to_scale(out[:, half:]))
         moved.sub_(out[:, :half])
-        x = torch.addmm(bias[k], x, inverse[k].t())
+        x = addmm(bias[k], x, inverse[k].t())
     return x.view(b, h, w, c).permute(0, 3, 1, 2)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gdl.kernels.cpu import Layers, hidden_layers, net_backward, unstack
+from gdl.kernels.products import addmm
 
 __all__ = ["FusedCouplings", "invert_couplings"]
 
@@ -59,7 +60,7 @@ class FusedCouplings(torch.autograd.Function):
         for k, net in enumerate(nets):
             out, shift, sigmoid, scale = views[k]
             layers = hidden_layers(a, net, rooms[k if keep else 0])
-            torch.addmm(net[-1], net[-2], layers[-1], out=out)
+            addmm(net[-1], net[-2], layers[-1], out=out)
             b = b + shift
             if affine:
                 b.mul_(torch.add(minus_2, sigmoid.sigmoid_(), alpha=4, out=scale).exp_())
@@ -98,7 +99,7 @@ class FusedCouplings(torch.autograd.Function):
                 g_shift.copy_(g_a)
             g_first = net_backward(g_out, layers, ctx.nets[k], nets_grads[k], hidden)
             if k or ctx.needs_input_grad[0]:
-                g_b = torch.addmm(g_b, ctx.nets[k][0].t(), g_first)
+                g_b = addmm(g_b, ctx.nets[k][0].t(), g_first)
             moved = layers[0]
             g_a, g_b = g_b, g_a
         torch.sum(g_outs, 2, out=grads[-1])
@@ -116,7 +117,7 @@ def invert_couplings(z: Tensor, nets: Sequence[Layers]) -> Tensor:
     shift, raw = out[:half], out[half:]
     for net in reversed(nets):
         # a was moved last, given b
-        torch.addmm(net[-1], net[-2], hidden_layers(b, net, hidden)[-1], out=out)
+        addmm(net[-1], net[-2], hidden_layers(b, net, hidden)[-1], out=out)
         if len(raw):
             a = torch.sub(two, raw.sigmoid_(), alpha=4).exp_().mul_(a)
         a, b = b, a - shift
