@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.errors import GdlError
+from gdl.kernels.log_sigmoid import log_sigmoid
 from gdl.noise import SampleNoise
 
 __all__ = ["LOG_SCALES", "Bernoulli", "Likelihood", "finite", "pixel_moments"]
@@ -99,7 +99,8 @@ class Bernoulli(Likelihood):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
         params = finite(params)
-        return (x.to(params.dtype) * params - F.softplus(params)).flatten(-3).sum(-1)
+        # of the value 0 it is log sigmoid(-logit)
+        return log_sigmoid((2 * x.to(params.dtype) - 1) * params).flatten(-3).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
         """See `Likelihood.mean`."""

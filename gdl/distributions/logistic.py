@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gdl.distributions.base import LOG_SCALES, Likelihood, finite, pixel_moments
+from gdl.kernels.log_sigmoid import log_sigmoid
 from gdl.noise import SampleNoise
 
 __all__ = ["DiscretizedLogistic", "DiscretizedLogisticMixture"]
@@ -139,8 +139,8 @@ def _log_bin_mass(y: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Te
     """
     inv_scale = torch.exp(-log_scale.clamp(*LOG_SCALES))
     centred, half = (y - mean) * inv_scale, inv_scale / (levels - 1)
-    log_below_upper = F.logsigmoid(centred + half)
-    log_above_lower = F.logsigmoid(half - centred)
+    log_below_upper = log_sigmoid(centred + half)
+    log_above_lower = log_sigmoid(half - centred)
     log_width = torch.log(-torch.expm1(-2 * half))
     inner = log_below_upper + log_above_lower + log_width
     edge = 1 - 0.5 / (levels - 1)

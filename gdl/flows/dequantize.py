@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
 from gdl.flows.coupling import tanh_log_scale
+from gdl.kernels.log_sigmoid import log_sigmoid
 from gdl.noise import normal, uniform
 
 __all__ = ["Affine", "Logit", "UniformDequantization", "VariationalDequantization"]
@@ -73,7 +73,7 @@ class VariationalDequantization(UniformDequantization):
         eps = normal(x.shape, scaled)
         logit = mean + log_std.exp() * eps
         log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std
-        log_q = log_normal - F.logsigmoid(logit) - F.logsigmoid(-logit)
+        log_q = log_normal - log_sigmoid(logit) - log_sigmoid(-logit)
         return self._add(x, logit.sigmoid()), -log_q.flatten(1).sum(1) - self.log_volume
 
     def compile_networks(self) -> None:

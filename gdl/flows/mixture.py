@@ -9,11 +9,11 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
 from gdl.flows.coupling import HalvesCoupling, tanh_log_scale
+from gdl.kernels.log_sigmoid import log_sigmoid
 
 __all__ = ["Mixture", "MixtureCoupling", "MixtureLogit"]
 
@@ -69,7 +69,7 @@ class Mixture(NamedTuple):
     def _log_masses(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logs (..., K) of each component's mass below x, and of that above."""
         u = (x[..., None] - self.means) * (-self.log_scales).exp()
-        return self.log_weights + F.logsigmoid(u), self.log_weights + F.logsigmoid(-u)
+        return self.log_weights + log_sigmoid(u), self.log_weights + log_sigmoid(-u)
 
 
 def _spread(k: int) -> Tensor:

@@ -3,9 +3,10 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdl.distributions import log_normal
+from gdl.kernels.log_sigmoid import log_sigmoid
 from gdl.noise import SampleNoise
 
 __all__ = ["LogisticPrior", "NormalPrior", "Prior"]
@@ -40,8 +41,7 @@ class LogisticPrior:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Prior.log_prob`."""
-        # softplus does not overflow where log(1 + exp(z)) does
-        return -(nn.functional.softplus(z) + nn.functional.softplus(-z)).sum(1)
+        return (log_sigmoid(z) + log_sigmoid(-z)).sum(1)
 
     def sample(self, noise: SampleNoise, num_dims: int) -> Tensor:
         """See `Prior.sample`."""

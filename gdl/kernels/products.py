@@ -24,7 +24,7 @@ REUSED = 128
 
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return a @ b for matrices on a CPU, in `out` if it is given. It is not differentiable."""
+    """Return a @ b for two matrices, in `out` if it is given. It is not differentiable."""
     if not _pays(a, b):
         return torch.mm(a, b, out=out)
     y = _product(a, b, out)
@@ -49,11 +49,10 @@ def relu_addmm(bias: Tensor, a: Tensor, b: Tensor, room: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x W^T + b for x (..., M), W (N, M) and b (N,); it is differentiable."""
     if (
-        x.device.type != "cpu"
-        or torch.is_autocast_enabled("cpu")
+        torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
-        or not _is_large(weight, x.numel() // max(1, x.shape[-1]))
+        or not _is_large(x, len(weight))
         or weight.dtype != x.dtype
     ):
         return F.linear(x, weight, bias)
@@ -86,7 +85,12 @@ def _pays(a: Tensor, b: Tensor) -> bool:
 
 def _is_large(a: Tensor, columns: int) -> bool:
     """Return whether oneDNN is faster for the product of a (N, M) with a matrix (M, columns)."""
-    return a.numel() * columns >= SMALLEST and a.dtype == torch.float32 and _prefers_onednn()
+    return (
+        a.numel() * columns >= SMALLEST
+        and a.device.type == "cpu"
+        and a.dtype == torch.float32
+        and _prefers_onednn()
+    )
 
 
 @cache

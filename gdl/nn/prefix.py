@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.kernels.cpu import by_hand
+from gdl.kernels.products import addmm
 from gdl.kernels.staircase import StaircaseProduct, cut_staircase
 
 __all__ = ["PrefixLayer", "PrefixLinear", "PrefixNet"]
@@ -108,7 +109,7 @@ class PrefixNet:
                 self._final[k + 1] = ready
                 rows = slice(ready, some)
             before = self._units[k][:seen]
-            base = torch.addmm(layer.bias[rows, None], layer.weight[rows, :seen], before)
+            base = addmm(layer.bias[rows, None], layer.weight[rows, :seen], before)
             self._base.append(base)
             self._inner.append(layer.part(rows, block))
             self._blocks.append(rows)
@@ -120,8 +121,8 @@ class PrefixNet:
         for k, (base, inner, rows) in enumerate(
             zip(self._base[:-1], self._inner[:-1], self._blocks[:-1], strict=True)
         ):
-            h = torch.addmm(base, inner, h, out=self._units[k + 1][rows]).relu_()
-        return torch.addmm(self._base[-1], self._inner[-1], h)
+            h = addmm(base, inner, h, out=self._units[k + 1][rows]).relu_()
+        return addmm(self._base[-1], self._inner[-1], h)
 
     def close(self, inputs: Tensor) -> None:
         """End the block, with its inputs (T, n); all but the last one were the last guess."""
@@ -135,7 +136,7 @@ class PrefixNet:
         if rows.start < rows.stop:
             layer, out = self._layers[k], self._units[k + 1][rows]
             before = self._units[k][:seen]
-            torch.addmm(layer.bias[rows, None], layer.weight[rows, :seen], before, out=out).relu_()
+            addmm(layer.bias[rows, None], layer.weight[rows, :seen], before, out=out).relu_()
 
     def _count(self, k: int, seen: int) -> int:
         """Return the number of outputs of layer k that see at most the first `seen` inputs."""
