@@ -21,6 +21,7 @@ from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.training import finish
 from gdl.training import run as stages
+from gdl.training.lean_loop import _LeanOptimization
 
 TINY = [
     "data=digits",
@@ -54,6 +55,7 @@ class Moments:
         self.names: list[str] = []
         self.kill_at = kill_at
         self._around(patch, call, "_call_callback_hooks", lambda trainer, hook, *_: hook)
+        self._around(patch, _LeanOptimization, "call", lambda loop, hook, *_: hook)
         self._around(patch, AtomicCheckpointIO, "save_checkpoint", lambda io, c, path, *_: path)
         self._around(patch, Path, "replace", lambda path, target: target)
 

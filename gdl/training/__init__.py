@@ -4,8 +4,9 @@ from gdl.training.averaged_weights import AveragedWeights
 from gdl.training.callbacks import ImageGrids, ProgressLine
 from gdl.training.checkpoints import BestCheckpoint, LastCheckpoint
 from gdl.training.interruption import Interrupted, Interruption
+from gdl.training.lean_loop import NoProfiler
 from gdl.training.results import finish
-from gdl.training.run import NoProfiler, Training, fit, prepare, show_cost
+from gdl.training.run import Training, fit, prepare, show_cost
 from gdl.training.schedules import Cosine, warmup
 
 __all__ = [

@@ -1,6 +1,5 @@
 """The stages of a training run: prepare, estimate the cost and fit; `results.py` tests and records."""
 
-import contextlib
 import logging
 import os
 import time
@@ -13,7 +12,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,11 +26,12 @@ from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
 from gdl.training.callbacks import seconds_left
+from gdl.training.lean_loop import lean
 from gdl.training.loggers import open_loggers
 from gdl.training.preview import Preview, images_to_train, preview
 from gdl.training.processes import end_together
 
-__all__ = ["NoProfiler", "Training", "fit", "prepare", "show_cost"]
+__all__ = ["Training", "fit", "prepare", "show_cost"]
 
 QUIET = (
     ".*does not have many workers.*",
@@ -46,16 +45,6 @@ QUIET = (
     ".*AccumulateGrad node's stream.*",  # comes with CUDA graphs, in which nothing is accumulated
 )
 """Warnings of libraries that do not apply to gdl, as regular expressions."""
-
-
-class NoProfiler(PassThroughProfiler):
-    """Lightning's default profiler without its context managers, which each step enters forty times."""
-
-    _nothing = contextlib.nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        """Return a context that does nothing."""
-        return self._nothing
 
 
 @dataclass
@@ -136,6 +125,7 @@ def prepare(cfg: DictConfig) -> Training:
         _convert_="all",
     )
     end_together(trainer)
+    lean(trainer)
     # with max_steps, Lightning would start the epoch again that a checkpoint has ended
     trainer.fit_loop._iteration_based_training = lambda: False
     data.move_to(trainer.strategy.root_device)
