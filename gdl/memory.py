@@ -1,5 +1,6 @@
 """How much memory there is, so that a model that does not fit ends with a sentence, not with a kill."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["available_memory", "enough_memory"]
+__all__ = ["available_memory", "enough_memory", "peak_memory"]
 
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -28,6 +29,20 @@ def available_memory() -> float:
         except (OSError, ValueError):  # no container, or one without a limit
             continue
     return min(found)
+
+
+def peak_memory() -> float:
+    """Return the most bytes that this process has held, on its GPU if it uses one."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _bytes(file: str, name: str) -> float | None:

@@ -28,6 +28,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from hydra.utils import instantiate
 
     from gdl.files import for_shell
+    from gdl.memory import peak_memory
     from gdl.runs.checkpoints import open_run
     from gdl.runs.links import check_links
     from gdl.runs.report import print_results
@@ -52,6 +53,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     print_results(run.metrics() | metrics)
     where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
     print(f"{'metrics:':<12}{where}")
+    print(f"{'memory:':<12}at most {peak_memory() / 1e9:.2f} GB")
     if synced is not None:
         print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics

@@ -23,7 +23,7 @@ def iwae(
     data: ImageData,
     k: int = 1000,
     batch_size: int = 50,
-    chunk: int = 4000,
+    chunk: int | None = None,
     seed: int = 0,
     limit: int | None = None,
 ) -> dict[str, float]:
@@ -39,7 +39,7 @@ def iwae(
         data: The data set.
         k: Importance samples per image.
         batch_size: Images at a time.
-        chunk: Decoded images at a time, which bounds the memory.
+        chunk: Decoded images at a time, which bounds the memory; None: as many as are fastest.
         seed: Seeds the draws.
         limit: Only the first so many test images.
 
@@ -65,7 +65,7 @@ def importance_weighted_bound(
     model: HasImportanceWeights,
     batches: Iterable[Tensor],
     k: int,
-    chunk: int = 4000,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Return the negative IWAE-k bound (N,) in nats and the effective sample size (N,) per image.
@@ -78,7 +78,7 @@ def importance_weighted_bound(
         model: In eval mode.
         batches: Images (B, C, H, W) uint8, on the model's device.
         k: Number of importance samples; every value is honoured.
-        chunk: Decoded images at a time, which bounds the memory.
+        chunk: Decoded images at a time, which bounds the memory; None: as many as are fastest.
         seed: Seeds the draws.
     """
     bounds, effective = [], []

@@ -8,7 +8,11 @@ from torch import Tensor
 
 from gdl.capabilities import HasImportanceWeights
 
-__all__ = ["StreamingLogMeanExp", "stream_weights"]
+__all__ = ["StreamingLogMeanExp", "decoded_at_once", "stream_weights"]
+
+VALUES = {"cpu": 2**19}
+"""Parameters of decoded images at a time by device. On a CPU 2 MiB stay in the cache: 1,000 samples of
+MNIST images take half of the time that they take with 12 MiB."""
 
 
 @dataclass
@@ -47,7 +51,7 @@ class StreamingLogMeanExp:
 
 
 def stream_weights(
-    model: HasImportanceWeights, x: Tensor, k: int, chunk: int
+    model: HasImportanceWeights, x: Tensor, k: int, chunk: int | None = None
 ) -> StreamingLogMeanExp:
     """Return k importance weights for each image, see `HasImportanceWeights.log_weights`.
 
@@ -55,10 +59,18 @@ def stream_weights(
         model: Draws the weights.
         x: Images (B, C, H, W) uint8.
         k: Number of importance samples; every value is honoured.
-        chunk: Decoded images at a time, which bounds the memory.
+        chunk: Decoded images at a time, which bounds the memory; None: as many as are fastest.
     """
+    chunk = decoded_at_once(model, x) if chunk is None else chunk
     stream, at_once = StreamingLogMeanExp(), max(1, chunk // len(x))
     while stream.count < k:
         log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count))
         stream.add(log_px + log_ratio)
     return stream
+
+
+def decoded_at_once(model: HasImportanceWeights, x: Tensor) -> int:
+    """Return how many images to decode at a time, for images x (B, C, H, W)."""
+    likelihood = getattr(model, "likelihood", None)
+    channels = x.shape[1] if likelihood is None else likelihood.num_params
+    return max(1, VALUES.get(x.device.type, 2**22) // (channels * math.prod(x.shape[2:])))

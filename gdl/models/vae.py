@@ -49,9 +49,6 @@ class VAE(LatentModel):
 
     kl_weight: Tensor
 
-    DECODED_AT_ONCE = 4000
-    """Images that `nll` decodes together, which bounds its memory."""
-
     def __init__(
         self,
         shape: Sequence[int],
@@ -137,7 +134,7 @@ class VAE(LatentModel):
         """
         if k == 1:
             return super().nll(x)
-        return -stream_weights(self, x, k, self.DECODED_AT_ONCE).value()
+        return -stream_weights(self, x, k).value()
 
     def _surrogate_rate(self, kl: Tensor) -> Tensor:
         """Return a rate (B,) whose batch mean is sum_j max(free_bits, batch mean of KL_j).
