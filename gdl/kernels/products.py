@@ -19,6 +19,9 @@ __all__ = ["addmm", "linear", "mm", "relu_addmm"]
 SMALLEST = 2**21
 """Multiplications of the smallest product for which oneDNN pays."""
 
+LARGE = 200_000
+"""Elements of a factor that is so large that oneDNN pays for any product with it."""
+
 REUSED = 128
 """How often each element of a copied factor is multiplied, at least, for the copy to pay."""
 
@@ -52,7 +55,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
-        or not _is_large(x, len(weight))
+        or not _is_large(x, weight.t())
         or weight.dtype != x.dtype
     ):
         return F.linear(x, weight, bias)
@@ -80,13 +83,13 @@ class _Linear(torch.autograd.Function):
 def _pays(a: Tensor, b: Tensor) -> bool:
     """Return whether oneDNN is faster for a @ b, of which it may have to copy a factor."""
     copies = not (a.is_contiguous() or _is_transposed(b))
-    return _is_large(a, b.shape[1]) and not (copies and max(len(a), b.shape[1]) < REUSED)
+    return _is_large(a, b) and not (copies and max(len(a), b.shape[1]) < REUSED)
 
 
-def _is_large(a: Tensor, columns: int) -> bool:
-    """Return whether oneDNN is faster for the product of a (N, M) with a matrix (M, columns)."""
+def _is_large(a: Tensor, b: Tensor) -> bool:
+    """Return whether oneDNN is faster for the product of a (..., M) with b (M, columns)."""
     return (
-        a.numel() * columns >= SMALLEST
+        (a.numel() * b.shape[1] >= SMALLEST or max(a.numel(), b.numel()) >= LARGE)
         and a.device.type == "cpu"
         and a.dtype == torch.float32
         and _prefers_onednn()
