@@ -18,8 +18,10 @@ class Bijection(nn.Module, ABC):
     Change of variables: log p(x) = log p(z) + log |det dz/dx|, the sum over the steps of a chain.
     """
 
-    compiles_as_a_whole = False
-    """Whether a flow with this bijection is compiled as one graph, not a network at a time."""
+    @property
+    def compiles_as_a_whole(self) -> bool:
+        """Whether a flow with this bijection is compiled as one graph, not a network at a time."""
+        return False
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

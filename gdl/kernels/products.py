@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["addmm", "linear", "mm", "relu_addmm"]
+__all__ = ["LARGE", "addmm", "linear", "mm", "relu_addmm"]
 
 SMALLEST = 2**21
 """Multiplications of the smallest product for which oneDNN pays."""

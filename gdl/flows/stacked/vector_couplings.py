@@ -13,6 +13,7 @@ from gdl.flows.stacked.forms import Form, choose
 from gdl.flows.stacked.plain import Stacked, lend
 from gdl.flows.stacked.vector_couplings_cpu import FusedCouplings, invert_couplings
 from gdl.kernels.cpu import Layers, networks
+from gdl.kernels.products import LARGE
 from gdl.kernels.recompute import recomputed
 from gdl.nn.coupling_networks import VectorConditioner
 
@@ -23,9 +24,7 @@ class VectorCouplings(Stacked):
     """K times `AffineCoupling` or `AdditiveCoupling`; the half that stays alternates.
 
     The networks are perceptrons with ReLU, see `VectorConditioner`; their parameters of a kind are
-    one tensor for all K. `gdl.flows.stacked.forms.choose` says which implementation runs. They are
-    so small that to call them one by one costs more than their arithmetic, so compiling pays for
-    the flow as a whole only.
+    one tensor for all K. `gdl.flows.stacked.forms.choose` says which implementation runs.
 
     Args:
         num_dims: D of vectors (B, D), even.
@@ -36,8 +35,6 @@ class VectorCouplings(Stacked):
             `torch.nn.Linear` and the last at zero.
         checkpoint_conditioners: Recompute the networks' activations on the way back.
     """
-
-    compiles_as_a_whole = True
 
     def __init__(
         self,
@@ -61,6 +58,16 @@ class VectorCouplings(Stacked):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
         self._views: tuple[object, list[Layers]] | None = None
+
+    @property
+    def compiles_as_a_whole(self) -> bool:
+        """Small networks cost more to call than to compute, so compiling pays for the flow as a whole.
+
+        The products of large ones are faster on a CPU without a compiler, see `gdl.kernels.products`.
+        """
+        return (
+            self.stacks[0].device.type != "cpu" or max(s[0].numel() for s in self.stacks) < LARGE
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
