@@ -120,4 +120,8 @@ def _product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
     """Return x W^T + b."""
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = (
+            weight.contiguous()
+        )  # for one with gaps oneDNN has only a loop, 1,000 times as slow
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")

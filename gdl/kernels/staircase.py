@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gdl.kernels.products import addmm, mm
-
 __all__ = ["Rectangle", "Staircase", "StaircaseProduct", "cut_staircase"]
 
 
@@ -78,8 +76,7 @@ class StaircaseProduct(torch.autograd.Function):
         """See the class."""
         y = bias.repeat(len(x), 1)
         for p in stairs.seen:
-            part = y[:, p.rows]
-            addmm(part, x[:, p.columns], p.masked(weight).T, out=part)
+            y[:, p.rows].addmm_(x[:, p.columns], p.masked(weight).T)
         ctx.save_for_backward(x, weight)
         ctx.stairs = stairs
         return y
@@ -94,10 +91,9 @@ class StaircaseProduct(torch.autograd.Function):
         for p in ctx.stairs.unseen:
             g_weight[p.rows, p.columns] = 0
         for p in ctx.stairs.seen:
-            part = mm(g[:, p.rows].T, x[:, p.columns], out=g_weight[p.rows, p.columns])
+            part = torch.mm(g[:, p.rows].T, x[:, p.columns], out=g_weight[p.rows, p.columns])
             if p.mask is not None:
                 part *= p.mask.to(part.dtype)
             if g_x is not None:
-                seen = g_x[:, p.columns]
-                addmm(seen, g[:, p.rows], p.masked(weight), out=seen)
+                g_x[:, p.columns].addmm_(g[:, p.rows], p.masked(weight))
         return g_x, g_weight, g.sum(0), None

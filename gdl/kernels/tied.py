@@ -8,8 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gdl.kernels.products import addmm, mm
-
 __all__ = ["States", "TiedOutputs", "distinct_states"]
 
 
@@ -35,9 +33,9 @@ class TiedOutputs(torch.autograd.Function):
         ):
             rows, v = states.rows[k], v.flatten(0, 1)
             h = total.index_select(0, states.example[rows])
-            addmm(h, states.before[rows, : len(x_)], w, out=h).sigmoid_()
-            mm(h, v.T, out=every[rows, : len(v)])
-            addmm(total, x_.T, w, out=total)
+            h.addmm_(states.before[rows, : len(x_)], w).sigmoid_()
+            torch.mm(h, v.T, out=every[rows, : len(v)])
+            total.addmm_(x_.T, w)
             if any(ctx.needs_input_grad):
                 kept.append(h)
         ctx.save_for_backward(x, weight, output)
@@ -60,10 +58,10 @@ class TiedOutputs(torch.autograd.Function):
         for k, (x_, v, g_w, g_v) in reversed(list(enumerate(parts))):
             rows, v, h = states.rows[k], v.flatten(0, 1), ctx.kept[k]
             g = every[rows, : len(v)]
-            mm(g.T, h, out=g_v.flatten(0, 1))
-            g_h = mm(g, v)
+            torch.mm(g.T, h, out=g_v.flatten(0, 1))
+            g_h = g @ v
             torch.ops.aten.sigmoid_backward.grad_input(g_h, h, grad_input=g_h)
-            addmm(mm(x_, g_total, out=g_w), states.before[rows, : len(x_)].T, g_h, out=g_w)
+            torch.mm(x_, g_total, out=g_w).addmm_(states.before[rows, : len(x_)].T, g_h)
             g_total.index_add_(0, states.example[rows], g_h)
         return None, grads[0], g_total.sum(0), grads[1], None
 
