@@ -82,8 +82,10 @@ class _Linear(torch.autograd.Function):
 
 def _pays(a: Tensor, b: Tensor) -> bool:
     """Return whether oneDNN is faster for a @ b, of which it may have to copy a factor."""
+    if not (_is_large(a, b) and _is_dense(a) and _is_dense(b)):
+        return False
     copies = not (a.is_contiguous() or _is_transposed(b))
-    return _is_large(a, b) and not (copies and max(len(a), b.shape[1]) < REUSED)
+    return not copies or max(len(a), b.shape[1]) >= REUSED
 
 
 def _is_large(a: Tensor, b: Tensor) -> bool:
@@ -105,6 +107,11 @@ def _prefers_onednn() -> bool:
     return "AuthenticAMD" in (info.read_text() if info.exists() else platform.processor())
 
 
+def _is_dense(a: Tensor) -> bool:
+    """Return whether a matrix has no gaps, as a part of another one has."""
+    return a.is_contiguous() or a.t().is_contiguous()
+
+
 def _is_transposed(b: Tensor) -> bool:
     return b.t().is_contiguous() and not b.is_contiguous()
 
@@ -120,7 +127,7 @@ def _product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
     """Return x W^T + b."""
-    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+    if not _is_dense(weight):
         weight = (
             weight.contiguous()
         )  # for one with gaps oneDNN has only a loop, 1,000 times as slow
