@@ -29,6 +29,7 @@ LIBRARIES = {
     "gdl": ("gdl",),
 }
 COMMANDS = {
+    "gdl --help": ["-m", "gdl", "--help"],
     "compare.py --help": ["compare.py", "--help"],
     "train.py --help": ["train.py", "--help"],
     "sample.py": ["sample.py", "run={run}", "out={out}"],
@@ -89,8 +90,8 @@ def main() -> None:
                 seconds[job].append(run(job[0], args)[0])
         for (tree, name), args in jobs.items():
             spent = shares(run(tree, args, "-X", "importtime")[1] or "")
-            took, last = (Spread.of(seconds[t, name]) for t in (tree, trees[-1]))
-            ratio = "-" if tree == trees[-1] else took.over(last)
+            took, last = Spread.of(seconds[tree, name]), seconds.get((trees[-1], name))
+            ratio = "-" if tree == trees[-1] or last is None else took.over(Spread.of(last))
             table.add(name, tree.name, took, ratio, sum(spent.values()), *spent.values())
     table.save()
 

@@ -20,6 +20,9 @@ from gdl.kernels.products import addmm, mm
 
 __all__ = ["FusedSteps", "as_convolutions", "frame", "invert", "scatter", "windows"]
 
+SMALL = 64
+"""Pixels of small images, of which windows cost more than products: convolutions are faster there."""
+
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
 
@@ -115,11 +118,17 @@ class FusedSteps(torch.autograd.Function):
         affine = stacks[-1].shape[1] == c
         scales = x.new_ones(len(nets), len(x), half) if affine else None
         keep = any(ctx.needs_input_grad)
+        small = h * w <= SMALL and not keep
+        convolutions = as_convolutions(stacks) if small else []
         kept, rooms = [], _room(len(x), stacks, len(nets) if keep else 1)
         padded = frame(x, b, h, w, half)
         for k, net in enumerate(nets):
             y = addmm(bias[k], x, weight[k].t())
-            out, layers = _conv_net(y[:, :half], net, padded, rooms[k if keep else 0], (b, h, w))
+            if small:
+                out, layers = _convolve(y[:, :half], convolutions[k], (b, h, w)), []
+            else:
+                room = rooms[k if keep else 0]
+                out, layers = _conv_net(y[:, :half], net, padded, room, (b, h, w))
             moved = y[:, half:].add_(out[:, :half])
             if scales is not None:
                 scales[k] = _to_scale(out[:, half:])
@@ -185,8 +194,7 @@ def invert(
         pixels: Images are inverted in parts of about this many pixels, which fit into the cache.
     """
     h, w = z.shape[2:]
-    if h * w <= 64:
-        # of small images windows cost more than the products with them: convolutions are faster
+    if h * w <= SMALL:
         size = (len(z), h, w)
         return _invert(z, inverse, bias, lambda k, x: _convolve(x, convolutions[k], size))
     nets, parts = networks(stacks), z.split(max(1, pixels // (h * w)))
