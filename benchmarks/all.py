@@ -21,6 +21,7 @@ TABLES: dict[str, tuple[str, str]] = {  # and what --quick adds
     "autoregressive": ("autoregressive.py threads=1 rounds=10", "rounds=4 models=fvsbn,made,nade"),
     "evaluation": ("evaluation.py rounds=10", "rounds=3 threads=1"),
     "overhead": ("overhead.py epochs=12", "epochs=5 threads=1"),
+    "trainers": ("trainers.py", "rounds=1 threads=1"),
     "imports": ("imports.py rounds=7", "rounds=2"),
     "sweeps": ("sweep.py rounds=3", "rounds=1 launchers=basic,joblib"),
     "compare": ("compare.py runs=1000", "runs=200 rounds=1"),
