@@ -59,9 +59,10 @@ def _room(pixels: int, stacks: Sequence[Tensor], depth: int = 1) -> list[tuple[T
     return unstack([b.new_empty(depth, pixels, b.shape[1]).mT for b in stacks[1:-2:2]])
 
 
-def _to_scale(raw: Tensor) -> Tensor:
-    """Turn raw scales into scales in place, see `gdl.flows.coupling.sigmoid_scale`."""
-    return raw.add_(2).sigmoid_().mul_(1 - LOWEST).add_(LOWEST)
+def _to_scale(raw: Tensor, out: Tensor) -> Tensor:
+    """Return the scales of raw scales, in `out`; see `gdl.flows.coupling.sigmoid_scale`."""
+    torch.add(raw, 2, out=out).sigmoid_()
+    return torch.add(out.new_tensor(LOWEST), out, alpha=1 - LOWEST, out=out)
 
 
 def _coupling_backward(g: Tensor, moved: Tensor, scale: Tensor, g_log_det: Tensor) -> Tensor:
@@ -116,12 +117,12 @@ class FusedSteps(torch.autograd.Function):
         x = x.permute(0, 2, 3, 1).reshape(b * h * w, c)
         nets = networks(stacks)
         affine = stacks[-1].shape[1] == c
-        scales = x.new_ones(len(nets), len(x), half) if affine else None
+        scales = x.new_empty(len(nets), len(x), half) if affine else None
         keep = any(ctx.needs_input_grad)
         small = h * w <= SMALL and not keep
         convolutions = as_convolutions(stacks) if small else []
-        kept, rooms = [], _room(len(x), stacks, len(nets) if keep else 1)
-        padded = frame(x, b, h, w, half)
+        kept, rooms = [], [] if small else _room(len(x), stacks, len(nets) if keep else 1)
+        padded = x if small else frame(x, b, h, w, half)
         for k, net in enumerate(nets):
             y = addmm(bias[k], x, weight[k].t())
             if small:
@@ -131,8 +132,7 @@ class FusedSteps(torch.autograd.Function):
                 out, layers = _conv_net(y[:, :half], net, padded, room, (b, h, w))
             moved = y[:, half:].add_(out[:, :half])
             if scales is not None:
-                scales[k] = _to_scale(out[:, half:])
-                moved.mul_(scales[k])
+                moved.mul_(_to_scale(out[:, half:], out=scales[k]))
             if keep:
                 kept.append((x, layers))
             x = y
@@ -219,7 +219,8 @@ def _invert(
         out = run(k, x[:, :half])
         moved = x[:, half:]
         if out.shape[1] == c:
-            moved.div_(_to_scale(out[:, half:]))
+            raw = out[:, half:]
+            moved.div_(_to_scale(raw, out=raw))
         moved.sub_(out[:, :half])
         x = addmm(bias[k], x, inverse[k].t())
     return x.view(b, h, w, c).permute(0, 3, 1, 2)
