@@ -13,6 +13,7 @@ Nothing heavy is imported before it is used: `import gdl` alone imports neither 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gdl.process import without_collection
 from gdl.version import __version__
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "load_data"):
-        return getattr(importlib.import_module("gdl.api"), name)
-    if name in __all__:
-        return importlib.import_module(f"gdl.{name}")
+    with without_collection():
+        if name in ("load", "load_data"):
+            return getattr(importlib.import_module("gdl.api"), name)
+        if name in __all__:
+            return importlib.import_module(f"gdl.{name}")
     raise AttributeError(f"module 'gdl' has no attribute {name!r}")
 
 

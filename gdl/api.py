@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gdl.process import without_collection
 from gdl.runs.checkpoints import load_run_data, load_run_model
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def load(
     Raises:
         GdlError: There is no such run, or its checkpoint cannot be used.
     """
-    return load_run_model(str(run), device, trust)[1]
+    with without_collection():  # the models are imported here
+        return load_run_model(str(run), device, trust)[1]
 
 
 def load_data(

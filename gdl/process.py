@@ -4,9 +4,10 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["enable_garbage_collection", "run_as_process"]
+__all__ = ["enable_garbage_collection", "run_as_process", "without_collection"]
 
 
 def run_as_process(main: Callable[[], None]) -> None:
@@ -48,6 +49,18 @@ def enable_garbage_collection() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Import libraries in somebody else's process: no garbage is collected meanwhile."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _end(code: list[int | None]) -> None:
