@@ -136,9 +136,9 @@ def main() -> None:
     every = dict.fromkeys(name for row in wanted for name in flows[row][1])
     every = [f"{n}{s}" for n in every if not only or n in only.split(",") for s in stars]
     bound = ["products"] if chosen.get("device", "cpu") == "cpu" else []
-    table = Table(
-        "Speed: flows, milliseconds", "flow", "call", *every, *bound, "fastest peer / gdl"
-    )
+    compiled = chosen.get("compile", "false") != "false"
+    title = f"Speed: flows{', compiled where marked *' if compiled else ''}, milliseconds"
+    table = Table(title, "flow", "call", *every, *bound, "fastest peer / gdl")
     for row in wanted:
         title, builders, x = flows[row]
         picked = {n: builders[n.rstrip("*")] for n in every if n.rstrip("*") in builders}
