@@ -209,7 +209,10 @@ def study_db(sweep: Path) -> Path:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code, with a "+" if files were changed since; None outside of git."""
+    """Return the commit of the code, with a "+" if it was changed since; None outside of git.
+
+    Records in results/ and pages are no code.
+    """
     root = Path(__file__).resolve().parent
 
     def git(*args: str) -> str:
@@ -220,7 +223,8 @@ def git_commit() -> str | None:
     try:
         # a wheel may be installed inside the repository of another project
         git("ls-files", "--error-unmatch", __file__)
-        dirty = git("status", "--porcelain", "--untracked-files=no")
+        code = (":(top)", ":(top,exclude)results", ":(top,exclude,glob)**/*.md")
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", *code)
         return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.SubprocessError):
         return None
