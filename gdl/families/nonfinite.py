@@ -26,7 +26,6 @@ class NonFiniteSteps:
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
         self._count: Tensor | float = 0.0
-        self._one: Tensor | None = None
 
     def watch(self, loss: Tensor) -> None:
         """Keep a loss of the next step; there are several where gradients are accumulated."""
@@ -45,11 +44,9 @@ class NonFiniteSteps:
         if scaler is None:
             params = (p for group in optimizer.param_groups for p in group["params"])
             tensors += [p.grad for p in params if p.grad is not None]
-        found = torch.zeros((), device=tensors[0].device)
-        if self._one is None or self._one.device != found.device:
-            self._one = torch.ones_like(found)
+        found, one = tensors[0].new_zeros(()).float(), tensors[0].new_ones(()).float()
         # the operation of a gradient scaler: one pass over all tensors; here it multiplies by one
-        torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, self._one)
+        torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
         found = reduce(found)
         if scaler is None and self._stays_on_device(found, optimizer):
             optimizer.found_inf = found  # pyright: ignore[reportAttributeAccessIssue]
