@@ -58,7 +58,7 @@ EFFECTIVE = {
 TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
 """What a curve may show, the first that a run has, and its name."""
 
-BOUNDS = ("iwae-", "dequant-")
+BOUNDS = ("iwae-", "dequant-", "vardeq-")
 """What keys of metrics.json begin with that hold tighter bounds than the test's own; K follows."""
 
 KINDS = (*BOUNDS, "given-", "ordered-")
