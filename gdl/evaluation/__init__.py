@@ -7,6 +7,7 @@ opens other data and other runs and says where files go.
 """
 
 from gdl.evaluation.classifier import Classifier, classifier_for
+from gdl.evaluation.code_rates import codecs
 from gdl.evaluation.combination import several
 from gdl.evaluation.conditional_bits import conditional
 from gdl.evaluation.dequantization_bounds import dequantization, dequantization_bound
@@ -30,6 +31,7 @@ __all__ = [
     "active_units",
     "bits",
     "classifier_for",
+    "codecs",
     "conditional",
     "dequantization",
     "dequantization_bound",
