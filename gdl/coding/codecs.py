@@ -54,13 +54,17 @@ def _picture(x: np.ndarray, levels: int) -> Image.Image:
     return Image.fromarray(x[0])
 
 
-def _as_file(kind: str, levels_of_file: int | None = None, **options: Any) -> Codec:
-    """Return a codec of Pillow; `levels_of_file=256` where it has no pictures of one bit."""
+def _as_file(kind: str, levels_of_file: int | None = None, *others: Any, **options: Any) -> Codec:
+    """Return a codec of Pillow; `levels_of_file=256` where it has no pictures of one bit.
+
+    Of files with the `options` and with each of the `others`, the shortest counts.
+    """
 
     def encode(x: np.ndarray, levels: int) -> bytes:
-        buffer = io.BytesIO()
-        _picture(x, levels_of_file or levels).save(buffer, kind, **options)
-        return buffer.getvalue()
+        files = [io.BytesIO() for _ in (options, *others)]
+        for file, chosen in zip(files, (options, *others), strict=True):
+            _picture(x, levels_of_file or levels).save(file, kind, **chosen)
+        return min((file.getvalue() for file in files), key=len)
 
     def decode(code: bytes, shape: Sequence[int], levels: int) -> np.ndarray:
         with Image.open(io.BytesIO(code), formats=[kind]) as picture:
@@ -100,7 +104,10 @@ def _deflate(content: bytes) -> bytes:
 
 
 CODECS: dict[str, Codec] = {
-    "png": _as_file("PNG", optimize=True),
+    # of Pillow's filters the former suits photographs, the latter drawings on an even ground
+    "png": _as_file(
+        "PNG", None, {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}, optimize=True
+    ),
     "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=6, exact=True),
     "jxl": _as_file("JXL", 256, lossless=True, effort=7),
     "zlib": _as_bytes(_deflate, lambda code: zlib.decompress(code, -15)),
