@@ -176,7 +176,9 @@ def _runs(
 ) -> str:
     """Return the table of a data set, the lowest first, with published numbers and coders."""
     # each row with what it is sorted by: the tightest of its numbers
-    ordered = [(_lowest(r["metrics"]), _run_row(r, r["metrics"], letters)) for r in records]
+    ordered: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (_lowest(r["metrics"]), _run_row(r, r["metrics"], letters)) for r in records
+    ]
     for p in published:
         texts = {"bits/dim": _shown(p.get("bpd"), 3), "nats": _shown(p.get("nll"), 2)}
         ordered.append((p, {**p, **texts, "command": p["source"]}))
