@@ -27,6 +27,7 @@ from gdl.capabilities import (
     ScoresGiven,
     refuse,
 )
+from gdl.coding.codecs import has_jxl
 from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
 from gdl.data import Digits, Toy
@@ -87,6 +88,7 @@ LATENT = terms("loss", "elbo", "rate", "distortion") | nll("test")
 SETS = ("reconstructions", "prior_samples", "mixture_samples", "train")
 DISTANCES = {f"{d}-cnn-numerals/{s}" for d in ("fd", "kd") for s in SETS}
 DISTANCES |= {"cnn-numerals/accuracy", "cnn-numerals/num_images"}
+CODES = {f"code-{name}/bpd" for name in ("png", "webp", "zlib", "xz", *["jxl"] * has_jxl())}
 INVERSION = {"inversion/max_error", "inversion/mean_error", "samples/nonfinite"}
 
 MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
@@ -105,6 +107,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
         {"k": 7},
         dict.fromkeys(("vae", "iwae"), nll("iwae-7") | ESS),
     ),
+    "codecs": ({}, dict.fromkeys(("vae", "iwae", "ae", "flow", "made"), CODES)),
     "active_units": ({}, {"vae": {"active_units"}, "iwae": {"active_units"}}),
     "dequantization": ({"k": 3}, {"flow": nll("dequant-3")}),
     "inversion": ({"n": 20}, {"flow": INVERSION | {"samples/unlikely"}, "toy": INVERSION}),

@@ -9,9 +9,9 @@ from gdl.errors import GdlError
 from gdl.families.latent import LatentModel
 from gdl.families.streaming import StreamingLogMeanExp
 from gdl.flows.base import Bijection, initialize
-from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
+from gdl.flows.dequantize import UniformDequantization
 from gdl.flows.priors import Prior
-from gdl.nn.coupling_networks import ConvConditioner
+from gdl.flows.variational import VariationalDequantization
 from gdl.noise import SampleNoise
 
 __all__ = ["FlowModel"]
@@ -29,9 +29,10 @@ def _invert(bijection: Bijection, z: Tensor) -> Tensor:
 class FlowModel(LatentModel):
     """log p(x) = log prior(f(y)) + log |det df/dy| of y = (x + u) / levels, u the dequantization.
 
-    On integer images the nll is an upper bound, the mean over one dequantization sample per image,
-    and is called "dequant-1"; `evaluate.py` takes more samples. On continuous data (levels=None)
-    there is no dequantization and the nll is exact.
+    On integer images the nll is an upper bound, the mean over one dequantization sample per image. It
+    is called "dequant-1" where the noise is uniform and "vardeq-1" where it is drawn from a flow that
+    is trained too (`gdl.flows.variational`); `evaluate.py` takes more samples. On continuous data
+    (levels=None) there is no dequantization and the nll is exact.
 
     A model of this family builds `bijection`, from y (B, C, H, W) in [0, 1) to all of its latents
     as vectors (B, D), and chooses the prior.
@@ -42,6 +43,11 @@ class FlowModel(LatentModel):
         bijection: The flow.
         prior: Distribution of the latents.
         dequantization: "uniform" or "variational".
+        noise_couplings: Couplings of the noise's flow, of variational dequantization.
+        noise_width: Hidden channels of their networks.
+
+    Raises:
+        GdlError: There is no such dequantization, or a number is below 1.
     """
 
     takes_continuous = True
@@ -54,6 +60,8 @@ class FlowModel(LatentModel):
         bijection: Bijection,
         prior: Prior,
         dequantization: str = "uniform",
+        noise_couplings: int = 4,
+        noise_width: int = 32,
     ) -> None:
         super().__init__(shape, levels)
         self.latent_shape = (self.num_dims,)
@@ -63,16 +71,17 @@ class FlowModel(LatentModel):
         if levels is None:
             self.nll_kind = "exact"
             return
-        self.nll_kind = "dequant-1"
         if dequantization == "uniform":
             self.dequantize = UniformDequantization(levels, self.shape)
         elif dequantization == "variational":
-            net = ConvConditioner(self.shape[0], 2 * self.shape[0], width=32, blocks=2)
-            self.dequantize = VariationalDequantization(levels, self.shape, net)
+            self.dequantize = VariationalDequantization(
+                levels, self.shape, noise_couplings, noise_width
+            )
         else:
             raise GdlError(
-                f"dequantization must be uniform or variational, got {dequantization!r}."
+                f"model.dequantization must be uniform or variational, got {dequantization!r}."
             )
+        self.nll_kind = f"{self.dequantize.kind}-1"
 
     def initialize(self, x: Tensor) -> None:
         """Set the data-dependent layers from images (N, C, H, W), once; see `ActNorm`.

@@ -36,6 +36,8 @@ class NICE(FlowModel):
         init_range: The networks' parameters start uniform in +- this.
         checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
 
     Raises:
         GdlError: The number of dimensions is odd, or the prior is unknown.
@@ -51,6 +53,8 @@ class NICE(FlowModel):
         init_range: float = 0.01,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
     ) -> None:
         d = math.prod(shape)
         if d % 2:
@@ -73,4 +77,5 @@ class NICE(FlowModel):
             checkpoint_conditioners=checkpoint_conditioners,
         )
         flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
-        super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        super().__init__(shape, levels, flow, PRIORS[prior](), *noise)

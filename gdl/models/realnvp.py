@@ -54,6 +54,8 @@ class RealNVP(FlowModel):
         coupling: "affine", or "mixture" for vectors.
         mixtures: Logistics in a mixture.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
 
     Raises:
         GdlError: A size is odd where halves are needed, there is no such coupling, or a number is
@@ -74,6 +76,8 @@ class RealNVP(FlowModel):
         mixtures: int = 8,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -90,7 +94,8 @@ class RealNVP(FlowModel):
             )
             images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
-        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise)
 
 
 def _vector_flow(

@@ -9,6 +9,7 @@ from gdl.errors import GdlError
 
 __all__ = [
     "BOUNDS",
+    "CODES",
     "COSTS",
     "GIVEN_LABEL",
     "KINDS",
@@ -66,11 +67,14 @@ TERMS = {
 }
 """What a curve may show, the first that a run has, and its name."""
 
-BOUNDS = ("iwae-", "dequant-")
+BOUNDS = ("iwae-", "dequant-", "vardeq-")
 """What keys of metrics.json begin with that hold tighter bounds than the test's own; K follows."""
 
 KINDS = (*BOUNDS, "given-", "ordered-")
 """What keys of metrics.json begin with that hold likelihoods beside the test's own."""
+
+CODES = "code-"
+"""What keys of metrics.json begin with that hold bits/dim of general coders on the test images."""
 
 
 GIVEN_LABEL = "given-label"
@@ -93,6 +97,8 @@ def name_of(key: str) -> str | None:
     'iwae-100: effective samples of an image, median'
     """
     kind, slash, rest = key.partition("/")
+    if key.startswith(CODES):
+        return f"{kind.removeprefix(CODES)}: bits/dim"
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
@@ -118,7 +124,7 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        measured |= key.startswith(("best_", "test/", *KINDS, *BOUNDS))
+        measured |= key.startswith(("best_", "test/", CODES, *KINDS, *BOUNDS))
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63
