@@ -16,7 +16,7 @@ from gdl.data.listing import list_images, printable
 from gdl.errors import GdlError
 from gdl.files import for_shell, path_below
 
-__all__ = ["checked_names", "numbered", "read_images", "write_images"]
+__all__ = ["check_channels", "checked_names", "numbered", "read_images", "write_images"]
 
 
 def read_images(
