@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gdl.coding.autoregressive import BATCH, code_images
 from gdl.coding.bits_back import largest_batch, pop_images, push_images
-from gdl.coding.container import Header, pack, unpack
+from gdl.coding.container import MAX_VALUES, Header, pack, unpack
 from gdl.coding.pinned import arithmetic, pinned
 from gdl.coding.tables import RangeDecoder, RangeEncoder, Stack
 from gdl.errors import GdlError
@@ -135,12 +135,12 @@ def decompress(
     _check_model(model, header, where)
     try:
         with pinned(model):
-            images, whole = _decoded(model, header, words)
+            images = _decoded(model, header, words)
     except (AssertionError, ValueError, RuntimeError) as e:
         if isinstance(e, GdlError):
             raise
-        images, whole = None, False  # the coder met words that no table gives
-    if not whole or images is None or _pixel_digest(images) != header.pixels:
+        images = None  # the coder met words that no table gives
+    if images is None or _pixel_digest(images) != header.pixels:
         here = arithmetic()
         raise GdlError(
             f"{where} cannot be decoded exactly here, so no image was written: the model's numbers "
@@ -150,22 +150,25 @@ def decompress(
     return images, header
 
 
-def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> tuple[Tensor, bool]:
-    """Return the images, and whether the coder ends where it should."""
+def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> Tensor | None:
+    """Return the images, None if the coder does not end where it began."""
     if isinstance(model, AutoregressiveModel):
-        decoder = RangeDecoder(words)
-        images = code_images(model, decoder, header.count, header.batch)
-        return images, decoder.is_end()
+        return code_images(model, RangeDecoder(words), header.count, header.batch)
     assert isinstance(model, VAE)
     stack = Stack(words, header.initial_words)
     images = pop_images(model, stack, header.count, header.batch)
-    return images, stack.is_start()
+    return images if stack.is_start() else None
 
 
 def _check_images(model: GenerativeModel, images: Tensor) -> None:
     assert model.levels is not None
     if not len(images):
         raise GdlError("There are no images to compress: name image files, or folders with some.")
+    if images.numel() > MAX_VALUES:
+        raise GdlError(
+            f"{len(images):,} images are more than one file can have, "
+            f"{MAX_VALUES // images[0].numel():,}: compress them in parts."
+        )
     if tuple(images.shape[1:]) != model.shape or images.dtype != torch.uint8:
         raise GdlError(
             f"The images have shape {tuple(images.shape[1:])} and type {images.dtype}, the model takes "

@@ -1,11 +1,11 @@
 """The file of `gdl compress`: a header and the coder's words, with a checksum of both.
 
-    GDLZ              4 bytes
-    format            1 byte
-    size of header    4 bytes, little-endian
-    header            JSON, compressed with zlib
-    words             the coder's words, 4 bytes each, little-endian
-    checksum          SHA-256 of all that precedes it, 32 bytes
+GDLZ              4 bytes
+format            1 byte
+size of header    4 bytes, little-endian
+header            JSON, compressed with zlib
+words             the coder's words, 4 bytes each, little-endian
+checksum          SHA-256 of all that precedes it, 32 bytes
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import numpy as np
 
 from gdl.errors import GdlError
 
-__all__ = ["KINDS", "Header", "pack", "unpack"]
+__all__ = ["KINDS", "MAX_VALUES", "Header", "pack", "unpack"]
 
 MAGIC, FORMAT = b"GDLZ", 1
 START = struct.Struct("<4sBI")
@@ -29,8 +29,11 @@ CHECKSUM = 32
 MAX_HEADER = 256_000_000
 """Bytes of a header in JSON at most; names of a million files have 100 million."""
 
-MAX_VALUES = 2**33
-"""Pixels of a file at most."""
+MAX_VALUES = 2**31
+"""Values of all pixels of a file at most."""
+
+MAX_BATCH, MAX_WORDS = 4096, 2**24
+"""Images that are coded together, and words at the start of a stack, at most; both cost memory."""
 
 KINDS = ("autoregressive", "bits-back")
 
@@ -132,7 +135,8 @@ def _checked(content: dict[str, Any]) -> Header | None:
     if not all(re.fullmatch(r"[0-9a-f]{64}", content[key]) for key in ("digest", "pixels")):
         return None
     count, fits = content["count"], names is None or len(names) == content["count"]
-    large = count * math.prod(shape) > MAX_VALUES or content["initial_words"] > MAX_VALUES
+    large = count * math.prod(shape) > MAX_VALUES or content["initial_words"] > MAX_WORDS
+    large = large or content["batch"] > MAX_BATCH
     if large or not fits or 0 in (count, content["batch"], *shape):
         return None
     tuples = {"shape": tuple(shape), "names": None if names is None else tuple(names)}

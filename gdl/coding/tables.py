@@ -28,12 +28,13 @@ def tables(probabilities: Tensor) -> np.ndarray:
     So every symbol can be coded, however improbable.
 
     Args:
-        probabilities: (n, L), not negative; they need not sum to 1. Rows of zeros mean equal ones.
+        probabilities: (n, L); they need not sum to 1, what rounding has left below 0 counts as 0, and
+            a row of zeros means equal ones.
 
     Raises:
         GdlError: They are not finite.
     """
-    p = probabilities.double().numpy()
+    p = np.maximum(probabilities.double().numpy(), 0.0)
     total, free = p.sum(1, keepdims=True), float(2**PRECISION - p.shape[1])
     if not np.isfinite(total).all():
         raise GdlError(
@@ -41,7 +42,7 @@ def tables(probabilities: Tensor) -> np.ndarray:
             "another checkpoint of the run."
         )
     p, total = np.where(total > 0, p, 1.0), np.where(total > 0, total, p.shape[1])
-    counts = np.floor(p * (free / total))
+    counts = np.floor(p / total * free)
     rest = free - counts.sum(1)
     counts[np.arange(len(p)), counts.argmax(1)] += rest
     # integers up to 2^24 are exact; constriction reads rows that follow one another
@@ -81,10 +82,6 @@ class RangeDecoder:
     def code(self, table: np.ndarray, symbols: Tensor | None = None) -> Tensor:
         """Return the next symbols (n,) uint8, which were written with the tables (n, L)."""
         return torch.from_numpy(self._coder.decode(self._model, table).astype(np.uint8))
-
-    def is_end(self) -> bool:
-        """Return whether all words may have been read."""
-        return self._coder.maybe_exhausted()
 
 
 class Stack:
@@ -153,6 +150,4 @@ def _stream() -> Any:
     try:
         return importlib.import_module("constriction").stream
     except ImportError as e:
-        raise GdlError(
-            "Coding needs the library constriction: pip install 'gdl[coding]'."
-        ) from e
+        raise GdlError("Coding needs the library constriction: pip install 'gdl[coding]'.") from e
