@@ -56,6 +56,9 @@ def _code_sequences(
 
     Of the positions of a block, those can be coded whose predecessors the model knows: they were sent
     to it, or they are zero, which is what it guesses.
+
+    Raises:
+        GdlError: The model's `steps` leave positions out.
     """
     s = torch.zeros(n, model.num_positions, model.values, dtype=torch.uint8)
     done, steps = 0, model.steps(n)

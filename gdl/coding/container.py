@@ -1,11 +1,13 @@
 """The file of `gdl compress`: a header and the coder's words, with a checksum of both.
 
-GDLZ              4 bytes
-format            1 byte
-size of header    4 bytes, little-endian
-header            JSON, compressed with zlib
-words             the coder's words, 4 bytes each, little-endian
-checksum          SHA-256 of all that precedes it, 32 bytes
+It consists of
+
+- "GDLZ", 4 bytes;
+- the number of the format, 1 byte;
+- the size of the header, 4 bytes, little-endian;
+- the header in JSON, compressed with zlib;
+- the coder's words, 4 bytes each, little-endian;
+- the SHA-256 of all that precedes it, 32 bytes.
 """
 
 import hashlib
