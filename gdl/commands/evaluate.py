@@ -41,6 +41,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     check_links(run.path)
+    cfg.out = cfg.out or str(run.images)
     measure = instantiate(cfg.measure, _convert_="all")
     enable_garbage_collection()
     started = time.perf_counter()

@@ -5,6 +5,7 @@ A measure asks for a capability of `gdl.capabilities` and refuses a model withou
 command's: only the first so many test images, for a quick look.
 """
 
+from gdl.evaluation.bayes_rule import class_log_posterior, classify
 from gdl.evaluation.classifier import Classifier, classifier_for
 from gdl.evaluation.combination import several
 from gdl.evaluation.conditional_bits import conditional
@@ -25,7 +26,9 @@ __all__ = [
     "Classifier",
     "active_units",
     "bits",
+    "class_log_posterior",
     "classifier_for",
+    "classify",
     "conditional",
     "dequantization",
     "dequantization_bound",

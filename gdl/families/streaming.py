@@ -51,7 +51,11 @@ class StreamingLogMeanExp:
 
 
 def stream_weights(
-    model: HasImportanceWeights, x: Tensor, k: int, chunk: int | None = None
+    model: HasImportanceWeights,
+    x: Tensor,
+    k: int,
+    chunk: int | None = None,
+    y: Tensor | None = None,
 ) -> StreamingLogMeanExp:
     """Return k importance weights for each image, see `HasImportanceWeights.log_weights`.
 
@@ -60,11 +64,13 @@ def stream_weights(
         x: Images (B, C, H, W) uint8.
         k: Number of importance samples; every value is honoured.
         chunk: Decoded images at a time, which bounds the memory; None: as many as are fastest.
+        y: Labels (B,), for a conditional model.
     """
+    given = () if y is None else (y,)
     chunk = decoded_at_once(model, x) if chunk is None else chunk
     stream, at_once = StreamingLogMeanExp(), max(1, chunk // len(x))
     while stream.count < k:
-        log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count))
+        log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count), *given)
         stream.add(log_px + log_ratio)
     return stream
 

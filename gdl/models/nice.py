@@ -36,6 +36,8 @@ class NICE(FlowModel):
         init_range: The networks' parameters start uniform in +- this.
         checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         dequantization: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: The number of dimensions is odd, or the prior is unknown.
@@ -51,6 +53,8 @@ class NICE(FlowModel):
         init_range: float = 0.01,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         d = math.prod(shape)
         if d % 2:
@@ -73,4 +77,6 @@ class NICE(FlowModel):
             checkpoint_conditioners=checkpoint_conditioners,
         )
         flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
-        super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)
+        super().__init__(
+            shape, levels, flow, PRIORS[prior](), dequantization, num_classes, label_dropout
+        )
