@@ -144,7 +144,7 @@ class VAE(LatentModel):
         """Return the terms of p(x | y), or p(x) of a model without labels."""
         k = self.num_importance_samples
         if k > 1:
-            log_px, log_ratio = self.log_weights(x, k, y)
+            log_px, log_ratio = self.log_weights(x, k, *([] if y is None else [y]))
             distortion, rate = -log_px.mean(0), -log_ratio.mean(0)
             nll = math.log(k) - (log_px + log_ratio).logsumexp(0)
             loss = nll
@@ -181,8 +181,8 @@ class VAE(LatentModel):
     def nll(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
         """Return the negative ELBO (B,) in nats, or with k > 1 the negative IWAE-k bound.
 
-        -log p(x) <= -E log (1/k) sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q (Burda et al., Eq. 8). Of
-        an image without label there are k samples for each label.
+        -log p(x) <= -E log (1/k) sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q (Burda et al., Eq. 8).
+        Of an image without label there are k samples for each label.
         """
         if k == 1:
             return super().nll(x, y)
