@@ -39,7 +39,11 @@ class Samples(Protocol):
     def sample(
         self, n: int, *, seed: int = 0, temperature: float = 1.0, mean: bool = False
     ) -> Tensor:
-        """Return n images (n, C, H, W) in [0, levels - 1]; image k depends on (seed, k) only."""
+        """Return n images (n, C, H, W) in [0, levels - 1]; image k depends on (seed, k) only.
+
+        A conditional model also takes `label`: a class, or one for each image (n,), and None draws the
+        classes from p(y).
+        """
         ...
 
 

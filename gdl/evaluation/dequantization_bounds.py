@@ -73,5 +73,5 @@ def dequantization_bound(
     bounds = []
     for i, x in enumerate(batches):
         seed_noise(x.device, "dequantize", seed, i)
-        bounds.append(model.nll(x, k))
+        bounds.append(model.nll(x, k=k))
     return torch.cat(bounds).cpu()
