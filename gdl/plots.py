@@ -106,7 +106,7 @@ def save_classification(
         path: The file.
         curves: Labels per class, accuracy and its standard error, by the name of the classifier. The
             first classifier is drawn thickest.
-        reliabilities: Mean confidence and accuracy of each bin, NaN where it is empty.
+        reliabilities: Mean confidence and accuracy of each bin, by the name of the classifier.
         confusion: Numbers of images (K, K), rows are the true classes.
         class_names: Names of the classes, by default their numbers.
     """
@@ -121,8 +121,7 @@ def save_classification(
     left.set(xlabel="training labels per class", ylabel="accuracy on the test images")
     middle.plot([0, 1], [0, 1], color="grey", lw=1, ls="--")
     for i, (name, (confidence, accuracy)) in enumerate(reliabilities.items()):
-        there = confidence.isfinite()
-        middle.plot(confidence[there], accuracy[there], **style(i, name))
+        middle.plot(confidence, accuracy, **style(i, name))
     middle.set(title="reliability: calibrated on the dashed line", xlim=(0, 1.02), ylim=(0, 1.02))
     middle.set(xlabel="confidence", ylabel="accuracy")
     for axes in (left, middle):

@@ -140,7 +140,7 @@ def _picture(
         curves.setdefault(own if key == name else key.rpartition("-")[0], []).append(point)
     # of each kind the one with the most labels, which comes last
     last = {own if key == name else key.rpartition("-")[0]: key for key in counts}
-    bins = {kind: reliability(found[key], y)[:2] for kind, key in last.items()}
+    bins = {kind: reliability(found[key], y) for kind, key in last.items()}
     guess, num_classes = found[name].argmax(1), found[name].shape[1]
     confusion = torch.bincount(num_classes * y + guess, minlength=num_classes**2)
     names = getattr(data, "class_names", None)

@@ -11,6 +11,9 @@ __all__ = ["BINS", "classification_scores", "reliability"]
 BINS = 15
 """Bins of the confidence, as in most papers."""
 
+FEWEST = 10
+"""Images in a bin of a reliability diagram; the accuracy of fewer says little."""
+
 RESAMPLES = 200
 
 
@@ -42,17 +45,16 @@ def classification_scores(log_p: Tensor, y: Tensor) -> dict[str, float]:
     return found
 
 
-def reliability(log_p: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean confidence, accuracy and number of images of each bin, (BINS,).
-
-    They are NaN in a bin without images.
+def reliability(log_p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean confidence and accuracy of each bin of the confidence that has `FEWEST` images.
 
     Args:
         log_p: log p(y | x) (N, K) in nats.
         y: The classes (N,) int64.
     """
     confidence, guess = log_p.double().exp().max(1)
-    return _bins(confidence, (guess == y).double())
+    mean, accuracy, count = _bins(confidence, (guess == y).double())
+    return mean[count >= FEWEST], accuracy[count >= FEWEST]
 
 
 def _bins(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from gdl.data.base import ImageData
+from gdl.data.labels import keep_labels
 from gdl.errors import GdlError
 from gdl.evaluation.classifier import classifier_for, labelled
 from gdl.evaluation.held_out import held_out
 
-__all__ = ["discriminative_classifiers", "few_of_each_class"]
+__all__ = ["discriminative_classifiers"]
 
 
 def discriminative_classifiers(
@@ -20,7 +21,8 @@ def discriminative_classifiers(
 
     "logistic-{n}" is a logistic regression on the pixels in [0, 1] with scikit-learn's default
     penalty, "cnn-{n}" the network of `gdl.evaluation.classifier`, which sees shifted images. A number
-    of labels that some class does not have is left out.
+    of labels that some class does not have is left out. The labels are those that a model trained with
+    data.labels_per_class sees.
 
     Args:
         data: Labelled images.
@@ -43,28 +45,13 @@ def discriminative_classifiers(
             continue
         count, file, train = len(y) / len(y.unique()), f"cnn-{name}", (x, y)
         if isinstance(n, int):
-            few = few_of_each_class(y, n)
+            few = keep_labels(y, n, data.seed) >= 0
             count, file, train = float(n), f"{file}-{n}", (x[few], y[few])
         yield f"logistic-{n}", count, _logistic_regression(*train, test, data.levels)
         cnn, _ = classifier_for(data, file, train=train)
         with torch.inference_mode():
             logits = torch.cat([cnn(part) for part in test.split(500)])
         yield f"cnn-{n}", count, logits.double().log_softmax(1)
-
-
-def few_of_each_class(y: Tensor, n: int) -> Tensor:
-    """Return the indices, sorted, of n images of each class; more images contain the fewer ones.
-
-    Args:
-        y: Classes (N,) int64.
-        n: Images of each class.
-    """
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    rank = torch.empty_like(y)
-    for c in y.unique():
-        of_class = order[y[order] == c]
-        rank[of_class] = torch.arange(len(of_class))
-    return (rank < n).nonzero()[:, 0]
 
 
 def _logistic_regression(x: Tensor, y: Tensor, test: Tensor, levels: int | None) -> Tensor:

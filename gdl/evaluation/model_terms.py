@@ -8,7 +8,7 @@ from torch import Tensor
 from gdl.capabilities import HasPosterior
 from gdl.data.base import ImageData
 from gdl.distributions import gaussian_kl
-from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.held_out import held_out_batches, held_out_labels
 from gdl.evaluation.units import at_least_one, nats_and_bits
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import with_error
@@ -30,7 +30,9 @@ def bits(
 
     The keys are test/{term} and test/{term}_se, in nats; where there is an nll also test/bpd and
     test/bpd_se. Of a model with a posterior, rate, distortion and ELBO are those of
-    `rate_distortion`, and so is the nll where it is the ELBO's.
+    `rate_distortion`, and so is the nll where it is the ELBO's. Of a conditional model the terms are
+    those of p(x | y) with the images' labels, and those whose meaning the label changes are called so,
+    e.g. test/nll_given_label; test/nll is that of p(x).
 
     Args:
         model: Any model, in eval mode.
@@ -45,11 +47,14 @@ def bits(
     """
     at_least_one("draws of measure=bits", draws)
     found: list[dict[str, Tensor]] = []
+    labels = held_out_labels(model, data, limit)
+    of_batch = None if labels is None else labels.split(batch_size)
     for i, x in enumerate(held_out_batches(model, data, batch_size, limit)):
         seed_noise(model.device, "evaluate", seed, i)
-        found.append({k: v.double().cpu() for k, v in model.loss(x).items()})
+        batch = x if of_batch is None else (x, of_batch[i])
+        found.append({k: v.double().cpu() for k, v in model.named_terms(batch, "test").items()})
     terms = {name: torch.cat([f[name] for f in found]) for name in found[0]}
-    if isinstance(model, HasPosterior):
+    if isinstance(model, HasPosterior) and not model.num_classes:
         batches = held_out_batches(model, data, batch_size, limit)
         terms |= rate_distortion(model, batches, draws, seed)
         if model.nll_kind == "bound":
@@ -57,8 +62,11 @@ def bits(
     metrics: dict[str, float] = {}
     for term, values in terms.items():
         metrics |= with_error(f"test/{term}", values)
-    if "nll" in terms:
-        metrics |= nats_and_bits(model, "test", terms["nll"])
+    for name in ("nll", "nll_given_label"):
+        if name not in terms:
+            continue
+        for key, value in nats_and_bits(model, "test", terms[name]).items():
+            metrics[key.replace("nll", name).replace("bpd", name.replace("nll", "bpd"))] = value
     return metrics
 
 

@@ -133,14 +133,14 @@ class VAE(LatentModel):
         """Return loss, nll, elbo, rate and distortion (B,) in nats, see the class."""
         if not self.num_classes:
             self.refuse_labels(y)
-            return self._terms(x, None)
+            return self._terms_given(x, None)
         if self.label_dropout:
-            return self._terms(x, self._rows_or_left_out(x, y))
+            return self._terms_given(x, self._rows_or_left_out(x, y))
         if y is None or not self._all_known(y):
             return self._terms_without_label(x, y)
-        return self._terms(x, y)
+        return self._terms_given(x, y)
 
-    def _terms(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+    def _terms_given(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
         """Return the terms of p(x | y), or p(x) of a model without labels."""
         k = self.num_importance_samples
         if k > 1:
@@ -165,7 +165,7 @@ class VAE(LatentModel):
         With q(y | x) proportional to p(y) times the bound of p(x | y), the terms are means over q, and
         KL(q(y | x), p(y)) is a part of the rate.
         """
-        each = [self._terms(x, label) for label in self.each_label(x)]
+        each = [self._terms_given(x, label) for label in self.each_label(x)]
         terms = {name: torch.stack([t[name] for t in each]) for name in each[0]}  # (classes, B)
         log_joint = self.log_class_prior.to(self.dtype)[:, None] - terms["nll"]
         q = log_joint.softmax(0)

@@ -30,7 +30,7 @@ class LabelledCodes(nn.Module):
     """Codes with a learned code of their label appended: [z, b_y].
 
     The first layer of a network turns it into a bias per class. With as many numbers as classes
-    it can be any bias. All b_y start at zero.
+    it can be any bias. The codes start one-hot, and are learned: from zero they take hundreds of steps.
 
     Args:
         num_rows: Number of labels.
@@ -42,7 +42,9 @@ class LabelledCodes(nn.Module):
     def __init__(self, num_rows: int) -> None:
         super().__init__()
         self.size = min(num_rows, self.LARGEST)
-        self.code = nn.Parameter(torch.zeros(num_rows, self.size))
+        one_hot = torch.eye(num_rows) if num_rows == self.size else None
+        start = torch.randn(num_rows, self.size) / self.size**0.5 if one_hot is None else one_hot
+        self.code = nn.Parameter(start)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Return (..., B, M + size) for codes z (..., B, M) and labels y (B,) int64."""
