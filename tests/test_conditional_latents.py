@@ -120,6 +120,7 @@ def test_a_model_of_one_class_is_the_unconditional_one(name: str) -> None:
             if (
                 to.shape != value.shape
             ):  # the decoder's first layer, which sees the label's code too
+                to.zero_()
                 to = to[:, : value.shape[1]]
             to.copy_(value)
     expected = loss(plain, x)
