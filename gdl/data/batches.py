@@ -57,7 +57,7 @@ class ImageSet(Dataset[Batch]):
         return batch[0] if isinstance(batch, Tensor) else (batch[0][0], batch[1][0])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return a batch (B, C, H, W) uint8, perhaps with labels; DataLoader calls this once a batch."""
+        """Return a batch (B, C, H, W) uint8, perhaps with labels; called once a batch."""
         # NumPy reads a list of integers several times as fast as torch
         index = torch.from_numpy(np.asarray(indices))
         # a blocking copy to a GPU would wait until all queued steps are done
