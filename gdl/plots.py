@@ -121,7 +121,7 @@ def save_classification(
     left.set(xlabel="training labels per class", ylabel="accuracy on the test images")
     middle.plot([0, 1], [0, 1], color="grey", lw=1, ls="--")
     for i, (name, (confidence, accuracy)) in enumerate(reliabilities.items()):
-        middle.plot(confidence, accuracy, **style(i, name))
+        middle.plot(confidence.numpy(), accuracy.numpy(), **style(i, name))
     middle.set(title="reliability: calibrated on the dashed line", xlim=(0, 1.02), ylim=(0, 1.02))
     middle.set(xlabel="confidence", ylabel="accuracy")
     for axes in (left, middle):
@@ -136,7 +136,7 @@ def save_classification(
 
 def _draw_confusion(axes: Any, confusion: Tensor, names: Sequence[str]) -> None:
     share = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(confusion) > 20:
         return  # no room for numbers

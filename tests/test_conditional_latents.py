@@ -117,9 +117,7 @@ def test_a_model_of_one_class_is_the_unconditional_one(name: str) -> None:
     with torch.no_grad():
         for key, value in plain.state_dict().items():
             to = state[key]
-            if (
-                to.shape != value.shape
-            ):  # the decoder's first layer, which sees the label's code too
+            if to.shape != value.shape:  # the decoder's first layer: the code of the label is new
                 to.zero_()
                 to = to[:, : value.shape[1]]
             to.copy_(value)

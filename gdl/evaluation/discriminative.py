@@ -63,4 +63,4 @@ def _logistic_regression(x: Tensor, y: Tensor, test: Tensor, levels: int | None)
     found = torch.from_numpy(regression.predict_log_proba(flat(test))).double()
     log_p = found.new_full((len(test), int(y.max()) + 1), -torch.inf)
     log_p[:, torch.from_numpy(regression.classes_)] = found
-    return log_p
+    return log_p.log_softmax(1)  # its own sum to 1 in float32 only
