@@ -59,7 +59,7 @@ def classify(
     """
     name = _refuse_or_name(model, k)
     truth = data.labels("test")
-    if truth is None:
+    if truth is None or not bool((truth[:limit] >= 0).any()):
         raise Incapable(
             "measure=classify asks for labels of the test images, and these data have none: use a "
             "run on labelled images, e.g. data=mnist."
@@ -68,7 +68,8 @@ def classify(
     found = {name: class_log_posterior(model, batches, k, seed)}
     known = (truth := truth.cpu()[:limit]) >= 0
     counts = {name: _labels_of_run(data)}
-    for other, n, log_p in discriminative_classifiers(data, labels, _name_of_data(model), limit):
+    choice, num_classes = model.config.get("choices", {}).get("data", "data"), model.num_classes
+    for other, n, log_p in discriminative_classifiers(data, labels, choice, num_classes, limit):
         found[other], counts[other] = log_p, n
     found = {key: log_p[known] for key, log_p in found.items()}
     metrics: dict[str, float] = {}
@@ -108,9 +109,10 @@ def _refuse_or_name(model: GenerativeModel, k: int) -> str:
     asked = "measure=classify asks for p(x | y), the density of a conditional model"
     if model.nll_kind is None:
         raise Incapable(f"{asked}, which {type(model).__name__} lacks: use a run of model=vae.")
-    if not model.num_classes:
+    if model.num_classes < 2:
         raise Incapable(
-            f"{asked}, and this {type(model).__name__} has no classes: use a run that was trained "
+            f"{asked}, and this {type(model).__name__} has {model.num_classes or 'no'} class"
+            f"{'' if model.num_classes else 'es'}: use a run that was trained on two classes or more "
             "with model.conditional=true."
         )
     at_least_one("k of measure=classify", k)
@@ -153,7 +155,3 @@ def _labels_of_run(data: ImageData) -> float:
     """Return the mean number of training labels of a class."""
     labels: Any = data.labels("train")
     return int((labels >= 0).sum()) / len(labels[labels >= 0].unique())
-
-
-def _name_of_data(model: GenerativeModel) -> str:
-    return str(model.config.get("choices", {}).get("data", "data"))

@@ -15,7 +15,11 @@ __all__ = ["discriminative_classifiers"]
 
 
 def discriminative_classifiers(
-    data: ImageData, labels: Sequence[int | str], name: str, limit: int | None = None
+    data: ImageData,
+    labels: Sequence[int | str],
+    name: str,
+    num_classes: int,
+    limit: int | None = None,
 ) -> Iterator[tuple[str, float, Tensor]]:
     """Yield the name of each classifier, its labels per class, and its log p(y | x) (N, K) in nats.
 
@@ -28,10 +32,11 @@ def discriminative_classifiers(
         data: Labelled images.
         labels: Labels per class, or "all".
         name: Of the data, for the files in which the networks are kept, e.g. mnist.
+        num_classes: K, of which the training images need not have all.
         limit: Only the first so many test images.
 
     Raises:
-        GdlError: A number of labels is below 1.
+        GdlError: A number of labels is below 1, or test images have classes that no training image has.
     """
     (x, y), test = labelled(data, "train"), held_out(data, limit).cpu()
     fewest = int(y.unique(return_counts=True)[1].min())
@@ -47,20 +52,31 @@ def discriminative_classifiers(
         if isinstance(n, int):
             few = keep_labels(y, n, data.seed) >= 0
             count, file, train = float(n), f"{file}-{n}", (x[few], y[few])
-        yield f"logistic-{n}", count, _logistic_regression(*train, test, data.levels)
+        log_p = _logistic_regression(*train, test, data.levels)
+        yield f"logistic-{n}", count, _among(num_classes, y.unique(), log_p)
         cnn, _ = classifier_for(data, file, train=train)
         with torch.inference_mode():
             logits = torch.cat([cnn(part) for part in test.split(500)])
-        yield f"cnn-{n}", count, logits.double().log_softmax(1)
+        log_p = logits.double().log_softmax(1)
+        yield f"cnn-{n}", count, _among(num_classes, torch.arange(log_p.shape[1]), log_p)
 
 
 def _logistic_regression(x: Tensor, y: Tensor, test: Tensor, levels: int | None) -> Tensor:
+    """Return log p(y | x) (N, classes) of the classes that y has, in their order."""
     assert levels is not None, "labelled data are images of integers"
     from sklearn.linear_model import LogisticRegression  # scikit-learn takes a second to import
 
     flat = lambda t: t.flatten(1).float().div(levels - 1).numpy()  # noqa: E731
     regression = LogisticRegression(max_iter=200, tol=1e-3).fit(flat(x), y.numpy())
-    found = torch.from_numpy(regression.predict_log_proba(flat(test))).double()
-    log_p = found.new_full((len(test), int(y.max()) + 1), -torch.inf)
-    log_p[:, torch.from_numpy(regression.classes_)] = found
-    return log_p.log_softmax(1)  # its own sum to 1 in float32 only
+    # its own log-probabilities are infinite where a probability is below 1e-45
+    logits = torch.from_numpy(regression.decision_function(flat(test))).double()
+    if logits.dim() == 1:  # two classes have one number
+        logits = torch.stack([torch.zeros_like(logits), logits], 1)
+    return logits.log_softmax(1)
+
+
+def _among(num_classes: int, classes: Tensor, log_p: Tensor) -> Tensor:
+    """Return (N, num_classes) of log-probabilities (N, classes) of some classes, -inf elsewhere."""
+    found = log_p.new_full((len(log_p), num_classes), -torch.inf)
+    found[:, classes] = log_p
+    return found
