@@ -56,6 +56,8 @@ class SamplesGiven(Protocol):
     ) -> Tensor:
         """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
 
+        A conditional model also takes `label`, see `Samples`.
+
         `given` is an image (C, H, W) uint8 or one for each completion (n, C, H, W), and the boolean
         mask `known` likewise.
         """

@@ -224,5 +224,5 @@ def test_tasks_take_the_labels_of_the_images_or_the_one_that_is_asked_for(
     for task in (reconstruct, interpolate, traverse):
         with pytest.raises(GdlError, match=r"set task\.label to one of 0 to 9"):
             task(model, digits.images("test"))
-        with pytest.raises(GdlError, match="no class 10"):
+        with pytest.raises(GdlError, match="label=10 is no class"):
             task(model, x, label=10)

@@ -177,6 +177,26 @@ def test_every_class_is_causal(name, options):
         assert not changed[: i + 1].any()
 
 
+@parametrised
+def test_gradients_of_the_classes_are_those_of_differences(name, options):
+    model, x = build(name, options), every_image()
+    y = torch.arange(len(x)) % CLASSES
+    own = [p for n, p in model.named_parameters() if "class_" in n]
+    torch.manual_seed(1)
+    directions = [torch.randn_like(p) for p in own]
+    gradients = torch.autograd.grad(model.loss(x, y)["loss"].sum(), own)
+    slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+
+    def moved(step):
+        with torch.no_grad():
+            for p, d in zip(own, directions, strict=True):
+                p.add_(step * d)
+            return float(model.loss(x, y)["loss"].sum())
+
+    after, before = moved(1e-5), moved(-2e-5)
+    assert slope == pytest.approx((after - before) / 2e-5, rel=1e-5)
+
+
 WRONG = [
     (lambda m: m.sample(2, label=3), "no class 3: the labels are 0 to 2"),
     (lambda m: m.sample(2, label=-2), "no class -2"),
@@ -199,11 +219,12 @@ def test_a_model_without_labels_refuses_them():
         lambda: model.nll(x, labels(x, 0)),
         lambda: model.loss(x, labels(x, 0)),
         lambda: model.sample(2, label=0),
-        lambda: model.nll(x, 5),
     ):
         with pytest.raises(GdlError, match=r"has no labels.*model\.conditional=true"):
             call()
+    with pytest.raises(GdlError, match="samples as k=5"):
+        model.nll(x, 5)
     with pytest.raises(GdlError, match="train one with"):
         model.class_nll(x)
-    with pytest.raises(GdlError, match="model.conditional=true too"):
+    with pytest.raises(GdlError, match=r"model\.conditional=true too"):
         build("FVSBN", {}, num_classes=0, label_dropout=0.1)

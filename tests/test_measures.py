@@ -91,7 +91,7 @@ LATENT = terms("loss", "elbo", "rate", "distortion") | nll("test")
 SETS = ("reconstructions", "prior_samples", "mixture_samples", "train")
 DISTANCES = {f"{d}-cnn-numerals/{s}" for d in ("fd", "kd") for s in SETS}
 DISTANCES |= {"cnn-numerals/accuracy", "cnn-numerals/num_images"}
-GIVEN = {f"test/{t}_given_label{se}" for t in ("nll", "bpd") for se in ("", "_se")} | nll("test")
+GIVEN = nll("test") | nll("given-label")
 
 
 def scores(*names: str) -> set[str]:

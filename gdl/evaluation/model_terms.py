@@ -8,7 +8,7 @@ from torch import Tensor
 from gdl.capabilities import HasPosterior
 from gdl.data.base import ImageData
 from gdl.distributions import gaussian_kl
-from gdl.evaluation.held_out import held_out_batches, held_out_labels
+from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one, nats_and_bits
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import with_error
@@ -29,10 +29,10 @@ def bits(
     """Return each term of the model's `loss` over the test images, with its standard error.
 
     The keys are test/{term} and test/{term}_se, in nats; where there is an nll also test/bpd and
-    test/bpd_se. Of a model with a posterior, rate, distortion and ELBO are those of
-    `rate_distortion`, and so is the nll where it is the ELBO's. Of a conditional model the terms are
-    those of p(x | y) with the images' labels, and those whose meaning the label changes are called so,
-    e.g. test/nll_given_label; test/nll is that of p(x).
+    test/bpd_se. The test/nll of a conditional model is -log p(x); it also has given-label/nll, which is
+    -log p(x | y) over the images whose label is known, and given-label/bpd. Of another model with a
+    posterior, rate, distortion and ELBO are those of `rate_distortion`, and so is the nll where it is
+    the ELBO's.
 
     Args:
         model: Any model, in eval mode.
@@ -47,13 +47,14 @@ def bits(
     """
     at_least_one("draws of measure=bits", draws)
     found: list[dict[str, Tensor]] = []
-    labels = held_out_labels(model, data, limit)
-    of_batch = None if labels is None else labels.split(batch_size)
+    labels = data.labels("test") if model.num_classes else None
     for i, x in enumerate(held_out_batches(model, data, batch_size, limit)):
         seed_noise(model.device, "evaluate", seed, i)
-        batch = x if of_batch is None else (x, of_batch[i])
-        found.append({k: v.double().cpu() for k, v in model.named_terms(batch, "test").items()})
+        at = slice(i * batch_size, i * batch_size + len(x))
+        batch = x if labels is None else (x, labels[at].to(x.device))
+        found.append({k: v.double().cpu() for k, v in model.logged_terms(batch, "test").items()})
     terms = {name: torch.cat([f[name] for f in found]) for name in found[0]}
+    given = terms.pop("nll_given_label", None)
     if isinstance(model, HasPosterior) and not model.num_classes:
         batches = held_out_batches(model, data, batch_size, limit)
         terms |= rate_distortion(model, batches, draws, seed)
@@ -62,11 +63,11 @@ def bits(
     metrics: dict[str, float] = {}
     for term, values in terms.items():
         metrics |= with_error(f"test/{term}", values)
-    for name in ("nll", "nll_given_label"):
-        if name not in terms:
-            continue
-        for key, value in nats_and_bits(model, "test", terms[name]).items():
-            metrics[key.replace("nll", name).replace("bpd", name.replace("nll", "bpd"))] = value
+    if "nll" in terms:
+        metrics |= nats_and_bits(model, "test", terms["nll"])
+    if given is not None and labels is not None:
+        known = labels[: len(given)].cpu() >= 0
+        metrics |= nats_and_bits(model, "given-label", given[known])
     return metrics
 
 

@@ -152,6 +152,8 @@ class GenerativeModel(SharedStep):
         """
         if self.nll_kind is None:
             raise GdlError(f"{type(self).__name__} has no density, so it has no nll: use a VAE.")
+        if isinstance(y, int):
+            raise GdlError(f"nll takes labels second: give a number of samples as k={y}.")
         self.refuse_labels(y)
         return (self.loss(x) if y is None else self.loss(x, y))["nll"]
 

@@ -120,8 +120,8 @@ class ClassLabels(Optimization):
         """Raise a GdlError if a model without labels is given some."""
         if y is not None and not self.num_classes:
             raise GdlError(
-                f"This {type(self).__name__} has no labels: leave them out (a number of samples is "
-                "k=), or train with model.conditional=true."
+                f"This {type(self).__name__} has no labels: leave out the label, or train with "
+                "model.conditional=true."
             )
 
     def _marginal(self, x: Tensor, score: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:

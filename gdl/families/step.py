@@ -99,7 +99,7 @@ class SharedStep(ClassLabels, ABC):
         part = self._part(batch, "train", batch_idx)
         self._seed(part, "train", self.current_epoch, batch_idx)
         self._has_stepped = False
-        terms = self.named_terms(batch, "train")
+        terms = self.logged_terms(batch, "train")
         self._sums["train"].add(terms, part.count)
         loss = terms["loss"].mean()
         if part.weight != 1:
@@ -118,9 +118,9 @@ class SharedStep(ClassLabels, ABC):
     def _evaluate(self, batch: Batch, stage: str, batch_idx: int) -> None:
         part = self._part(batch, stage, batch_idx)
         self._seed(part, stage, batch_idx)
-        self._sums[stage].add(self.named_terms(batch, stage), part.count)
+        self._sums[stage].add(self.logged_terms(batch, stage), part.count)
 
-    def named_terms(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+    def logged_terms(self, batch: Batch, stage: str) -> dict[str, Tensor]:
         """Return the terms (B,) of a batch, under the names that they are logged by.
 
         Terms that are given the label are called so: -log p(x | y) is no likelihood of x alone. The

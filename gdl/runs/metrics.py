@@ -10,6 +10,7 @@ from gdl.errors import GdlError
 __all__ = [
     "BOUNDS",
     "COSTS",
+    "GIVEN_LABEL",
     "KINDS",
     "NAMES",
     "STEADY_COSTS",
@@ -22,6 +23,7 @@ __all__ = [
     "limits",
     "name_of",
     "not_whole",
+    "stored_name",
     "unit",
     "unused_latents",
 ]
@@ -65,7 +67,13 @@ EFFECTIVE = {
 }
 """What the keys of effective sample sizes end with, after the kind of the bound, and their names."""
 
-TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
+TERMS = {
+    "bpd": "bits/dim",
+    "bpd_given_label": "bits/dim given the label",
+    "nll": "nll (nats)",
+    "nll_given_label": "nats given the label",
+    "loss": "loss",
+}
 """What a curve may show, the first that a run has, and its name."""
 
 BOUNDS = ("iwae-", "dequant-")
@@ -74,6 +82,9 @@ BOUNDS = ("iwae-", "dequant-")
 KINDS = (*BOUNDS, "given-", "ordered-")
 """What keys of metrics.json begin with that hold likelihoods beside the test's own."""
 
+
+GIVEN_LABEL = "given-label"
+"""The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
 IDENTITY = (
     *("data", "data/shape", "data/levels", "data/train", "data/val", "data/test"),
@@ -112,6 +123,17 @@ def _name_of_score(classifier: str, score: str) -> str | None:
     if not score.startswith("accuracy"):
         return score
     return score if classifier == "exact" else f"{score} with {classifier}, a bound of p(x | y)"
+
+
+def stored_name(key: str) -> str:
+    """Return the key in metrics.json of a number that a test has logged.
+
+    >>> stored_name("test/bpd_given_label"), stored_name("test/bpd")
+    ('given-label/bpd', 'test/bpd')
+    """
+    stage, _, term = key.partition("/")
+    unit = term.removesuffix("_given_label")
+    return key if stage != "test" or unit == term else f"{GIVEN_LABEL}/{unit}"
 
 
 def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def interpolate(
     steps: int = 10,
     path: str = "linear",
     grid: bool = False,
-    label: int | None = None,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Walk through latent space between real images.
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 import gdl.models as models
@@ -9,6 +10,7 @@ from gdl.capabilities import HasLatents, Invertible, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.tasks.images import LazyImages
+from gdl.tasks.labels import ALL, labels_of
 
 __all__ = [
     "Images",
@@ -57,7 +59,7 @@ def with_latents(model: GenerativeModel, task: str) -> HasLatents:
 
 
 def given_labels(
-    model: GenerativeModel, x: Images, label: int | None
+    model: GenerativeModel, x: Images, label: int | str | None
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the labels (N,) to encode test images with, and those to decode with.
 
@@ -68,17 +70,19 @@ def given_labels(
     Args:
         model: The model.
         x: Test images (N, C, H, W), with `labels` if they have some.
-        label: The option of the task.
+        label: The option of the task, a class by its name or number.
 
     Raises:
         GdlError: The labels of the images are not known, or there is no such label.
     """
+    if label == ALL:
+        raise GdlError("task.label=all is for task=sample and task=complete: name one class here.")
+    one = labels_of(model, label, torch.arange).get("label")
     if isinstance(model, Invertible) or not model.num_classes:
-        model.refuse_labels(label)
         return None, None
     own: Tensor | None = getattr(x, "labels", None)
     own = None if own is None else own[: len(x)].to(model.device)
-    shown = model.checked_labels(label, len(x)) if label is not None else own
+    shown = own if one is None else model.checked_labels(one, len(x))
     own = shown if own is None else own
     if own is None and not model.label_dropout:
         raise GdlError(

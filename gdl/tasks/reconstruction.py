@@ -11,7 +11,7 @@ __all__ = ["reconstruct"]
 
 @torch.inference_mode()
 def reconstruct(
-    model: GenerativeModel, x: Images, n: int = 32, label: int | None = None
+    model: GenerativeModel, x: Images, n: int = 32, label: int | str | None = None
 ) -> dict[str, Tensor]:
     """Show images in odd rows and decode(encode(x)), without randomness, below each.
 

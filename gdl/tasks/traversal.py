@@ -19,7 +19,7 @@ def traverse(
     steps: int = 11,
     span: float = 2.5,
     images: int = 500,
-    label: int | None = None,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Move one latent at a time, around an encoded image; a row is a latent.
 

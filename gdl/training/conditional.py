@@ -10,6 +10,7 @@ import gdl.models as models
 from gdl.capabilities import CHOICES
 from gdl.data.base import ImageData
 from gdl.data.labels import NO_LABELS
+from gdl.data.stored import say
 from gdl.errors import GdlError
 
 __all__ = ["add_classes"]
@@ -39,6 +40,12 @@ def add_classes(cfg: DictConfig, data: ImageData) -> None:
     data.prepare_data()
     if not data.num_classes:
         raise GdlError(f"model.conditional=true needs labels: {NO_LABELS}")
+    labels = data.labels("train")
+    if labels is not None and (missing := data.num_classes - len(labels[labels >= 0].unique())):
+        say(
+            f"{missing} of {data.num_classes} classes have no training image: the model cannot learn "
+            "them, and p(y) is 0 for them."
+        )
     OmegaConf.update(cfg, "model.num_classes", data.num_classes, force_add=True)
 
 

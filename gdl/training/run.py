@@ -97,6 +97,8 @@ def prepare(cfg: DictConfig) -> Training:
     model.config = {str(k): v for k, v in config.items()} | {
         "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
     }
+    if model.num_classes and data.class_names is not None:
+        model.config["class_names"] = list(data.class_names)
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
     data.prepare_data()
     data.setup("fit")
