@@ -171,9 +171,8 @@ def test_a_reliability_diagram_of_a_calibrated_classifier_is_a_line() -> None:
 
 def test_more_labels_make_better_classifiers(digits: Digits) -> None:
     y = digits.labels("test")
-    found = {
-        n: (c, p) for n, c, p in discriminative_classifiers(digits, [1, 50, 1000, "all"], "d", 10)
-    }
+    every = discriminative_classifiers(digits, [1, 50, 1000, "all"], "d", 10)
+    found = {p.name: (p.labels_per_class, p.log_p) for p in every}
     # no class has 1,000
     names = {f"{kind}-{n}" for kind in ("logistic", "cnn") for n in (1, 50, "all")}
     assert set(found) == names

@@ -111,7 +111,9 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
             "flow": terms("loss") | nll("test"),
             "made": terms("loss") | nll("test"),
             "toy": terms("loss", "nll"),
-            "vae of classes": terms("loss", "rate", "distortion", "elbo_given_label") | GIVEN,
+            "vae of classes": terms("loss", "rate", "distortion")
+            | {"given-label/elbo", "given-label/elbo_se"}
+            | GIVEN,
             "ae of classes": terms("loss", "mse"),
             "flow of classes": terms("loss") | GIVEN,
             "made of classes": terms("loss") | GIVEN,

@@ -43,6 +43,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     check_links(run.path)
     cfg.out = cfg.out or str(run.images)
     measure = instantiate(cfg.measure, _convert_="all")
+    options = getattr(measure, "keywords", {})
+    if options.get("runs"):  # a measure knows models and data, not where they are kept
+        others = [open_run(other, cfg.device, data_dir=cfg.data_dir) for other in options["runs"]]
+        options["runs"] = [(model, data) for _, model, data in others]
     enable_garbage_collection()
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)

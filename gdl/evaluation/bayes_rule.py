@@ -6,7 +6,6 @@ generative classifier may win, with many the discriminative one does.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,12 @@ from torch import Tensor
 import gdl.plots as plots
 from gdl.capabilities import HasImportanceWeights, Incapable
 from gdl.data.base import ImageData
-from gdl.evaluation.classification_scores import classification_scores, reliability
+from gdl.errors import GdlError
+from gdl.evaluation.classification_scores import (
+    Predictions,
+    classification_scores,
+    reliability,
+)
 from gdl.evaluation.discriminative import discriminative_classifiers
 from gdl.evaluation.held_out import held_out_batches
 from gdl.evaluation.units import at_least_one
@@ -29,6 +33,7 @@ def classify(
     data: ImageData,
     k: int = 16,
     labels: Sequence[int | str] = (10, 100, 1000, "all"),
+    runs: Sequence[tuple[GenerativeModel, ImageData]] = (),
     batch_size: int = 500,
     seed: int = 0,
     out: str | Path | None = None,
@@ -47,6 +52,8 @@ def classify(
         data: The data set, with labels.
         k: Samples per image and class of a bound; an exact density needs none.
         labels: Labels per class, or "all", of the discriminative classifiers; none: leave them out.
+        runs: Other conditional models and their data, e.g. of runs with data.labels_per_class=10. They
+            must be the same images; only the picture shows their accuracies.
         batch_size: Images at a time.
         seed: Seeds the draws.
         out: Folder for classify.png, which shows accuracies against labels per class, a reliability
@@ -55,30 +62,32 @@ def classify(
 
     Raises:
         Incapable: The model is not conditional or has no density, or the data have no labels.
-        GdlError: k or a number of labels is below 1.
+        GdlError: k or a number of labels is below 1, or another run is on other images.
     """
-    name = _refuse_or_name(model, k)
+    _refuse_or_kind(model, k)
     truth = data.labels("test")
     if truth is None or not bool((truth[:limit] >= 0).any()):
         raise Incapable(
             "measure=classify asks for labels of the test images, and these data have none: use a "
             "run on labelled images, e.g. data=mnist."
         )
-    batches = held_out_batches(model, data, batch_size, limit, progress="classify")
-    found = {name: class_log_posterior(model, batches, k, seed)}
+    own, *others = (
+        _predictions(m, d, data, k, batch_size, seed, limit) for m, d in [(model, data), *runs]
+    )
+    choice = model.config.get("choices", {}).get("data", "data")
+    rivals = list(discriminative_classifiers(data, labels, choice, model.num_classes, limit))
     known = (truth := truth.cpu()[:limit]) >= 0
-    counts = {name: _labels_of_run(data)}
-    choice, num_classes = model.config.get("choices", {}).get("data", "data"), model.num_classes
-    for other, n, log_p in discriminative_classifiers(data, labels, choice, num_classes, limit):
-        found[other], counts[other] = log_p, n
-    found = {key: log_p[known] for key, log_p in found.items()}
-    metrics: dict[str, float] = {}
-    for key, log_p in found.items():
-        scores = classification_scores(log_p, truth[known])
-        metrics |= {f"classify-{key}/{score}": value for score, value in scores.items()}
+    scores = {
+        p: classification_scores(p.log_p[known], truth[known]) for p in (own, *others, *rivals)
+    }
     if out is not None:
-        _picture(Path(out), model, name, found, counts, metrics, truth[known], data)
-    return metrics
+        names = getattr(data, "class_names", None)
+        _picture(Path(out) / "classify.png", scores, truth, names)
+    return {
+        f"classify-{p.name}/{score}": value
+        for p in (own, *rivals)
+        for score, value in scores[p].items()
+    }
 
 
 @torch.inference_mode()
@@ -104,8 +113,39 @@ def class_log_posterior(
     return torch.cat(found)
 
 
-def _refuse_or_name(model: GenerativeModel, k: int) -> str:
-    """Return what the numbers of the model are called, which says whether its p(x | y) is a bound."""
+def _predictions(
+    model: GenerativeModel,
+    trained_on: ImageData,
+    data: ImageData,
+    k: int,
+    batch_size: int,
+    seed: int,
+    limit: int | None,
+) -> Predictions:
+    """Return the class probabilities that a model gives to the test images of `data`.
+
+    Raises:
+        Incapable: The model is not conditional or has no density.
+        GdlError: It was trained on other images.
+    """
+    kind = _refuse_or_kind(model, k)
+    if trained_on is not data and trained_on.digest() != data.digest():
+        raise GdlError(
+            f"measure.runs holds a {type(model).__name__} on other images than this run: name runs "
+            "that differ in data.labels_per_class."
+        )
+    labels = trained_on.labels("train")
+    assert labels is not None, "a conditional model was trained on labels"
+    seen = labels[labels >= 0]
+    batches = held_out_batches(model, data, batch_size, limit, progress="classify")
+    log_p = class_log_posterior(model, batches, k, seed)
+    return Predictions(
+        kind, f"{type(model).__name__} ({kind})", len(seen) / len(seen.unique()), log_p
+    )
+
+
+def _refuse_or_kind(model: GenerativeModel, k: int) -> str:
+    """Return what p(x | y) is: "exact", or the name of a bound with k samples."""
     asked = "measure=classify asks for p(x | y), the density of a conditional model"
     if model.nll_kind is None:
         raise Incapable(f"{asked}, which {type(model).__name__} lacks: use a run of model=vae.")
@@ -124,34 +164,19 @@ def _refuse_or_name(model: GenerativeModel, k: int) -> str:
 
 
 def _picture(
-    folder: Path,
-    model: GenerativeModel,
-    name: str,
-    found: dict[str, Tensor],
-    counts: dict[str, float],
-    metrics: dict[str, float],
-    y: Tensor,
-    data: ImageData,
+    path: Path, scores: dict[Predictions, dict[str, float]], y: Tensor, names: Sequence[str] | None
 ) -> None:
-    """Write classify.png, see `classify`."""
-    own = f"{type(model).__name__} ({name})"
+    """Draw classifiers, the first of which is the model, as `classify` says."""
     curves: dict[str, list[tuple[float, float, float]]] = {}
-    for key, n in counts.items():
-        accuracy = f"classify-{key}/accuracy"
-        point = (n, metrics[accuracy], metrics.get(f"{accuracy}_se", 0.0))
-        curves.setdefault(own if key == name else key.rpartition("-")[0], []).append(point)
-    # of each kind the one with the most labels, which comes last
-    last = {own if key == name else key.rpartition("-")[0]: key for key in counts}
-    bins = {kind: reliability(found[key], y) for kind, key in last.items()}
-    guess, num_classes = found[name].argmax(1), found[name].shape[1]
-    confusion = torch.bincount(num_classes * y + guess, minlength=num_classes**2)
-    names = getattr(data, "class_names", None)
-    plots.save_classification(
-        folder / "classify.png", curves, bins, confusion.view(num_classes, -1), names
-    )
-
-
-def _labels_of_run(data: ImageData) -> float:
-    """Return the mean number of training labels of a class."""
-    labels: Any = data.labels("train")
-    return int((labels >= 0).sum()) / len(labels[labels >= 0].unique())
+    most: dict[str, Predictions] = {}
+    for p, found in scores.items():
+        point = (p.labels_per_class, found["accuracy"], found.get("accuracy_se", 0.0))
+        curves.setdefault(p.classifier, []).append(point)
+        if p.labels_per_class >= most.setdefault(p.classifier, p).labels_per_class:
+            most[p.classifier] = p
+    known, own = y >= 0, next(iter(scores))
+    bins = {name: reliability(p.log_p[known], y[known]) for name, p in most.items()}
+    num_classes = own.log_p.shape[1]
+    pairs = num_classes * y[known] + own.log_p[known].argmax(1)
+    confusion = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, -1)
+    plots.save_classification(path, curves, bins, confusion, names)

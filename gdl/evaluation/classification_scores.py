@@ -1,12 +1,14 @@
 """How good predicted probabilities of classes are."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from gdl.families.terms import with_error
 from gdl.noise import mix_seed
 
-__all__ = ["BINS", "classification_scores", "reliability"]
+__all__ = ["BINS", "Predictions", "classification_scores", "reliability"]
 
 BINS = 15
 """Bins of the confidence, as in most papers."""
@@ -15,6 +17,23 @@ FEWEST = 10
 """Images in a bin of a reliability diagram; the accuracy of fewer says little."""
 
 RESAMPLES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The probabilities that a classifier gives to the classes of some images.
+
+    Args:
+        name: Its name among the numbers, e.g. cnn-100.
+        classifier: Its name without the number of labels.
+        labels_per_class: The mean number of labels of a class that it was trained on.
+        log_p: log p(y | x) (N, K) in nats.
+    """
+
+    name: str
+    classifier: str
+    labels_per_class: float
+    log_p: Tensor
 
 
 def classification_scores(log_p: Tensor, y: Tensor) -> dict[str, float]:

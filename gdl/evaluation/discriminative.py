@@ -8,6 +8,7 @@ from torch import Tensor
 from gdl.data.base import ImageData
 from gdl.data.labels import keep_labels
 from gdl.errors import GdlError
+from gdl.evaluation.classification_scores import Predictions
 from gdl.evaluation.classifier import classifier_for, labelled
 from gdl.evaluation.held_out import held_out
 
@@ -20,8 +21,8 @@ def discriminative_classifiers(
     name: str,
     num_classes: int,
     limit: int | None = None,
-) -> Iterator[tuple[str, float, Tensor]]:
-    """Yield the name of each classifier, its labels per class, and its log p(y | x) (N, K) in nats.
+) -> Iterator[Predictions]:
+    """Yield what each classifier says of the test images.
 
     "logistic-{n}" is a logistic regression on the pixels in [0, 1] with scikit-learn's default
     penalty, "cnn-{n}" the network of `gdl.evaluation.classifier`, which sees shifted images. A number
@@ -53,12 +54,14 @@ def discriminative_classifiers(
             few = keep_labels(y, n, data.seed) >= 0
             count, file, train = float(n), f"{file}-{n}", (x[few], y[few])
         log_p = _logistic_regression(*train, test, data.levels)
-        yield f"logistic-{n}", count, _among(num_classes, y.unique(), log_p)
+        log_p = _among(num_classes, train[1].unique(), log_p)
+        yield Predictions(f"logistic-{n}", "logistic", count, log_p)
         cnn, _ = classifier_for(data, file, train=train)
         with torch.inference_mode():
             logits = torch.cat([cnn(part) for part in test.split(500)])
         log_p = logits.double().log_softmax(1)
-        yield f"cnn-{n}", count, _among(num_classes, torch.arange(log_p.shape[1]), log_p)
+        log_p = _among(num_classes, torch.arange(log_p.shape[1]), log_p)
+        yield Predictions(f"cnn-{n}", "cnn", count, log_p)
 
 
 def _logistic_regression(x: Tensor, y: Tensor, test: Tensor, levels: int | None) -> Tensor:
