@@ -89,7 +89,10 @@ class HasLatents(Protocol):
     latent_shape: tuple[int, ...]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the latents (B, *latent_shape) of images (B, C, H, W) uint8."""
+        """Return the latents (B, *latent_shape) of images (B, C, H, W) uint8.
+
+        A conditional model also takes labels y (B,), and so do the other methods of latents.
+        """
         ...
 
     def decode(self, z: Tensor) -> Tensor:

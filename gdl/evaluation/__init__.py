@@ -6,6 +6,7 @@ command's: only the first so many test images, for a quick look. So is `host`, s
 opens other data and other runs and says where files go.
 """
 
+from gdl.evaluation.bayes_rule import class_log_posterior, classify
 from gdl.evaluation.classifier import Classifier, classifier_for
 from gdl.evaluation.code_rates import codecs
 from gdl.evaluation.combination import several
@@ -30,8 +31,10 @@ __all__ = [
     "Host",
     "active_units",
     "bits",
+    "class_log_posterior",
     "classifier_for",
     "codecs",
+    "classify",
     "conditional",
     "dequantization",
     "dequantization_bound",

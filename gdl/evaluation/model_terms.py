@@ -54,7 +54,7 @@ def bits(
         batch = x if labels is None else (x, labels[at].to(x.device))
         found.append({k: v.double().cpu() for k, v in model.logged_terms(batch, "test").items()})
     terms = {name: torch.cat([f[name] for f in found]) for name in found[0]}
-    given = terms.pop("nll_given_label", None)
+    given = {k: terms.pop(k) for k in [*terms] if k.endswith("_given_label")}
     if isinstance(model, HasPosterior) and not model.num_classes:
         batches = held_out_batches(model, data, batch_size, limit)
         terms |= rate_distortion(model, batches, draws, seed)
@@ -65,9 +65,12 @@ def bits(
         metrics |= with_error(f"test/{term}", values)
     if "nll" in terms:
         metrics |= nats_and_bits(model, "test", terms["nll"])
-    if given is not None and labels is not None:
-        known = labels[: len(given)].cpu() >= 0
-        metrics |= nats_and_bits(model, "given-label", given[known])
+    for name, values in given.items():
+        assert labels is not None
+        known = values[labels[: len(values)].cpu() >= 0]
+        metrics |= with_error(f"given-label/{name.removesuffix('_given_label')}", known)
+        if name == "nll_given_label":
+            metrics |= nats_and_bits(model, "given-label", known)
     return metrics
 
 

@@ -42,6 +42,8 @@ class Glow(FlowModel):
         dequantization: See `FlowModel`.
         noise_couplings: See `FlowModel`.
         noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: The data are not images of an even size, there is no such coupling, or no level.
@@ -62,6 +64,8 @@ class Glow(FlowModel):
         alpha: float | None = None,
         noise_couplings: int = 4,
         noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         if len(shape) != 3 or shape[1] % 2 or shape[2] % 2:
             raise GdlError(
@@ -92,7 +96,8 @@ class Glow(FlowModel):
         pixels = Affine(1.0, -0.5) if alpha is None else Logit(alpha)
         flow = Chain([pixels, MultiScale(scales, splits, shapes)])
         noise = (dequantization, noise_couplings, noise_width)
-        super().__init__(shape, levels, flow, NormalPrior(), *noise)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)
 
 
 def _level_shapes(shape: Sequence[int], num_levels: int) -> list[tuple[int, int, int]]:

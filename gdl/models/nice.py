@@ -38,6 +38,8 @@ class NICE(FlowModel):
         dequantization: See `FlowModel`.
         noise_couplings: See `FlowModel`.
         noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: The number of dimensions is odd, or the prior is unknown.
@@ -55,6 +57,8 @@ class NICE(FlowModel):
         checkpoint_conditioners: bool = False,
         noise_couplings: int = 4,
         noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         d = math.prod(shape)
         if d % 2:
@@ -78,4 +82,5 @@ class NICE(FlowModel):
         )
         flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
         noise = (dequantization, noise_couplings, noise_width)
-        super().__init__(shape, levels, flow, PRIORS[prior](), *noise)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, PRIORS[prior](), *noise, *labels)

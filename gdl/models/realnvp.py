@@ -56,6 +56,8 @@ class RealNVP(FlowModel):
         dequantization: See `FlowModel`.
         noise_couplings: See `FlowModel`.
         noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: A size is odd where halves are needed, there is no such coupling, or a number is
@@ -78,6 +80,8 @@ class RealNVP(FlowModel):
         checkpoint_conditioners: bool = False,
         noise_couplings: int = 4,
         noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -95,7 +99,8 @@ class RealNVP(FlowModel):
             images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
         noise = (dequantization, noise_couplings, noise_width)
-        super().__init__(shape, levels, flow, NormalPrior(), *noise)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)
 
 
 def _vector_flow(

@@ -52,6 +52,16 @@ NAMES = {
 }
 """What a number is called where it is printed, by its key."""
 
+CLASSIFIED = "classify-"
+"""What keys begin with that say how well classes are told apart; the name of the classifier follows."""
+
+SCORES = {
+    "/accuracy": "accuracy by Bayes' rule",
+    "/log_loss": "log-loss (nats)",
+    "/calibration_error": "calibration error",
+}
+"""What the keys of the scores of a classifier end with, and their names."""
+
 EFFECTIVE = {
     "/effective_samples": "effective samples of an image, median",
     "/effective_samples_min": "smallest",
@@ -99,9 +109,26 @@ def name_of(key: str) -> str | None:
     kind, slash, rest = key.partition("/")
     if key.startswith(CODES):
         return f"{kind.removeprefix(CODES)}: bits/dim"
+    if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:
+        return _name_of_score(kind.removeprefix(CLASSIFIED), SCORES[slash + rest])
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
+
+
+def _name_of_score(classifier: str, score: str) -> str | None:
+    """Return the name of a score; of the discriminative classifiers only the accuracy is printed.
+
+    >>> _name_of_score("iwae-16", "accuracy by Bayes' rule")
+    "accuracy by Bayes' rule with iwae-16, a bound of p(x | y)"
+    >>> _name_of_score("cnn-100", "accuracy by Bayes' rule")
+    'accuracy of cnn-100'
+    """
+    if classifier.startswith(("cnn-", "logistic-")):
+        return f"accuracy of {classifier}" if score.startswith("accuracy") else None
+    if not score.startswith("accuracy"):
+        return score
+    return score if classifier == "exact" else f"{score} with {classifier}, a bound of p(x | y)"
 
 
 def stored_name(key: str) -> str:
@@ -124,7 +151,7 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        measured |= key.startswith(("best_", "test/", CODES, *KINDS, *BOUNDS))
+        measured |= key.startswith(("best_", "test/", CODES, CLASSIFIED, *KINDS, *BOUNDS))
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63

@@ -8,7 +8,7 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 from gdl.tasks.labels import ALL, labels_of
-from gdl.tasks.latents import check_images, check_temperature, with_latents
+from gdl.tasks.latents import check_images, check_temperature, decode_grid, with_latents
 
 __all__ = ["sample"]
 
@@ -55,7 +55,10 @@ def sample(
     else:
         latents = with_latents(model, "sample")
         noise = SampleNoise(seed, range(n), model.device, model.dtype)
-        images = latents.decode(temperature * noise.normal(*latents.latent_shape))
+        z = temperature * noise.normal(*latents.latent_shape)
+        given = model.checked_labels(labels.get("label"), n)
+        rows = None if given is None else model.drawn_labels(given, [*range(n)], seed)
+        images = decode_grid(latents, z[None], None if rows is None else rows[None])[0]
     missing = -n % columns
     images = torch.cat([images, torch.zeros_like(images[:1]).expand(missing, -1, -1, -1)])
     return {"samples": images.unflatten(0, (-1, columns))}
