@@ -148,7 +148,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
             "toy": INVERSION,
         },
     ),
-    "codecs": ({}, dict.fromkeys(("vae", "iwae", "ae", "flow", "made"), CODES)),
+    "codecs": ({}, dict.fromkeys((n for n in MODELS if n != "toy"), CODES)),
     "divergence": ({}, {"toy": {"test/points"} | terms("kl", "entropy")}),
     "distances": (
         {},
