@@ -110,8 +110,8 @@ class ClassLabels(Optimization):
             return self._marginal(x, score)
         if (self.training and self.all_labelled) or not bool((unknown := y < 0).any()):
             return score(x, y)
-        out = x.new_zeros(len(x), dtype=self.dtype)
-        out = out.index_put((unknown,), self._marginal(x[unknown], score).to(out))
+        sums = self._marginal(x[unknown], score)
+        out = sums.new_zeros(len(x)).index_put((unknown,), sums)
         if bool((known := ~unknown).any()):
             out = out.index_put((known,), score(x[known], y[known]).to(out))
         return out
