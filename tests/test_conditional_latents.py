@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
-from gdl.evaluation import class_log_posterior
+from gdl.evaluation import class_log_posterior, importance_weighted_bound
 from gdl.families.base import GenerativeModel
 from gdl.families.latent import LatentModel
 from gdl.models import NICE, VAE, Autoencoder, Glow, RealNVP
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
+from gdl.noise import seed_noise
 
 SHAPE, LEVELS, CLASSES, N = (1, 4, 4), 5, 3, 12
 CONV = {
@@ -153,6 +154,20 @@ def test_the_marginal_is_the_mixture(name: str, k: int) -> None:
     bayes = seeded(lambda: class_log_posterior(model, [x], k=k))
     assert bayes.shape == (N, CLASSES)
     torch.testing.assert_close(bayes.exp().sum(1), torch.ones(N).double())
+
+
+@pytest.mark.parametrize("name", [name for name in DENSITIES if name not in FLOWS])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@torch.no_grad()
+def test_the_measured_bound_without_labels_is_that_of_the_mixture(
+    name: str, dropout: float
+) -> None:
+    model, x = build(name, label_dropout=dropout), data(name)
+    bound, effective = importance_weighted_bound(model, [x], 5)
+    seed_noise(model.device, "iwae", 0, 0)
+    torch.testing.assert_close(bound, model.nll(x, k=5))
+    draws = 5 if dropout else 5 * CLASSES
+    assert ((effective >= 1) & (effective <= draws)).all()
 
 
 @pytest.mark.parametrize("name", DENSITIES)
