@@ -33,13 +33,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "levels": (2, 256),
     "alpha": (0, 0.49),
     **dict.fromkeys(("beta", "free_bits", "init_range"), (0, 1e6)),
-    **dict.fromkeys(("dropout", "decay"), PART),
+    **dict.fromkeys(("dropout", "decay", "label_dropout"), PART),
     # of the optimizer and its schedule
     **dict.fromkeys(("lr", "eps", "weight_decay"), (0, 1e9)),
     **dict.fromkeys(("betas", "final"), PART),
     **dict.fromkeys(("warmup_steps", "kl_warmup_steps"), SOME),
     # of data
     **dict.fromkeys(("batch_size", "eval_batch_size", "num_train", "num_eval", "size"), COUNT),
+    "labels_per_class": COUNT,
     **dict.fromkeys(("num_val", "n", "index"), SOME),
     "bits": (1, 8),
     **dict.fromkeys(("val_fraction", "test_fraction"), PART),
