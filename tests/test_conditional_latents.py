@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
-from gdl.evaluation import class_log_posterior
+from gdl.evaluation import class_log_posterior, importance_weighted_bound
 from gdl.families.base import GenerativeModel
 from gdl.families.latent import LatentModel
 from gdl.models import NICE, VAE, Autoencoder, Glow, RealNVP
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
+from gdl.noise import seed_noise
 
 SHAPE, LEVELS, CLASSES, N = (1, 4, 4), 5, 3, 12
 CONV = {
@@ -139,20 +140,34 @@ def test_a_new_conditional_flow_is_the_unconditional_one(name: str) -> None:
         torch.testing.assert_close(new.sample(5, label=label), plain.sample(5))
 
 
+@pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("name", DENSITIES)
-def test_the_marginal_is_the_mixture(name: str) -> None:
+def test_the_marginal_is_the_mixture(name: str, k: int) -> None:
     model, x = build(name), data(name)
-    k = 1 if name in FLOWS else 2  # with more samples a VAE draws label by label, too
     each = seeded(lambda: model.class_nll(x, k=k))
     assert each.shape == (N, CLASSES)
     marginal = -(model.log_class_prior - each).logsumexp(1)
     torch.testing.assert_close(seeded(lambda: model.nll(x, k=k)), marginal)
     if name in FLOWS:
-        given = seeded(lambda: model.nll(x, LABELS))
+        given = seeded(lambda: model.nll(x, LABELS, k=k))
         torch.testing.assert_close(given, each.gather(1, LABELS[:, None])[:, 0])
     bayes = seeded(lambda: class_log_posterior(model, [x], k=k))
     assert bayes.shape == (N, CLASSES)
     torch.testing.assert_close(bayes.exp().sum(1), torch.ones(N).double())
+
+
+@pytest.mark.parametrize("name", [name for name in DENSITIES if name not in FLOWS])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@torch.no_grad()
+def test_the_measured_bound_without_labels_is_that_of_the_mixture(
+    name: str, dropout: float
+) -> None:
+    model, x = build(name, label_dropout=dropout), data(name)
+    bound, effective = importance_weighted_bound(model, [x], 5)
+    seed_noise(model.device, "iwae", 0, 0)
+    torch.testing.assert_close(bound, model.nll(x, k=5))
+    draws = 5 if dropout else 5 * CLASSES
+    assert ((effective >= 1) & (effective <= draws)).all()
 
 
 @pytest.mark.parametrize("name", DENSITIES)

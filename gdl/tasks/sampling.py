@@ -8,7 +8,13 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 from gdl.tasks.labels import ALL, labels_of
-from gdl.tasks.latents import check_images, check_temperature, decode_grid, with_latents
+from gdl.tasks.latents import (
+    Images,
+    check_images,
+    check_temperature,
+    decode_grid,
+    with_latents,
+)
 
 __all__ = ["sample"]
 
@@ -16,7 +22,7 @@ __all__ = ["sample"]
 @torch.inference_mode()
 def sample(
     model: GenerativeModel,
-    x: Tensor,
+    x: Images,
     n: int = 64,
     seed: int = 0,
     temperature: float = 1.0,
