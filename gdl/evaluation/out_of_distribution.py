@@ -69,7 +69,6 @@ def ood(
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
     own = Images(model, held_out(data, limit), setting, "test images")
-    sets = {name: Images(model, x, setting, name) for name, x in foreign.items()}
     left_out: dict[str, str] = {}
 
     def scored(x: Images) -> dict[str, Tensor]:
