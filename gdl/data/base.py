@@ -192,6 +192,10 @@ class ImageData(pl.LightningDataModule, ABC):
             return self.transform(x, torch.Generator(x.device).manual_seed(0))
         return x
 
+    def names(self, split: str) -> list[str]:
+        """Return what the images of a split are called: split[i], or files of a folder."""
+        return [f"{split}[{i}]" for i in range(len(self.images(split)))]
+
     def labels(self, split: str) -> Tensor | None:
         """Return the labels (N,) of a split, -1 where unknown, or None where the data have none."""
         self.setup()
