@@ -153,6 +153,8 @@ def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> Tenso
         except AssertionError:  # constriction's, of words that no encoder writes
             return None
     assert isinstance(model, VAE)
+    if not words[-1:].any():  # no stack ends like this
+        return None
     stack = Stack(words, header.initial_words)
     images = pop_images(model, stack, header.count, header.batch)
     return images if stack.is_start() else None
