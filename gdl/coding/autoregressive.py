@@ -1,22 +1,33 @@
 """Coding with an autoregressive model, position by position through its `steps`."""
 
+from typing import Any, Protocol
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from gdl.coding.tables import RangeDecoder, RangeEncoder, tables
+from gdl.coding.tables import tables
 from gdl.errors import GdlError
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.progress import Counter
 
-__all__ = ["BATCH", "code_images"]
+__all__ = ["BATCH", "Coder", "code_images", "code_sequences"]
 
 BATCH = 256
 """Images that are coded together."""
 
 
+class Coder(Protocol):
+    """Writes symbols, or reads them."""
+
+    def code(self, table: np.ndarray, symbols: Any) -> Tensor:
+        """Return symbols (n,) with the tables (n, L): those that are given, or None to be read."""
+        ...
+
+
 def code_images(
     model: AutoregressiveModel,
-    coder: RangeEncoder | RangeDecoder,
+    coder: Coder,
     n: int,
     batch: int,
     images: Tensor | None = None,
@@ -41,14 +52,14 @@ def code_images(
         for start in range(0, n, batch):
             stop = min(start + batch, n)
             given = None if images is None else model.sequence(images[start:stop])
-            coded.append(model.image(_code_sequences(model, coder, stop - start, given)))
+            coded.append(model.image(code_sequences(model, coder, stop - start, given)))
             counter.show(stop)
     return torch.cat(coded)
 
 
-def _code_sequences(
+def code_sequences(
     model: AutoregressiveModel,
-    coder: RangeEncoder | RangeDecoder,
+    coder: Coder,
     n: int,
     given: Tensor | None,
 ) -> Tensor:

@@ -124,8 +124,11 @@ class MADE(AutoregressiveModel):
         """Return log p(x) (B,) in nats; in training, under the current mask only."""
         if self.training or self.num_masks == 1:
             return super().log_prob(x)
-        joint = self._each_member(lambda: self.position_log_probs(x).sum(-1))
-        return joint.logsumexp(0) - math.log(self.num_masks)
+        return self.mask_log_probs(x).logsumexp(0) - math.log(self.num_masks)
+
+    def mask_log_probs(self, x: Tensor) -> Tensor:
+        """Return log p(x) (R, B) in nats under each mask."""
+        return self._each_member(lambda: self.position_log_probs(x).sum(-1))
 
     def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
         """See `AutoregressiveModel.log_prob_given`.
