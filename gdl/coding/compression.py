@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdl.coding.autoregressive import BATCH, code_images
-from gdl.coding.bits_back import largest_batch, pop_images, push_images
+from gdl.coding.bits_back import LARGEST, pop_images, push_images
 from gdl.coding.container import MAX_VALUES, Header, pack, unpack
 from gdl.coding.masks import largest_mask_batch, pop_masked, push_masked
 from gdl.coding.pinned import arithmetic, pinned
@@ -84,6 +84,8 @@ def compress(
         GdlError: The model cannot code images, or these are none of its images.
     """
     kind, images = check_codable(model), images.cpu()
+    (c, h, w), levels = model.shape, model.levels
+    assert levels is not None
     _check_images(model, images)
     started = time.perf_counter()
     with pinned(model):
@@ -93,8 +95,8 @@ def compress(
         digest=model_digest(model),
         run=run,
         kind=kind,
-        shape=model.shape,
-        levels=model.levels,
+        shape=(c, h, w),
+        levels=levels,
         count=len(images),
         batch=batch,
         initial_words=initial,
@@ -136,11 +138,10 @@ def decompress(
 
 def _encoded(model: GenerativeModel, images: Tensor) -> tuple[np.ndarray, int, int]:
     """Return the words, how many of them were there at the start, and the size of a batch."""
-    assert model.levels is not None
     if isinstance(model, VAE):
-        stack, batch = Stack(), largest_batch(model.shape, model.levels)
-        push_images(model, stack, images, batch)
-        return *stack.words(), batch
+        stack = Stack()
+        push_images(model, stack, images, LARGEST)
+        return *stack.words(), LARGEST
     if isinstance(model, MADE) and model.num_masks > 1:
         stack, batch = Stack(), largest_mask_batch(model)
         push_masked(model, stack, images, batch)
