@@ -161,6 +161,7 @@ OTHERS = {
 }
 IMAGES = [((1, 5, 4), 2), ((3, 2, 2), 2), ((1, 5, 4), 17), ((3, 2, 2), 256), ((1, 3, 3), 256)]
 CASES = [(name, shape, levels, None) for name in MODELS for shape, levels in IMAGES]
+CASES = [case for case in CASES if case[0] != "hilbert" or case[2] == 17]
 CASES += [
     (name, shape, levels, other)
     for name in ("MADE", "PixelCNNpp", "VAE")
@@ -198,7 +199,7 @@ def test_images_come_back_and_cost_their_nll(
     name: str, shape: tuple[int, ...], levels: int, other: str | None
 ) -> None:
     model = build(name, shape, levels, other)
-    x = drawn(model, 70 if name == "VAE" else 300)
+    x = drawn(model, 60 if name == "VAE" else 100)
     done = coding.compress(model, x)
     y, header = coding.decompress(model, done.content)
     assert torch.equal(x, y)
@@ -227,10 +228,10 @@ def test_bits_back_costs_the_elbo(other: str | None) -> None:
     with torch.no_grad():  # where log p(x | z) is below -24 bits for a pixel, coding costs less
         for p in model.decoder.parameters():  # pyright: ignore[reportAttributeAccessIssue]
             p.mul_(0.3)
-    x = drawn(model, 1500)
+    x = drawn(model, 800)
     done = coding.compress(model, x)
     expected = np.mean([bits(model, x) for _ in range(8)])
-    assert done.payload_bits - done.initial_bits == pytest.approx(expected, rel=0.003)
+    assert done.payload_bits - done.initial_bits == pytest.approx(expected, rel=0.004)
     assert 0 < done.initial_bits < 400  # the first image's latents, three of them
 
 
@@ -242,7 +243,7 @@ def test_the_best_posterior_costs_less_than_a_wrong_one() -> None:
             p.zero_()
         for p in model.encoder.parameters():  # pyright: ignore[reportAttributeAccessIssue]
             p.zero_()
-        model.offset.zero_()  # pyright: ignore[reportAttributeAccessIssue]
+        model.offset.zero_()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     x = torch.randint(2, (800, 1, 2, 2), dtype=torch.uint8)
     done = coding.compress(model, x)
     assert done.payload_bits - done.initial_bits == pytest.approx(4 * 800, rel=0.002, abs=64)
@@ -308,7 +309,6 @@ HEADER, WORDS = unpack(CONTENT, "x")
 SIZE = START.unpack_from(CONTENT)[2]
 SECTIONS = [0, 4, 5, START.size, START.size + SIZE, len(CONTENT) - 32, len(CONTENT)]
 """Where a section of the file begins, see container.py."""
-FLIPPED = sorted({at + k for at in SECTIONS for k in (-2, -1, 0, 1)} & {*range(len(CONTENT))})
 
 
 def refused(content: bytes, model: GenerativeModel = SMALL) -> str:
@@ -320,12 +320,12 @@ def refused(content: bytes, model: GenerativeModel = SMALL) -> str:
     return str(found.value)
 
 
-@pytest.mark.parametrize("at", [*FLIPPED, *range(0, len(CONTENT), 29)])
-def test_a_flipped_bit_is_a_sentence(at: int) -> None:
-    for bit in (0, 7):
+@pytest.mark.parametrize("bit", [0, 3, 7])
+def test_a_flipped_bit_in_any_byte_is_a_sentence(bit: int) -> None:
+    for at in range(len(CONTENT)):
         changed = bytearray(CONTENT)
         changed[at] ^= 1 << bit
-        assert refused(bytes(changed))
+        assert refused(bytes(changed)), at
 
 
 @pytest.mark.parametrize("end", sorted({e + k for e in SECTIONS[:-1] for k in (0, 1, 3)}))

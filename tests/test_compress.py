@@ -220,7 +220,14 @@ def written_with(names: list[str], runs: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_leaves_its_folder_in_no_way(name, call, runs, tmp_path):
+def test_a_hostile_name_is_refused(name, tmp_path):
+    with pytest.raises(GdlError, match="which is no name below a folder"):
+        write_images(torch.zeros(2, 1, 8, 8).byte(), tmp_path / "a", ["a.png", name], 2)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", HOSTILE[:4])
+def test_a_hostile_name_in_a_file_with_a_right_checksum_writes_nothing(name, call, runs, tmp_path):
     (tmp_path / "x.gdlz").write_bytes(written_with(["a.png", name], runs))
     assert "which is no name below a folder" in call(
         "decompress", "x.gdlz", "run=RUNS/made.ckpt", "out=deep/back"

@@ -118,7 +118,7 @@ def _params(model: VAE, bins: np.ndarray, n: int) -> Tensor:
 
 def _pixel_tables(model: VAE, params: Tensor, earlier: Tensor) -> np.ndarray:
     p = model.likelihood.probabilities(params, earlier)
-    return tables(p.movedim(1, -1).reshape(-1, model.levels))
+    return tables(p.movedim(1, -1).reshape(-1, p.shape[1]))
 
 
 def _parts(model: VAE, n: int) -> list[slice]:
