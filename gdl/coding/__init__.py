@@ -1,5 +1,6 @@
-"""Images to bytes and back: the entropy coder of `gdl compress`."""
+"""Images to bytes and back: the entropy coder of `gdl compress`, and general codecs beside it."""
 
+from gdl.coding.codecs import CODECS, Codec, code_lengths, stream_lengths
 from gdl.coding.compression import (
     Compressed,
     check_codable,
@@ -10,11 +11,15 @@ from gdl.coding.compression import (
 from gdl.coding.container import Header, unpack
 
 __all__ = [
+    "CODECS",
+    "Codec",
     "Compressed",
     "Header",
     "check_codable",
+    "code_lengths",
     "compress",
     "decompress",
     "model_digest",
+    "stream_lengths",
     "unpack",
 ]

@@ -15,6 +15,7 @@ __all__ = ["main", "sample"]
 
 def sample(cfg: DictConfig) -> list[str]:
     """Run the task; write its images as PNG, and as GIF where movement says more; print its numbers."""
+    from functools import cache
     from pathlib import Path
 
     from hydra.utils import instantiate
@@ -27,7 +28,8 @@ def sample(cfg: DictConfig) -> list[str]:
     from gdl.tasks import LazyImages
 
     run, model = load_run_model(cfg.run, cfg.device)
-    images = LazyImages(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir).images("test"))
+    data = cache(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir))
+    images = LazyImages(lambda: data().images("test"), lambda: data().labels("test"))
     if not cfg.out:
         check_links(run.path)
     task = instantiate(cfg.task, _convert_="all")

@@ -36,6 +36,10 @@ class NICE(FlowModel):
         init_range: The networks' parameters start uniform in +- this.
         checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: The number of dimensions is odd, or the prior is unknown.
@@ -51,6 +55,10 @@ class NICE(FlowModel):
         init_range: float = 0.01,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         d = math.prod(shape)
         if d % 2:
@@ -73,4 +81,6 @@ class NICE(FlowModel):
             checkpoint_conditioners=checkpoint_conditioners,
         )
         flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
-        super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, PRIORS[prior](), *noise, *labels)

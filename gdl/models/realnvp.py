@@ -54,6 +54,10 @@ class RealNVP(FlowModel):
         coupling: "affine", or "mixture" for vectors.
         mixtures: Logistics in a mixture.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: A size is odd where halves are needed, there is no such coupling, or a number is
@@ -74,6 +78,10 @@ class RealNVP(FlowModel):
         mixtures: int = 8,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -90,7 +98,9 @@ class RealNVP(FlowModel):
             )
             images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
-        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)
 
 
 def _vector_flow(
