@@ -102,7 +102,10 @@ def test_a_folder_comes_back(name, call, tmp_path):
 
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_images_of_the_run_come_back_with_numbers(split, call, runs, tmp_path):
-    said = call("compress", "run=RUNS/made.ckpt", "out=x.gdlz", f"data={split}", "limit=40")
+    said = call(
+        "compress", "run=RUNS/made.ckpt", "out=x.gdlz", f"data={split}", "limit=40", "codecs=true"
+    )
+    assert "codecs:     png " in said
     assert "file:       x.gdlz" in said
     call("decompress", "x.gdlz", "run=RUNS/made.ckpt", "out=back")
     x = load_run_data(str(runs / "made.ckpt")).images(split)[:40]
