@@ -51,8 +51,11 @@ def code_images(
     with Counter(n, "coding") as counter:
         for start in range(0, n, batch):
             stop = min(start + batch, n)
+            size = stop - start
             given = None if images is None else model.sequence(images[start:stop])
-            coded.append(model.image(code_sequences(model, coder, stop - start, given)))
+            # of a conditional model only one with parameters for images without a label comes here
+            y = torch.full((size,), model.num_classes) if model.label_dropout else None
+            coded.append(model.image(code_sequences(model, coder, size, given, y)))
             counter.show(stop)
     return torch.cat(coded)
 
@@ -62,8 +65,9 @@ def code_sequences(
     coder: Coder,
     n: int,
     given: Tensor | None,
+    y: Tensor | None,
 ) -> Tensor:
-    """Return the sequences (n, N, V) uint8 that are written or read.
+    """Return the sequences (n, N, V) uint8 that are written or read, given rows y (n,) of labels.
 
     Of the positions of a block, those can be coded whose predecessors the model knows: they were sent
     to it, or they are zero, which is what it guesses.
@@ -72,7 +76,7 @@ def code_sequences(
         GdlError: The model's `steps` leave positions out.
     """
     s = torch.zeros(n, model.num_positions, model.values, dtype=torch.uint8)
-    done, steps = 0, model.steps(n)
+    done, steps = 0, model.steps(n) if y is None else model.steps(n, y)
     start, params = next(steps)
     while True:
         stop = start + params.shape[1]

@@ -13,13 +13,13 @@ from torch import Tensor
 from gdl.coding.autoregressive import BATCH, code_images
 from gdl.coding.bits_back import LARGEST, pop_images, push_images
 from gdl.coding.container import MAX_VALUES, Header, pack, unpack
-from gdl.coding.masks import largest_mask_batch, pop_masked, push_masked
+from gdl.coding.mixtures import Mixture, largest_mixture_batch, pop_mixture, push_mixture
 from gdl.coding.pinned import arithmetic, pinned
 from gdl.coding.tables import RangeDecoder, RangeEncoder, Stack
 from gdl.errors import GdlError
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
-from gdl.models import MADE, VAE
+from gdl.models import VAE
 from gdl.version import __version__
 
 __all__ = ["Compressed", "check_codable", "compress", "decompress", "model_digest"]
@@ -54,16 +54,16 @@ def check_codable(model: GenerativeModel) -> str:
             f"{name} gives no probabilities that can be coded exactly: gdl compress takes runs of "
             "autoregressive models (fvsbn, made, nade, pixelcnn, pixelcnn_pp, transformer) and of vae."
         )
-    if getattr(model, "num_classes", 0) > 0:
+    if isinstance(model, VAE) and model.num_classes:
         raise GdlError(
-            f"This {name} is conditional, and a file of images has no labels: use a run without "
-            "model.conditional."
+            f"The posterior of this {name} asks for labels, which a file of images lacks: use a run "
+            "without model.conditional, or of an autoregressive model."
         )
     if model.levels is None or model.levels > 256:
         raise GdlError(f"gdl compress takes images of up to 256 levels, not {model.levels}.")
     if isinstance(model, VAE):
         return "latents"
-    return "masks" if isinstance(model, MADE) and model.num_masks > 1 else "autoregressive"
+    return "mixture" if len(Mixture(model)) > 1 else "autoregressive"
 
 
 def compress(
@@ -142,11 +142,11 @@ def _encoded(model: GenerativeModel, images: Tensor) -> tuple[np.ndarray, int, i
         stack = Stack()
         push_images(model, stack, images, LARGEST)
         return *stack.words(), LARGEST
-    if isinstance(model, MADE) and model.num_masks > 1:
-        stack, batch = Stack(), largest_mask_batch(model)
-        push_masked(model, stack, images, batch)
-        return *stack.words(), batch
     assert isinstance(model, AutoregressiveModel)
+    if len(mixture := Mixture(model)) > 1:
+        stack, batch = Stack(), largest_mixture_batch(model)
+        push_mixture(mixture, stack, images, batch)
+        return *stack.words(), batch
     encoder = RangeEncoder()
     code_images(model, encoder, len(images), BATCH, images)
     return encoder.words(), 0, BATCH
@@ -167,8 +167,8 @@ def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> Tenso
     if isinstance(model, VAE):
         images = pop_images(model, stack, n, batch)
     else:
-        assert isinstance(model, MADE)
-        images = pop_masked(model, stack, n, batch)
+        assert isinstance(model, AutoregressiveModel)
+        images = pop_mixture(Mixture(model), stack, n, batch)
     return images if stack.is_start() else None
 
 

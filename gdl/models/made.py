@@ -143,11 +143,8 @@ class MADE(AutoregressiveModel):
         """See `AutoregressiveModel._log_prob`; in training, it is that of the current mask."""
         if self.training or self.num_masks == 1:
             return super()._log_prob(x, y)
-        return self.mask_log_probs(x, y).logsumexp(0) - math.log(self.num_masks)
-
-    def mask_log_probs(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return log p(x) or log p(x | y) (R, B) in nats under each mask."""
-        return self._each_member(lambda: self.position_log_probs(x, y).sum(-1))
+        joint = self._each_member(lambda: self.position_log_probs(x, y).sum(-1))
+        return joint.logsumexp(0) - math.log(self.num_masks)
 
     def _log_rest(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
         """See `AutoregressiveModel._log_rest`.
