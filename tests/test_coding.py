@@ -16,7 +16,7 @@ from small_models import build_small
 from torch import Tensor
 
 from gdl import coding
-from gdl.coding.bits_back import batch_sizes
+from gdl.coding.bits_back import BASE, DIGITS, batch_sizes, middles
 from gdl.coding.container import START, pack, unpack
 from gdl.coding.tables import (
     PRECISION,
@@ -141,6 +141,15 @@ def test_batches_of_bits_back_hold_every_image_once(n: int) -> None:
     sizes = batch_sizes(n, 64)
     assert sum(sizes) == n
     assert all(0 < size <= max(1, sum(sizes[:i]) // 4) for i, size in enumerate(sizes))
+
+
+def test_bins_have_middles_as_far_out_on_both_sides() -> None:
+    last = BASE**DIGITS - 1
+    bins = np.array([0, 1, 1000, last // 2])
+    left, right = middles(bins), middles(last - bins)
+    assert left.isfinite().all()
+    torch.testing.assert_close(left, -right, rtol=1e-9, atol=1e-12)
+    assert middles(np.arange(last // 3, last // 3 + 9)).diff().min() > 0
 
 
 # ---- models

@@ -19,7 +19,7 @@ from gdl.coding.tables import Stack, tables
 from gdl.families.progress import Counter
 from gdl.models import VAE
 
-__all__ = ["LARGEST", "batch_sizes", "pop_images", "push_images"]
+__all__ = ["LARGEST", "batch_sizes", "middles", "pop_images", "push_images"]
 
 DIGITS, BASE = 3, 64
 """A latent is one of 64^3 = 2^18 bins."""
@@ -109,11 +109,14 @@ class _Posterior:
         return tables(mass)
 
 
+def middles(bins: np.ndarray) -> Tensor:
+    """Return the latents (n,), float64, below which half of the mass of each bin lies."""
+    return torch.special.ndtri((torch.from_numpy(bins).double() + 0.5) / BASE**DIGITS)
+
+
 def _params(model: VAE, bins: np.ndarray, n: int) -> Tensor:
     """Return the parameters of p(x | z), where z are the middles of the bins."""
-    middle = (torch.from_numpy(bins).double() + 0.5) / BASE**DIGITS
-    z = torch.special.ndtri(middle).view(n, *model.latent_shape)
-    return model.likelihood_params(z.to(model.dtype))
+    return model.likelihood_params(middles(bins).view(n, *model.latent_shape).to(model.dtype))
 
 
 def _pixel_tables(model: VAE, params: Tensor, earlier: Tensor) -> np.ndarray:
