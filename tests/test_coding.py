@@ -16,7 +16,7 @@ from small_models import build_small
 from torch import Tensor
 
 from gdl import coding
-from gdl.coding.bits_back import batch_sizes
+from gdl.coding.bits_back import BASE, DIGITS, batch_sizes, middles
 from gdl.coding.container import START, pack, unpack
 from gdl.coding.tables import (
     PRECISION,
@@ -143,6 +143,15 @@ def test_batches_of_bits_back_hold_every_image_once(n: int) -> None:
     assert all(0 < size <= max(1, sum(sizes[:i]) // 4) for i, size in enumerate(sizes))
 
 
+def test_bins_have_middles_as_far_out_on_both_sides() -> None:
+    last = BASE**DIGITS - 1
+    bins = np.array([0, 1, 1000, last // 2])
+    left, right = middles(bins), middles(last - bins)
+    assert left.isfinite().all()
+    torch.testing.assert_close(left, -right, rtol=1e-9, atol=1e-12)
+    assert middles(np.arange(last // 3, last // 3 + 9)).diff().min() > 0
+
+
 # ---- models
 
 Build = Callable[..., GenerativeModel]
@@ -150,6 +159,13 @@ MODELS: dict[str, Build] = {
     **{name: partial(build_small, name) for name in ("FVSBN", "MADE", "NADE", "PixelCNN", "VAE")},
     "PixelCNNpp": partial(build_small, "PixelCNNpp", blocks=1, resolutions=2),
     "Transformer": partial(build_small, "Transformer", heads=2),
+    "masks": partial(build_small, "MADE", num_masks=3, order="random", hidden=[10, 12]),
+    **{
+        f"labelled {name}": partial(build_small, name, num_classes=4)
+        for name in ("FVSBN", "MADE", "NADE", "PixelCNN")
+    },
+    "labelled masks": partial(build_small, "MADE", num_masks=2, num_classes=3, hidden=[10]),
+    "label dropout": partial(build_small, "MADE", num_classes=3, label_dropout=0.1),
     "hilbert": partial(build_small, "MADE", order="hilbert", hidden=[10, 12]),
 }
 OTHERS = {
@@ -160,6 +176,7 @@ OTHERS = {
 }
 IMAGES = [((1, 5, 4), 2), ((3, 2, 2), 2), ((1, 5, 4), 17), ((3, 2, 2), 256), ((1, 3, 3), 256)]
 CASES = [(name, shape, levels, None) for name in MODELS for shape, levels in IMAGES]
+CASES = [case for case in CASES if case[0][0].isupper() or case[1:3] in IMAGES[2:4]]
 CASES += [
     (name, shape, levels, other)
     for name in ("MADE", "PixelCNNpp", "VAE")
@@ -197,12 +214,16 @@ def test_images_come_back_and_cost_their_nll(
     name: str, shape: tuple[int, ...], levels: int, other: str | None
 ) -> None:
     model = build(name, shape, levels, other)
-    x = drawn(model, 70 if name == "VAE" else 300)
+    x = drawn(model, 60 if name == "VAE" else 100)
     done = coding.compress(model, x)
     y, header = coding.decompress(model, done.content)
     assert torch.equal(x, y)
     assert (header.shape, header.levels, header.count) == (shape, levels, len(x))
-    if name != "VAE":
+    if header.kind == "mixture":  # the initial bits are those of each image's component
+        own, most = done.payload_bits - done.initial_bits, len(x) * math.log2(6) + 128
+        assert own == pytest.approx(bits(model, x), rel=0.01, abs=64)
+        assert 0 < done.initial_bits < most
+    elif name != "VAE":
         assert done.payload_bits == pytest.approx(bits(model, x), rel=5e-4, abs=64)
         assert done.initial_bits == 0
 
@@ -222,10 +243,10 @@ def test_bits_back_costs_the_elbo(other: str | None) -> None:
     with torch.no_grad():  # where log p(x | z) is below -24 bits for a pixel, coding costs less
         for p in model.decoder.parameters():  # pyright: ignore[reportAttributeAccessIssue]
             p.mul_(0.3)
-    x = drawn(model, 1500)
+    x = drawn(model, 800)
     done = coding.compress(model, x)
     expected = np.mean([bits(model, x) for _ in range(8)])
-    assert done.payload_bits - done.initial_bits == pytest.approx(expected, rel=0.003)
+    assert done.payload_bits - done.initial_bits == pytest.approx(expected, rel=0.004)
     assert 0 < done.initial_bits < 400  # the first image's latents, three of them
 
 
@@ -237,7 +258,7 @@ def test_the_best_posterior_costs_less_than_a_wrong_one() -> None:
             p.zero_()
         for p in model.encoder.parameters():  # pyright: ignore[reportAttributeAccessIssue]
             p.zero_()
-        model.offset.zero_()  # pyright: ignore[reportAttributeAccessIssue]
+        model.offset.zero_()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     x = torch.randint(2, (800, 1, 2, 2), dtype=torch.uint8)
     done = coding.compress(model, x)
     assert done.payload_bits - done.initial_bits == pytest.approx(4 * 800, rel=0.002, abs=64)
@@ -303,7 +324,6 @@ HEADER, WORDS = unpack(CONTENT, "x")
 SIZE = START.unpack_from(CONTENT)[2]
 SECTIONS = [0, 4, 5, START.size, START.size + SIZE, len(CONTENT) - 32, len(CONTENT)]
 """Where a section of the file begins, see container.py."""
-FLIPPED = sorted({at + k for at in SECTIONS for k in (-2, -1, 0, 1)} & {*range(len(CONTENT))})
 
 
 def refused(content: bytes, model: GenerativeModel = SMALL) -> str:
@@ -315,12 +335,12 @@ def refused(content: bytes, model: GenerativeModel = SMALL) -> str:
     return str(found.value)
 
 
-@pytest.mark.parametrize("at", [*FLIPPED, *range(0, len(CONTENT), 29)])
-def test_a_flipped_bit_is_a_sentence(at: int) -> None:
-    for bit in (0, 7):
+@pytest.mark.parametrize("bit", [0, 3, 7])
+def test_a_flipped_bit_in_any_byte_is_a_sentence(bit: int) -> None:
+    for at in range(len(CONTENT)):
         changed = bytearray(CONTENT)
         changed[at] ^= 1 << bit
-        assert refused(bytes(changed))
+        assert refused(bytes(changed)), at
 
 
 @pytest.mark.parametrize("end", sorted({e + k for e in SECTIONS[:-1] for k in (0, 1, 3)}))
@@ -345,7 +365,7 @@ HOSTILE = {
     "batch": [0, 3, 10**9],
     "levels": [2, 16, 18, 256, -17],
     "shape": [(1, 4, 5), (5, 4), (1, 5, 4, 1), (0, 5, 4), (10**6, 10**6, 10**6), "154"],
-    "kind": ["bits-back", "pickle", None],
+    "kind": ["latents", "mixture", "pickle", None],
     "initial_words": [10**12, -1],
     "digest": ["", "0" * 64, "é" * 64],
     "pixels": ["0" * 64, 5],
@@ -399,9 +419,9 @@ def test_another_model_is_a_sentence_that_names_the_run() -> None:
 # ---- what cannot be coded
 
 UNFIT = {
+    "labelled": (partial(build_small, "VAE", (1, 8, 8), 17, num_classes=3), "conditional"),
     "Glow": (partial(build_small, "Glow", (1, 8, 8), 17), "autoregressive"),
     "Autoencoder": (partial(build_small, "Autoencoder", (1, 8, 8), 17), "autoregressive"),
-    "masks": (partial(build_small, "MADE", (1, 8, 8), 17, num_masks=2), "num_masks=1"),
     "continuous": (partial(build_small, "NICE", (2, 1, 1), None), "autoregressive"),
 }
 

@@ -108,6 +108,34 @@ def test_probabilities_sum_to_one(case: Case, setting: str) -> None:
     assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-9)
 
 
+@each_setting
+@each_case
+def test_probabilities_of_the_channels_multiply_to_that_of_the_pixel(
+    case: Case, setting: str
+) -> None:
+    lk, x = case.build(), case.images()
+    params = make_params(lk, *SETTINGS[setting]).expand(len(x), -1, -1, -1)
+    product = torch.ones(len(x), dtype=torch.float64)
+    for c in range(case.channels):
+        p = lk.probabilities(params, x[:, :c])
+        assert p.shape == (len(x), case.levels, 1, 1)
+        torch.testing.assert_close(p.sum(1), torch.ones_like(p[:, 0]))
+        product *= p.flatten(1).gather(1, x[:, c].flatten(1).long()).squeeze(1)
+    torch.testing.assert_close(product, lk.log_prob(params, x).exp(), rtol=1e-6, atol=1e-12)
+
+
+@each_case
+def test_probabilities_are_of_each_pixel(case: Case) -> None:
+    lk = case.build(2, 3)
+    g = torch.Generator().manual_seed(0)
+    params = torch.randn(5, lk.num_params, 2, 3, generator=g, dtype=torch.float64)
+    x = torch.randint(case.levels, (5, case.channels, 2, 3), generator=g, dtype=torch.uint8)
+    for c in range(case.channels):
+        whole = lk.probabilities(params, x[:, :c])
+        one = lk.probabilities(params[3:4, :, 1:, 2:], x[3:4, :c, 1:, 2:])
+        torch.testing.assert_close(whole[3:4, :, 1:, 2:], one)
+
+
 @pytest.mark.parametrize("name", ["logistic", "gaussian-learned"])
 def test_a_level_has_the_mass_of_the_continuous_density_between_its_edges(name: str) -> None:
     case = Case(name, 1, 17)

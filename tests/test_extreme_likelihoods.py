@@ -57,6 +57,11 @@ def test_probabilities_sum_to_one_and_gradients_are_finite(name: str, levels: in
         drawn = likelihood.sample(params.detach(), SampleNoise(0, range(200)))
         assert int(drawn.max()) < levels
         assert likelihood.mean(params).isfinite().all()
+        p = likelihood.probabilities(
+            params.detach(), every[:0].view(1, 0, 1, 1).expand(200, -1, 1, 1)
+        )
+        torch.testing.assert_close(p.sum(1).flatten(), torch.ones(200), rtol=0, atol=1e-3)
+        torch.testing.assert_close(p.flatten(1), log_p.exp().T, rtol=0, atol=1e-3)
 
 
 # ---- trained models on images that are unlike the data

@@ -1,22 +1,33 @@
 """Coding with an autoregressive model, position by position through its `steps`."""
 
+from typing import Any, Protocol
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from gdl.coding.tables import RangeDecoder, RangeEncoder, tables
+from gdl.coding.tables import tables
 from gdl.errors import GdlError
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.progress import Counter
 
-__all__ = ["BATCH", "code_images"]
+__all__ = ["BATCH", "Coder", "code_images", "code_sequences"]
 
 BATCH = 256
 """Images that are coded together."""
 
 
+class Coder(Protocol):
+    """Writes symbols, or reads them."""
+
+    def code(self, table: np.ndarray, symbols: Any) -> Tensor:
+        """Return symbols (n,) with the tables (n, L): those that are given, or None to be read."""
+        ...
+
+
 def code_images(
     model: AutoregressiveModel,
-    coder: RangeEncoder | RangeDecoder,
+    coder: Coder,
     n: int,
     batch: int,
     images: Tensor | None = None,
@@ -40,19 +51,23 @@ def code_images(
     with Counter(n, "coding") as counter:
         for start in range(0, n, batch):
             stop = min(start + batch, n)
+            size = stop - start
             given = None if images is None else model.sequence(images[start:stop])
-            coded.append(model.image(_code_sequences(model, coder, stop - start, given)))
+            # of a conditional model only one with parameters for images without a label comes here
+            y = torch.full((size,), model.num_classes) if model.label_dropout else None
+            coded.append(model.image(code_sequences(model, coder, size, given, y)))
             counter.show(stop)
     return torch.cat(coded)
 
 
-def _code_sequences(
+def code_sequences(
     model: AutoregressiveModel,
-    coder: RangeEncoder | RangeDecoder,
+    coder: Coder,
     n: int,
     given: Tensor | None,
+    y: Tensor | None,
 ) -> Tensor:
-    """Return the sequences (n, N, V) uint8 that are written or read.
+    """Return the sequences (n, N, V) uint8 that are written or read, given rows y (n,) of labels.
 
     Of the positions of a block, those can be coded whose predecessors the model knows: they were sent
     to it, or they are zero, which is what it guesses.
@@ -61,7 +76,7 @@ def _code_sequences(
         GdlError: The model's `steps` leave positions out.
     """
     s = torch.zeros(n, model.num_positions, model.values, dtype=torch.uint8)
-    done, steps = 0, model.steps(n)
+    done, steps = 0, model.steps(n) if y is None else model.steps(n, y)
     start, params = next(steps)
     while True:
         stop = start + params.shape[1]

@@ -19,15 +19,13 @@ from gdl.coding.tables import Stack, tables
 from gdl.families.progress import Counter
 from gdl.models import VAE
 
-__all__ = ["batch_sizes", "largest_batch", "pop_images", "push_images"]
+__all__ = ["LARGEST", "batch_sizes", "middles", "pop_images", "push_images"]
 
 DIGITS, BASE = 3, 64
 """A latent is one of 64^3 = 2^18 bins."""
 
-
-def largest_batch(shape: tuple[int, ...], levels: int) -> int:
-    """Return how many images are coded together at most: their tables take up to 100 MB."""
-    return max(1, min(64, 2**22 // (math.prod(shape[1:]) * levels)))
+LARGEST = 64
+"""Images that are coded together, at most."""
 
 
 def batch_sizes(n: int, most: int) -> list[int]:
@@ -70,8 +68,10 @@ def _push_batch(model: VAE, stack: Stack, x: Tensor) -> None:
     for digit in range(DIGITS):
         bins = bins * BASE + stack.pop(posterior.table(digit, bins))
     params = _params(model, bins, len(x))
-    for c in reversed(range(x.shape[1])):
-        stack.push(x[:, c].flatten().numpy(), _pixel_tables(model, params, x[:, :c]))
+    for part in reversed(_parts(model, len(x))):
+        for c in reversed(range(x.shape[1])):
+            symbols = x[part, c].flatten().numpy()
+            stack.push(symbols, _pixel_tables(model, params[part], x[part, :c]))
     stack.push_uniform(bins, BASE**DIGITS)
 
 
@@ -80,9 +80,10 @@ def _pop_batch(model: VAE, stack: Stack, n: int) -> Tensor:
     bins = stack.pop_uniform(n * _num_latents(model), BASE**DIGITS).astype(np.int64)
     params = _params(model, bins, n)
     x = torch.zeros(n, *model.shape, dtype=torch.uint8)
-    for c in range(model.shape[0]):
-        symbols = stack.pop(_pixel_tables(model, params, x[:, :c]))
-        x[:, c] = torch.from_numpy(symbols).view(n, *model.shape[1:])
+    for part in _parts(model, n):
+        for c in range(model.shape[0]):
+            symbols = stack.pop(_pixel_tables(model, params[part], x[part, :c]))
+            x[part, c] = torch.from_numpy(symbols).view(-1, *model.shape[1:]).byte()
     posterior = _Posterior(model, x)
     for digit in reversed(range(DIGITS)):
         bins, last = np.divmod(bins, BASE)
@@ -108,16 +109,26 @@ class _Posterior:
         return tables(mass)
 
 
+def middles(bins: np.ndarray) -> Tensor:
+    """Return the latents (n,), float64, below which half of the mass of each bin lies."""
+    return torch.special.ndtri((torch.from_numpy(bins).double() + 0.5) / BASE**DIGITS)
+
+
 def _params(model: VAE, bins: np.ndarray, n: int) -> Tensor:
     """Return the parameters of p(x | z), where z are the middles of the bins."""
-    middle = (torch.from_numpy(bins).double() + 0.5) / BASE**DIGITS
-    z = torch.special.ndtri(middle).view(n, *model.latent_shape)
-    return model.likelihood_params(z.to(model.dtype))
+    return model.likelihood_params(middles(bins).view(n, *model.latent_shape).to(model.dtype))
 
 
 def _pixel_tables(model: VAE, params: Tensor, earlier: Tensor) -> np.ndarray:
     p = model.likelihood.probabilities(params, earlier)
-    return tables(p.movedim(1, -1).reshape(-1, model.levels))
+    return tables(p.movedim(1, -1).reshape(-1, p.shape[1]))
+
+
+def _parts(model: VAE, n: int) -> list[slice]:
+    """Return the parts of a batch whose tables are made at once; larger ones leave the cache."""
+    assert model.levels is not None
+    size = max(1, 2**18 // (math.prod(model.shape[1:]) * model.levels))
+    return [slice(i, i + size) for i in range(0, n, size)]
 
 
 def _num_latents(model: VAE) -> int:

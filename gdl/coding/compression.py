@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gdl.coding.autoregressive import BATCH, code_images
-from gdl.coding.bits_back import largest_batch, pop_images, push_images
+from gdl.coding.bits_back import LARGEST, pop_images, push_images
 from gdl.coding.container import MAX_VALUES, Header, pack, unpack
+from gdl.coding.mixtures import Mixture, largest_mixture_batch, pop_mixture, push_mixture
 from gdl.coding.pinned import arithmetic, pinned
 from gdl.coding.tables import RangeDecoder, RangeEncoder, Stack
 from gdl.errors import GdlError
@@ -41,11 +42,11 @@ class Compressed:
     seconds: float
 
 
-def check_codable(model: GenerativeModel) -> None:
-    """Check that images can be coded with a model.
+def check_codable(model: GenerativeModel) -> str:
+    """Return the kind of code that a model has, one of `KINDS`.
 
     Raises:
-        GdlError: They cannot; the message says with which models they can.
+        GdlError: Images cannot be coded with it; the message says with which models they can.
     """
     name = type(model).__name__
     if not isinstance(model, AutoregressiveModel | VAE):
@@ -53,18 +54,16 @@ def check_codable(model: GenerativeModel) -> None:
             f"{name} gives no probabilities that can be coded exactly: gdl compress takes runs of "
             "autoregressive models (fvsbn, made, nade, pixelcnn, pixelcnn_pp, transformer) and of vae."
         )
-    if getattr(model, "num_masks", 1) > 1:
+    if isinstance(model, VAE) and model.num_classes:
         raise GdlError(
-            f"{name} with model.num_masks={model.num_masks} is a mixture of orders, which cannot be "
-            "coded pixel by pixel: use a run with model.num_masks=1."
-        )
-    if getattr(model, "num_classes", 0) > 0:
-        raise GdlError(
-            f"This {name} is conditional, and a file of images has no labels: use a run without "
-            "model.conditional."
+            f"The posterior of this {name} asks for labels, which a file of images lacks: use a run "
+            "without model.conditional, or of an autoregressive model."
         )
     if model.levels is None or model.levels > 256:
         raise GdlError(f"gdl compress takes images of up to 256 levels, not {model.levels}.")
+    if isinstance(model, VAE):
+        return "latents"
+    return "mixture" if len(Mixture(model)) > 1 else "autoregressive"
 
 
 def compress(
@@ -84,28 +83,20 @@ def compress(
     Raises:
         GdlError: The model cannot code images, or these are none of its images.
     """
-    check_codable(model)
-    images = images.cpu()
+    kind, images = check_codable(model), images.cpu()
+    (c, h, w), levels = model.shape, model.levels
+    assert levels is not None
     _check_images(model, images)
     started = time.perf_counter()
     with pinned(model):
-        if isinstance(model, AutoregressiveModel):
-            kind, batch, initial, encoder = "autoregressive", BATCH, 0, RangeEncoder()
-            code_images(model, encoder, len(images), batch, images)
-            words = encoder.words()
-        else:
-            assert isinstance(model, VAE)
-            assert model.levels is not None
-            kind, batch, stack = "bits-back", largest_batch(model.shape, model.levels), Stack()
-            push_images(model, stack, images, batch)
-            words, initial = stack.words()
+        words, initial, batch = _encoded(model, images)
     seconds = time.perf_counter() - started
     header = Header(
         digest=model_digest(model),
         run=run,
         kind=kind,
-        shape=model.shape,
-        levels=model.levels,
+        shape=(c, h, w),
+        levels=levels,
         count=len(images),
         batch=batch,
         initial_words=initial,
@@ -145,16 +136,39 @@ def decompress(
     return images, header
 
 
+def _encoded(model: GenerativeModel, images: Tensor) -> tuple[np.ndarray, int, int]:
+    """Return the words, how many of them were there at the start, and the size of a batch."""
+    if isinstance(model, VAE):
+        stack = Stack()
+        push_images(model, stack, images, LARGEST)
+        return *stack.words(), LARGEST
+    assert isinstance(model, AutoregressiveModel)
+    if len(mixture := Mixture(model)) > 1:
+        stack, batch = Stack(), largest_mixture_batch(model)
+        push_mixture(mixture, stack, images, batch)
+        return *stack.words(), batch
+    encoder = RangeEncoder()
+    code_images(model, encoder, len(images), BATCH, images)
+    return encoder.words(), 0, BATCH
+
+
 def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> Tensor | None:
     """Return the images, None where the words are not of these numbers."""
-    if isinstance(model, AutoregressiveModel):
+    n, batch = header.count, header.batch
+    if header.kind == "autoregressive":
+        assert isinstance(model, AutoregressiveModel)
         try:
-            return code_images(model, RangeDecoder(words), header.count, header.batch)
+            return code_images(model, RangeDecoder(words), n, batch)
         except AssertionError:  # constriction's, of words that no encoder writes
             return None
-    assert isinstance(model, VAE)
+    if not words[-1:].any():  # no stack ends like this
+        return None
     stack = Stack(words, header.initial_words)
-    images = pop_images(model, stack, header.count, header.batch)
+    if isinstance(model, VAE):
+        images = pop_images(model, stack, n, batch)
+    else:
+        assert isinstance(model, AutoregressiveModel)
+        images = pop_mixture(Mixture(model), stack, n, batch)
     return images if stack.is_start() else None
 
 
@@ -180,15 +194,13 @@ def _check_images(model: GenerativeModel, images: Tensor) -> None:
 
 
 def _check_model(model: GenerativeModel, header: Header, where: str) -> None:
-    kind = "autoregressive" if isinstance(model, AutoregressiveModel) else "bits-back"
     if model_digest(model) != header.digest:
         hint = f" ({header.run:.200})" if header.run else ""
         raise GdlError(
             f"{where} was written with another model than this run's: name the run that wrote it{hint} "
             "with run=."
         )
-    check_codable(model)
-    own = (kind, model.shape, model.levels)
+    own = (check_codable(model), model.shape, model.levels)
     if own != (header.kind, header.shape, header.levels):
         raise GdlError(f"{where} is damaged: its header does not fit the model that it names.")
 

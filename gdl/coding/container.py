@@ -37,7 +37,8 @@ MAX_VALUES = 2**31
 MAX_BATCH, MAX_WORDS = 4096, 2**24
 """Images that are coded together, and words at the start of a stack, at most; both cost memory."""
 
-KINDS = ("autoregressive", "bits-back")
+KINDS = ("autoregressive", "mixture", "latents")
+"""Range coding; bits-back over masks and labels; bits-back over the latents of a VAE."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ from gdl.data.listing import list_images, printable
 from gdl.errors import GdlError
 from gdl.files import for_shell, path_below
 
-__all__ = ["check_channels", "checked_names", "numbered", "read_images", "write_images"]
+__all__ = [
+    "check_channels",
+    "checked_names",
+    "free_paths",
+    "numbered",
+    "read_images",
+    "write_images",
+]
 
 
 def read_images(
@@ -61,20 +68,9 @@ def read_images(
 
 
 def write_images(images: Tensor, folder: Path, names: Sequence[str], levels: int) -> list[Path]:
-    """Write images (n, C, H, W) uint8 as PNG, none if one of the files is there already.
-
-    Raises:
-        GdlError: A name leads out of the folder, or there is a file of that name.
-    """
+    """Write images (n, C, H, W) uint8 as PNG; see `free_paths` for what is refused."""
     check_channels(images.shape[1:])
-    checked_names(names, "The file")
-    targets = [path_below(folder, name) for name in names]
-    top = folder.resolve()
-    for path in targets:
-        if not path.parent.resolve().is_relative_to(top):
-            raise GdlError(f"{path.parent} is a link out of {folder}/: name another folder.")
-        if os.path.lexists(path):
-            raise GdlError(f"{for_shell(path)} exists already: name another folder with out=.")
+    targets = free_paths(folder, names)
     pixels = _greys(levels)[images.long()].movedim(1, -1).squeeze(-1).numpy()
     for path, x in zip(targets, pixels, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +79,24 @@ def write_images(images: Tensor, folder: Path, names: Sequence[str], levels: int
         with path.open("xb") as file:
             file.write(buffer.getvalue())
     return targets
+
+
+def free_paths(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the paths of files below a folder that are not there yet.
+
+    Raises:
+        GdlError: A name leads out of the folder, or there is something of that name.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise GdlError(f"{for_shell(folder)} is no folder: name one with out=.")
+    paths = [path_below(folder, name) for name in checked_names(names, "An image")]
+    top = folder.resolve()
+    for path in paths:
+        if not path.parent.resolve().is_relative_to(top):
+            raise GdlError(f"{path.parent} is a link out of {folder}/: name another folder.")
+        if os.path.lexists(path):
+            raise GdlError(f"{for_shell(path)} exists already: name another folder with out=.")
+    return paths
 
 
 def check_channels(shape: Sequence[int]) -> None:

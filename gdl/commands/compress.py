@@ -30,7 +30,7 @@ def compress(cfg: DictConfig) -> dict[str, float]:
     import os
     from pathlib import Path
 
-    from gdl.coding import check_codable
+    from gdl.coding import check_codable, stream_lengths
     from gdl.coding import compress as code
     from gdl.coding.image_files import check_channels, read_images
     from gdl.data.listing import printable
@@ -63,6 +63,10 @@ def compress(cfg: DictConfig) -> dict[str, float]:
     write_atomically(out, done.content)
     numbers = _numbers(model, images, done)
     _print(numbers, model.nll_kind)
+    if cfg.codecs:
+        found = stream_lengths(images, model.levels)
+        print(f"codecs:     {', '.join(f'{name} {size:,}' for name, size in found.items())} bytes")
+        numbers |= {f"{name}_bytes": size for name, size in found.items()}
     print(f"file:       {for_shell(out)}")
     return numbers
 

@@ -30,11 +30,12 @@ def decompress(cfg: DictConfig) -> list[Path]:
 
     from gdl.coding import decompress as decode
     from gdl.coding import unpack
-    from gdl.coding.image_files import numbered, write_images
+    from gdl.coding.image_files import free_paths, numbered, write_images
     from gdl.errors import GdlError
     from gdl.files import for_shell
     from gdl.runs.checkpoints import load_run_model
 
+    out = Path(cfg.out)
     if len(cfg.files) != 1:
         raise GdlError(
             "gdl decompress takes one file: gdl decompress images.gdlz out=images run=latest."
@@ -43,16 +44,18 @@ def decompress(cfg: DictConfig) -> list[Path]:
     if not path.is_file():
         raise GdlError(f"There is no file {for_shell(path)}.")
     content, where = path.read_bytes(), for_shell(path)
-    unpack(content, where)  # a damaged file is told before a run is looked for
+    # what is wrong with the file or the folder is told before the work begins
+    header, _ = unpack(content, where)
+    names = numbered(header.count) if header.names is None else header.names
+    free_paths(out, names)
     _, model = load_run_model(cfg.run, "cpu")
     enable_garbage_collection()
     started = time.perf_counter()
-    images, header = decode(model, content, where)
+    images, _ = decode(model, content, where)
     seconds = time.perf_counter() - started
-    names = numbered(header.count) if header.names is None else header.names
-    written = write_images(images, Path(cfg.out), names, header.levels)
+    written = write_images(images, out, names, header.levels)
     print(f"images:     {len(written):,}, {len(written) / seconds:,.0f} per second, all exact")
-    print(f"folder:     {for_shell(cfg.out)}")
+    print(f"folder:     {for_shell(out)}")
     return written
 
 

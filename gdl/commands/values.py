@@ -100,6 +100,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "files": list[str],
         "split": str,
         "limit": int | None,
+        "codecs": bool,
         "out": str,
     },
     "decompress": {"run": str, "files": list[str], "out": str},
