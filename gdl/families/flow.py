@@ -132,11 +132,19 @@ class FlowModel(LatentModel):
 
     # ---- capabilities
 
+    def middle(self, x: Tensor) -> Tensor:
+        """Return the continuous y (B, C, H, W) of images: an integer pixel is the middle of its cell."""
+        if self.dequantize is None:
+            return x.to(self.dtype)
+        return (x.to(self.dtype) + 0.5) / self.dequantize.levels
+
+    def latents(self, y: Tensor) -> Tensor:
+        """Return the latents (B, D) of continuous y (B, C, H, W), differentiable."""
+        return self.bijection(y)[0]
+
     def encode(self, x: Tensor) -> Tensor:
         """Return all latents (B, D); an integer pixel stands for the middle of its cell."""
-        if self.dequantize is None:
-            return self.bijection(x.to(self.dtype))[0]
-        return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
+        return self.latents(self.middle(x))
 
     def decode(self, z: Tensor) -> Tensor:
         """Return images (B, C, H, W), real numbers in [0, levels - 1], of latents (B, D)."""
