@@ -29,6 +29,7 @@ def compare(cfg: DictConfig) -> None:
     """
     from pathlib import Path
 
+    from gdl.comparison.detection import detection_tables
     from gdl.comparison.entries import read_runs, select
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
@@ -42,7 +43,7 @@ def compare(cfg: DictConfig) -> None:
     chosen = select(entries, cfg.where)
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     tables = comparison_tables(shown)
-    print_tables(tables, left_out, cfg.paths)
+    print_tables([*tables, *detection_tables(shown)], left_out, cfg.paths)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
         raise GdlError(
