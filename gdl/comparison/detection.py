@@ -1,4 +1,4 @@
-"""Tables of how well runs tell foreign images from their own: a row for each run, a column for each score."""
+"""Tables of how well scores tell foreign images from a run's own: rows are runs, columns scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -83,7 +83,9 @@ def detection_sections(records: Sequence[dict[str, Any]]) -> list[str]:
     found = _foreign_tables([r["metrics"] for r in ordered], intervals=True)
     parts = []
     for foreign, (scores, rows) in found.items():
-        title = f"### {data_name(ordered[rows[0][0]]['metrics'])}: {foreign} as out of distribution"
+        title = (
+            f"### {data_name(ordered[rows[0][0]]['metrics'])}: {foreign} as out of distribution"
+        )
         about = "AUROC with 95 % intervals over the test images; higher is better, 0.5 is chance."
         lines = [["model", *scores, "command"]]
         for i, cells in rows:

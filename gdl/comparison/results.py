@@ -242,7 +242,9 @@ def _benchmark(record: dict[str, Any], letters: dict[str, str]) -> str:
     machine = letters[_describe(record["hardware"])]
     text = [f"## {record['title']}\n", f"{where}{machine}{load}\n"]
     note = [record["note"], ""] if record.get("note") else []
-    return "\n".join([*text, markdown_table([[str(c) for c in line] for line in lines]), *note, ""])
+    return "\n".join(
+        [*text, markdown_table([[str(c) for c in line] for line in lines]), *note, ""]
+    )
 
 
 def _shown(value: float | None, digits: int) -> str:

@@ -12,7 +12,7 @@ from gdl.errors import GdlError
 from gdl.evaluation.detection import detection_with_errors
 from gdl.evaluation.held_out import held_out
 from gdl.evaluation.host import Host
-from gdl.evaluation.outliers.fitting import fitted
+from gdl.evaluation.outliers.fitting import fitted, fitted_name
 from gdl.evaluation.outliers.images import Images, Setting
 from gdl.evaluation.outliers.scoring import Score, chosen, training_sample
 from gdl.evaluation.outliers.synthetic import SYNTHETIC
@@ -33,7 +33,7 @@ def ood(
     host: Host,
     scores: Mapping[str, Score],
     only: Sequence[str] | None = None,
-    fit: str | None = None,
+    fit: str | Sequence[str] | None = None,
     num_fit: int = 5000,
     resamples: int = 500,
     k: int = 1,
@@ -44,7 +44,8 @@ def ood(
     """Return how well each score tells the test images of other data from the run's test images.
 
     The keys are test/ood/{data}/{score}/{number} with the numbers of `detection_with_errors`, and
-    test/ood/{data}/images, the number of foreign images. With fit=F, {data} is {data}+F. For each
+    test/ood/{data}/images, the number of foreign images. {data} also says how they were brought to
+    the run's shape and levels, see `fitted_name`. For each
     data set a picture is written, ood-{data}.png: histograms of each score, and the ROC curves.
 
     Args:
@@ -99,7 +100,7 @@ def ood(
 
 
 def _foreign(
-    data: ImageData, host: Host, fit: str | None, seed: int, limit: int | None
+    data: ImageData, host: Host, fit: str | Sequence[str] | None, seed: int, limit: int | None
 ) -> dict[str, Tensor]:
     """Return the foreign images by name; all are looked at before the long work."""
     test = held_out(data, limit).cpu()
@@ -108,7 +109,7 @@ def _foreign(
         if name not in SYNTHETIC:
             other = host.open_data(name)
             x = fitted(name, held_out(other, limit), other.levels, data, fit)
-            found[f"{name}+{fit}" if fit else name] = x
+            found[fitted_name(name, other, data, fit)] = x
         elif data.levels is None or data.levels > 256:
             raise Incapable(
                 f"data={name} is made of integers of one byte, and the run's data are not: name "

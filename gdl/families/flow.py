@@ -133,7 +133,7 @@ class FlowModel(LatentModel):
     # ---- capabilities
 
     def middle(self, x: Tensor) -> Tensor:
-        """Return the continuous y (B, C, H, W) of images: an integer pixel is the middle of its cell."""
+        """Return the continuous y (B, C, H, W) of images; a pixel stands for the middle of its cell."""
         if self.dequantize is None:
             return x.to(self.dtype)
         return (x.to(self.dtype) + 0.5) / self.dequantize.levels

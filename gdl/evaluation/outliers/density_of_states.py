@@ -38,7 +38,7 @@ def dose(images: Images, train: Images, draws: int = 8) -> Tensor:
 
 @dataclass(frozen=True)
 class KernelDensity:
-    """A product of densities, one of each column, with Gaussian kernels of Scott's width sigma n^(-1/5).
+    """A product of densities, one of each column: Gaussian kernels of width sigma n^(-1/5) (Scott).
 
     Args:
         points: The n standardised points that were fitted (n, S).
@@ -61,7 +61,9 @@ class KernelDensity:
         """Return the log-density (B,), in nats, of rows t (B, S)."""
         n, columns = self.points.shape
         width = n**-0.2
-        log_norm = (0.5 * torch.tensor(2 * torch.pi).log() + torch.tensor(n * width).log()).double()
+        log_norm = (
+            0.5 * torch.tensor(2 * torch.pi).log() + torch.tensor(n * width).log()
+        ).double()
         found = []
         for part in ((t - self.mean) / self.std).split(max(1, PAIRS // (n * columns))):
             z = (part[:, None] - self.points) / width  # (b, n, S)

@@ -29,8 +29,8 @@ def waic(images: Images, train: Images, ensemble: Sequence[str] | None = None) -
     """
     if ensemble is None or len(ensemble) == 0:
         raise Incapable(
-            "The score waic asks for an ensemble: train the run's own command with other seeds, and "
-            "name these runs, ood.ensemble=[RUN,RUN]."
+            "it asks for an ensemble: train more runs by the run's own command with other seeds, and "
+            "name them, ood.ensemble=[RUN,RUN]."
         )
     if isinstance(ensemble, str):
         raise GdlError(f"ood.ensemble must be a list of runs, e.g. [{ensemble}], got {ensemble}.")

@@ -14,7 +14,7 @@ ROWS = 256
 """Rows of a Jacobian at a time."""
 
 
-def dimension(images: Images, train: Images, scale: float = 0.05) -> Tensor:
+def dimension(images: Images, train: Images, scale: float = 0.05, max_dims: int = 256) -> Tensor:
     """Return minus the local intrinsic dimension (N,): high where the density has few dimensions.
 
     A flow may give simple images from elsewhere a high density because it is concentrated there in
@@ -27,17 +27,23 @@ def dimension(images: Images, train: Images, scale: float = 0.05) -> Tensor:
         images: To score.
         train: Not used.
         scale: See `intrinsic_dimension`; the pixels are in [0, 1].
+        max_dims: Largest D, since the cost of an image rises at least as its square.
 
     Raises:
-        Incapable: The model is no flow with normal latents.
+        Incapable: The model is no flow with normal latents, or D is larger than `max_dims`.
     """
     model = images.model
     if not isinstance(model, MapsContinuous):
-        refuse(model, MapsContinuous, "The score dimension asks for the Jacobian of a flow", models)
+        refuse(model, MapsContinuous, "it asks for the Jacobian of a flow", models)
     if not isinstance(model.prior, NormalPrior):
         raise Incapable(
-            f"The score dimension asks for normal latents, and those of this {type(model).__name__} are "
-            "not: use a run of model=realnvp or model=glow."
+            f"it asks for normal latents, and those of this {type(model).__name__} are not: use a run "
+            "of model=realnvp or model=glow."
+        )
+    if (dims := images.x[0].numel()) > max_dims:
+        raise Incapable(
+            f"it asks for images of few values, because it takes {dims} passes for each: raise "
+            f"ood.max_dims to {dims}, beside a small limit."
         )
 
     def of_batch(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def ratio(images: Images, train: Images, background: str | None = None) -> Tenso
     """
     if background is None:
         raise Incapable(
-            "The score ratio asks for a background model: train one with data.mutation=0.1 added to "
-            "the run's own command, and name its run, ood.background=RUN."
+            "it asks for a background model: train one by the run's own command with "
+            "data.mutation=0.1, and name it, ood.background=RUN."
         )
     return images.nll - images.under(background).nll

@@ -33,7 +33,7 @@ def regret(images: Images, train: Images, steps: int = 50, lr: float = 0.05) -> 
     """
     model = images.model
     if not isinstance(model, HasPosterior):
-        refuse(model, HasPosterior, "The score regret asks for a posterior of latents", models)
+        refuse(model, HasPosterior, "it asks for a posterior of latents", models)
     seed = images.setting.seed
     return images.each(lambda x: regret_of(model, x, steps, lr, seed), "regret")
 

@@ -38,10 +38,11 @@ def crop(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the images scaled to height and width, bilinearly and without aliasing."""
     at_once = max(1, PIXELS // max(1, math.prod(x.shape[1:])))
-    scale = lambda part: interpolate(  # noqa: E731
-        part.float(), size=shape[1:], mode="bilinear", antialias=True, align_corners=False
-    )
-    return torch.cat([scale(part).round().to(x.dtype) for part in x.split(at_once)])
+    parts = [
+        interpolate(part.float(), size=shape[1:], mode="bilinear", antialias=True).round()
+        for part in x.split(at_once)
+    ]
+    return torch.cat(parts).to(x.dtype)
 
 
 def grey(x: Tensor, shape: tuple[int, ...]) -> Tensor:
