@@ -1,10 +1,12 @@
 """The density of a model's own statistics: an image is strange where they are unusual."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gdl.capabilities import Incapable
 from gdl.evaluation.outliers.images import Images
 from gdl.evaluation.outliers.model_statistics import statistics_of
 from gdl.evaluation.units import at_least_one
@@ -27,11 +29,13 @@ def dose(images: Images, train: Images, draws: int = 8) -> Tensor:
         draws: Latents, or dequantization samples, per image.
 
     Raises:
-        Incapable: The model has no density.
+        Incapable: The model has no density, or there is one training image only.
         GdlError: `draws` is no number of samples.
     """
     at_least_one("draws of dose", draws)
     train.check_density()
+    if len(train) < 2:
+        raise Incapable("it asks for at least 2 training images, raise ood.num_fit.")
     density = train.once(("dose", draws), lambda: KernelDensity.fit(statistics_of(train, draws)))
     return -density.log_prob(statistics_of(images, draws))
 
@@ -53,7 +57,7 @@ class KernelDensity:
     @classmethod
     def fit(cls, t: Tensor) -> "KernelDensity":
         """Return the density of rows t (n, S)."""
-        mean, std = t.mean(0), t.std(0, correction=0)
+        mean, std = t.mean(0), t.std(0)
         std = std.clamp(min=1e-9 * (1 + float(mean.abs().max())))  # of a column that is constant
         return cls((t - mean) / std, mean, std)
 
@@ -61,9 +65,7 @@ class KernelDensity:
         """Return the log-density (B,), in nats, of rows t (B, S)."""
         n, columns = self.points.shape
         width = n**-0.2
-        log_norm = (
-            0.5 * torch.tensor(2 * torch.pi).log() + torch.tensor(n * width).log()
-        ).double()
+        log_norm = math.log(n * width) + 0.5 * math.log(2 * math.pi)
         found = []
         for part in ((t - self.mean) / self.std).split(max(1, PAIRS // (n * columns))):
             z = (part[:, None] - self.points) / width  # (b, n, S)
