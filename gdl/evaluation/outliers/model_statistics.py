@@ -1,10 +1,12 @@
 """What a model says about an image, beside the likelihood."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from gdl.capabilities import HasPosterior, Invertible, ScoresGiven
-from gdl.distributions import gaussian_kl
+from gdl.distributions import gaussian_kl, log_normal
 from gdl.evaluation.outliers.images import Images
 from gdl.families.base import GenerativeModel
 from gdl.noise import normal
@@ -22,8 +24,8 @@ def statistics_of(images: Images, draws: int) -> Tensor:
 def model_statistics(model: GenerativeModel, x: Tensor, draws: int) -> Tensor:
     """Return S statistics of images (B, S), in nats, that the model has anyway.
 
-    - A VAE: the negative ELBO, rate, distortion, the entropy of q(z | x) up to a constant, and
-      |mean|^2 / 2 of its mean.
+    - A VAE: the negative ELBO, rate, distortion, the entropy of q(z | x) up to a constant, |mean|^2 / 2
+      of its mean, and by how much the IWAE bound of the same draws is tighter.
     - A flow: nll, |z|^2 / 2 of the latents, and their difference, which for normal latents is the
       log-determinant up to a constant.
     - An autoregressive model: nll, that of the upper half, and that of the lower half given the upper.
@@ -51,8 +53,12 @@ def model_statistics(model: GenerativeModel, x: Tensor, draws: int) -> Tensor:
 
 def _of_posterior(model: HasPosterior, x: Tensor, draws: int) -> list[Tensor]:
     mean, log_std = model.posterior(x)
-    z = mean + log_std.exp() * normal((draws, *mean.shape), mean, axis=1)
-    distortion = -model.log_joint(x, z)[0].double().mean(0)
+    noise = normal((draws, *mean.shape), mean, axis=1)
+    log_px, log_pz = (part.double() for part in model.log_joint(x, mean + log_std.exp() * noise))
     rate = gaussian_kl(mean, log_std).double().sum(-1)
-    entropy, norm = log_std.double().sum(-1), mean.double().square().sum(-1) / 2
-    return [rate + distortion, rate, distortion, entropy, norm]
+    log_q = (log_normal(noise) - log_std.sum(-1)).double()
+    weights = log_px + log_pz - log_q
+    gain = weights.logsumexp(0) - math.log(draws) - weights.mean(0)  # of the IWAE bound
+    distortion, entropy = -log_px.mean(0), log_std.double().sum(-1)
+    norm = mean.double().square().sum(-1) / 2
+    return [rate + distortion, rate, distortion, entropy, norm, gain]
