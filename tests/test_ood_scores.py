@@ -191,18 +191,18 @@ def lost() -> VAE:
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.05 * torch.randn_like(p))
-        model.encoder[-1].bias += 0.7  # type: ignore[index, union-attr, operator]
+        model.encoder[-1].bias += torch.tensor([1.5, 0.2])  # type: ignore[index, union-attr, operator]
     return model.eval()
 
 
 def gap(model: VAE, x: Tensor) -> Tensor:
     """Return log p(x) - ELBO(x) (B,), both by quadrature over the latent."""
-    z = torch.linspace(-8, 8, 2001)[:, None, None].expand(-1, len(x), 1)
+    z = torch.linspace(-40, 40, 4001)[:, None, None].expand(-1, len(x), 1)
     with torch.no_grad():
         log_px, log_pz = (part.double() for part in model.log_joint(x, z))
         mean, log_std = model.posterior(x)
         log_q = log_normal((z - mean) / log_std.exp()) - log_std.sum(-1)
-    step = math.log(16 / 2000)
+    step = math.log(80 / 4000)
     log_p = (log_px + log_pz + step).logsumexp(0)
     weights = (log_q.double() + step).exp()
     elbo = (weights * (log_px + log_pz - log_q)).sum(0)
@@ -215,11 +215,11 @@ def test_the_regret_is_positive_and_at_most_the_gap_of_the_encoder(
     x = digits.images("test")[:N]
     of, whole = images(lost, x), gap(lost, x)
     before = {k: v.clone() for k, v in lost.state_dict().items()}
-    few, many = (regret(of, of, steps=steps) for steps in (5, 60))
+    few, many = (regret(of, of, steps=steps) for steps in (3, 60))
     assert whole.mean() > 0.1
     assert (few >= 0).all()
     assert (many >= 0).all()
-    assert (many <= whole + 0.05).all(), "no bound is above the likelihood"
+    assert (many <= whole + 0.2).all(), "no bound is above the likelihood"
     assert many.mean() > 0.8 * whole.mean(), "a posterior of one latent is nearly normal"
     assert few.mean() < many.mean()
     assert all(torch.equal(v, before[k]) for k, v in lost.state_dict().items())
