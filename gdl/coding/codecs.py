@@ -10,6 +10,7 @@ Bits per dimension of a code are 8 bytes / (N D), comparable with nll / (N D ln 
 
 import io
 import lzma
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,8 +74,8 @@ def _as_file(kind: str, levels_of_file: int | None = None, **options: Any) -> Co
     return Codec(encode, decode, takes_channels=(1, 3))
 
 
-def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes], bytes]) -> Codec:
-    """Return the codec of a compressor of bytes."""
+def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes, int], bytes]) -> Codec:
+    """Return the codec of a compressor of bytes; `expand` is told how many bytes come out at most."""
 
     def encode(x: np.ndarray, levels: int) -> bytes:
         codes = [b"\0" + compress(x.tobytes())]
@@ -83,15 +84,28 @@ def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes], byte
         return min(codes, key=len)
 
     def decode(code: bytes, shape: Sequence[int], levels: int) -> np.ndarray:
-        y = np.frombuffer(expand(code[1:]), np.uint8)
+        size = math.prod(shape)
+        y = np.frombuffer(expand(code[1:], size), np.uint8)
         if code[0] == 1:
-            y = np.unpackbits(y, count=int(np.prod(shape)))
+            y = np.unpackbits(y, count=size)
         return y.reshape(tuple(shape))
 
     return Codec(encode, decode, takes_stream=True)
 
 
-_LZMA2: Any = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+def _lzma2(size: int) -> Any:
+    """Return the filter of xz; a dictionary larger than the content would take 60 ms to clear."""
+    window = min(max(size, 4096), 1 << 26)
+    preset = 9 | lzma.PRESET_EXTREME
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": window}]
+
+
+def _xz(content: bytes) -> bytes:
+    return lzma.compress(content, lzma.FORMAT_RAW, filters=_lzma2(len(content)))
+
+
+def _unxz(code: bytes, size: int) -> bytes:
+    return lzma.decompress(code, lzma.FORMAT_RAW, filters=_lzma2(size))
 
 
 def _deflate(content: bytes) -> bytes:
@@ -101,13 +115,10 @@ def _deflate(content: bytes) -> bytes:
 
 CODECS: dict[str, Codec] = {
     "png": _as_file("PNG", optimize=True),
-    "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=6, exact=True),
+    "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=4, exact=True),
     "jxl": _as_file("JXL", 256, lossless=True, effort=7),
-    "zlib": _as_bytes(_deflate, lambda code: zlib.decompress(code, -15)),
-    "xz": _as_bytes(
-        lambda content: lzma.compress(content, lzma.FORMAT_RAW, filters=_LZMA2),
-        lambda code: lzma.decompress(code, lzma.FORMAT_RAW, filters=_LZMA2),
-    ),
+    "zlib": _as_bytes(_deflate, lambda code, _: zlib.decompress(code, -15)),
+    "xz": _as_bytes(_xz, _unxz),
 }
 """Codecs by name. "jxl" needs the extra gdl[coding]; see `has_jxl`."""
 

@@ -20,7 +20,10 @@ __all__ = ["READERS", "check_arguments", "check_functions"]
 READERS = {"evaluate": "measure", "sample": "task"}
 """Commands that read a run, and the group of functions that each calls on it."""
 
-GIVEN = {"evaluate": ("model", "data", "limit"), "sample": ("model", "x")}
+GIVEN = {
+    "evaluate": ("model", "data", "limit", "host", "images", "train"),
+    "sample": ("model", "x"),
+}
 """What each passes to these functions itself."""
 
 
@@ -71,10 +74,9 @@ def _elsewhere(name: str, command: str, arg: str) -> str | None:
     """Say whose key it is, if another command knows it."""
     root = _root(name)
     if root == "data":
-        does = "measured on" if command == "evaluate" else "sampled with"
         return (
-            f"A run is {does} the data that it was trained on; other data are not possible yet: leave "
-            f"out {arg}."
+            "A run is sampled with the data that it was trained on; other data are not possible yet: "
+            f"leave out {arg}."
         )
     if root in [*own_keys(command), READERS[command]]:
         return None
@@ -118,6 +120,9 @@ def _unused(node: Any, path: str, command: str) -> Iterator[str]:
         if key in given:
             use = f": use {key}=." if key == "limit" else ": leave it out."
             yield f"{own} comes from gdl {command} itself{use}"
+        elif isinstance(value, dict) and "_target_" not in value:  # functions by name
+            for name, part in value.items():
+                yield from _unused(part, f"{own}.{name}", command)
         elif key not in parameters and more:
             yield from _unused(value, own, command)
         elif key not in parameters:

@@ -48,7 +48,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("k", "chunk", "draws", "pairs", "completions", "images", "units", "limit"), COUNT
     ),
-    **dict.fromkeys(("steps", "frames", "points"), COUNT),
+    **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training
     **dict.fromkeys(("max_epochs", "max_steps", "devices"), (-1, 10**15)),
@@ -90,6 +90,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "seed": int,
         "batch_size": int,
         "limit": int | None,
+        "other_data": list[list[str]] | None,
+        "out": str | None,
         "measure": dict,
     },
     "compare": {

@@ -181,6 +181,10 @@ class ImageData(pl.LightningDataModule, ABC):
             return transform
         return Mutation(self.mutation, self.levels, transform)
 
+    def names(self, split: str) -> list[str]:
+        """Return what the images of a split are called: split[i], or files of a folder."""
+        return [f"{split}[{i}]" for i in range(len(self.images(split)))]
+
     def labels(self, split: str) -> Tensor | None:
         """Return the labels (N,) of a split, or None where the data set has none."""
         self.setup()

@@ -46,6 +46,8 @@ class Folder(StoredData):
         GdlError: There is no such folder, or an argument is out of range.
     """
 
+    has_names = True
+
     def __init__(
         self,
         root: str,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 
 __all__ = ["Host"]
@@ -42,12 +43,28 @@ class Host:
     written: list[Path] = field(default_factory=list)
     """The files so far, which the command prints at the end."""
 
+    def table(self, name: str) -> Path:
+        """Return the file of the measure's table, by default called e.g. "scores.csv" in the folder.
+
+        Raises:
+            GdlError: The user's file has another ending.
+        """
+        if self.out is None:
+            return self.file(name)
+        if self.out.suffix.lower() != Path(name).suffix:
+            raise GdlError(
+                f"out={self.out} does not end in {Path(name).suffix}: name a file that does, or a "
+                "folder."
+            )
+        return self._noted(self.out)
+
     def file(self, name: str) -> Path:
-        """Return where a file goes that the measure calls e.g. "scores.csv", and make its folder."""
-        path = self.folder / name
+        """Return where another file goes, and make its folder."""
         if self.out is not None:
-            same = self.out.suffix.lower() == path.suffix.lower()
-            path = self.out if same else self.out.with_name(f"{self.out.stem}-{name}")
+            return self._noted(self.out.with_name(f"{self.out.stem}-{name}"))
+        return self._noted(self.folder / name)
+
+    def _noted(self, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.written.append(path)
         return path

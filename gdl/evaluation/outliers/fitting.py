@@ -56,8 +56,8 @@ def fitted(
     if (levels is None) != (data.levels is None):
         kinds = ("continuous", "integers") if levels is None else ("integers", "continuous")
         raise Incapable(
-            f"The values of data={name} are {kinds[0]}, and the run's are {kinds[1]}: choose other "
-            "data."
+            f"The values of data={name} are {kinds[0]}, and the run's are {kinds[1]}: choose "
+            "other data."
         )
     x = x.cpu()
     if levels is None or data.levels is None or levels == data.levels:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 __all__ = ["SYNTHETIC", "Make"]
 
 Make = Callable[[Tensor, int, Generator], Tensor]
-"""Maps test images (N, C, H, W) uint8, their number of levels and a generator to foreign ones."""
+"""Maps test images (N, C, H, W) uint8, the number of levels and a generator to foreign images."""
 
 
 def noise(x: Tensor, levels: int, generator: Generator) -> Tensor:
