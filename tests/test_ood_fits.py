@@ -29,7 +29,7 @@ def data_of(shape: tuple[int, ...], levels: int = 256) -> Any:
     return SimpleNamespace(shape=shape, levels=levels, facts=lambda: {})
 
 
-@pytest.mark.parametrize(("source", "target"), product(SHAPES, SHAPES), ids=str)
+@pytest.mark.parametrize(("source", "target"), list(product(SHAPES, SHAPES)), ids=str)
 def test_some_fits_bring_any_shape_to_any_other_and_the_sentence_names_them(source, target):
     x, data = images(source), data_of(target)
     if source == target:
