@@ -49,7 +49,8 @@ def test_some_fits_bring_any_shape_to_any_other_and_the_sentence_names_them(sour
         assert y.shape == (6, *target)
         assert y.dtype == torch.uint8
         assert torch.equal(fitted("other", x, 256, data, fit.split("+")), y), "or a list of names"
-        assert fitted_name("other", data_of(source), data, fit) == f"other+{fit}"
+        for longer in (fit, f"{fit}+{fit}"):
+            assert fitted_name("other", data_of(source), data, longer) == f"other+{fit}"
 
 
 def test_a_fit_that_does_not_suffice_is_told_with_one_that_does():

@@ -43,7 +43,7 @@ def compare(cfg: DictConfig) -> None:
     chosen = select(entries, cfg.where)
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     tables = comparison_tables(shown)
-    print_tables([*tables, *detection_tables(shown)], left_out, cfg.paths)
+    print_tables([*tables, *detection_tables(chosen)], left_out, cfg.paths)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
         raise GdlError(

@@ -70,9 +70,14 @@ def fitted_name(
 ) -> str:
     """Return the name of other data in a table, with what `fitted` has done to them.
 
-    An example is "cifar10+grey+resize", and for a run with 5 bits "mnist+pad+32levels".
+    An example is "cifar10+grey+resize", and for a run with 5 bits "mnist+pad+32levels". Fits that
+    leave these images as they are, since they were asked for because of others, are not named.
     """
-    parts = _parts(fit) if other.shape != data.shape else []
+    parts, x = [], torch.zeros(1, *other.shape, dtype=torch.uint8)
+    for part in _parts(fit) if other.shape != data.shape and len(other.shape) == 3 else []:
+        y = FITS[part](x, data.shape)
+        parts += [part] if y.shape != x.shape else []  # else it did nothing
+        x = y
     parts += [] if other.levels == data.levels else [f"{data.levels}levels"]
     return "+".join([name, *parts])
 

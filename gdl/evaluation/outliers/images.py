@@ -124,7 +124,7 @@ class Images:
         own = self.model
         if (other.shape, other.levels) != (own.shape, own.levels):
             raise Incapable(
-                f"The run {run} is of images {other.shape} with {other.levels} levels, this one of "
-                f"{own.shape} with {own.levels}: name a run on the same data."
+                f"it asks for a run on images of {own.shape} with {own.levels} levels, and those of "
+                f"{run} are of {other.shape} with {other.levels}: name another run."
             )
         return Images(other.to(own.device), self.x, self.setting, self.name)
