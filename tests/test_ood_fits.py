@@ -157,6 +157,6 @@ def test_made_images_are_what_they_are_called():
         torch.Generator(),
     )
     assert not torch.equal(orders[0], orders[1])
-    assert (make("dark") <= x).all()
-    assert (make("bright") >= x).all()
+    assert (make("darker") <= x).all()
+    assert (make("brighter") >= x).all()
     assert all(len(image.flatten(1).unique(dim=1).T) == 1 for image in make("constant"))

@@ -41,7 +41,9 @@ def with_measure_keys(args: Sequence[str], command: str) -> list[str]:
         elif dot and first == "measure" and measure in names:
             arg = f"{sign}measure.{_of_score(measure, rest)}"
         key, equals, value = arg.lstrip("+").partition("=")
-        key = re.sub(r"^measure\.(\w+\.)?data(?=$|\.)", "data", key)
+        of_data = re.fullmatch(r"measure\.((\w+)\.)?data(\..+)?", key)
+        if of_data and _has_scores(of_data[2] or measure):
+            key = f"data{of_data[3] or ''}"
         if key == "data" and equals:
             sets = _listed(value)
         elif key.startswith("data.") and equals:
@@ -62,13 +64,18 @@ def _value(arg: str) -> str:
 def _of_score(measure: str, rest: str) -> str:
     """Return the key of an option of a score below its measure; another key as it is."""
     key = rest.partition("=")[0]
-    path = CONF / "measure" / f"{measure}.yaml"
-    node: Any = OmegaConf.load(path) if path.is_file() else {}
-    if not any("/score@scores" in entry for entry in node.get("defaults", [])) or key in node:
+    if not _has_scores(measure) or key in OmegaConf.load(CONF / "measure" / f"{measure}.yaml"):
         return rest
     scores: Any = OmegaConf.load(CONF / "score" / "default.yaml")
     owners = [name for name, options in scores.items() if key in options]
     return f"scores.{owners[0]}.{rest}" if len(owners) == 1 else rest
+
+
+def _has_scores(measure: str) -> bool:
+    """Return whether a measure scores images, those of other data too."""
+    path = CONF / "measure" / f"{measure}.yaml"
+    node: Any = OmegaConf.load(path) if path.is_file() else {}
+    return any("/score@scores" in entry for entry in node.get("defaults", []))
 
 
 def _listed(value: str) -> list[str]:

@@ -40,9 +40,9 @@ def ood(
     """Return how well each score tells the test images of other data from the run's test images.
 
     The keys are test/ood/{data}/{score}/{number} with the numbers of `detection_with_errors`, and
-    test/ood/{data}/images, the number of foreign images. {data} also says how they were brought to
-    the run's shape and levels, see `fitted_name`. For each
-    data set a picture is written, ood-{data}.png: histograms of each score, and the ROC curves.
+    test/ood/{data}/images, the number of foreign images; test/ood/k is k. {data} also says how they
+    were brought to the run's shape and levels, see `fitted_name`. For each data set a picture is
+    written, ood-{data}.png: histograms of each score, and the ROC curves.
 
     Args:
         model: In eval mode.
@@ -86,7 +86,7 @@ def ood(
     of_own = scored(own)
     if not of_own:
         raise Incapable(next(iter(left_out.values())))
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = {"test/ood/k": k}
     for name, x in foreign.items():
         of_set = scored(Images(model, x, setting, name))
         pairs = {label: (of_own[label], of_set[label]) for label in of_set if label in of_own}

@@ -81,7 +81,7 @@ def scores(
     wanted = chosen(scores, only)
     if by is not None:
         chosen(wanted, [by])
-    table, picture = host.table("scores.csv"), host.file("strangest.png")
+    table = host.table("scores.csv")
     names, x = _to_score(data, host, split, fit, seed, limit)
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
@@ -92,8 +92,9 @@ def scores(
     strangeness = columns[by].nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
     order = strangeness.argsort(descending=True, stable=True).tolist()
     write_atomically(table, _csv(names, columns, order, sort))
-    labels = [str(rank + 1) for rank in range(min(sheet, len(order)))]
-    save_sheet(x[order[:sheet]], labels, picture, model.levels)
+    if x.dim() == 4:
+        labels = [str(rank + 1) for rank in range(min(sheet, len(order)))]
+        save_sheet(x[order[:sheet]], labels, host.file("strangest.png"), model.levels)
     print(f"The strangest of {len(names)} images, by {by} (nats):")
     for rank, i in enumerate(order[:10]):
         print(f"{rank + 1:>4}  {float(columns[by][i]):>12.2f}  {printable(names[i])}")

@@ -125,6 +125,6 @@ class Images:
         if (other.shape, other.levels) != (own.shape, own.levels):
             raise Incapable(
                 f"it asks for a run on images of {own.shape} with {own.levels} levels, and those of "
-                f"{run} are of {other.shape} with {other.levels}: name another run."
+                f"{run} are of {other.shape} with {other.levels}: name a run on the same data."
             )
         return Images(other.to(own.device), self.x, self.setting, self.name)

@@ -55,8 +55,8 @@ def made_images(name: str, data: ImageData, seed: int, limit: int | None) -> Ten
     """
     if data.levels is None or data.levels > 256:
         raise Incapable(
-            f"data={name} is made of integers of one byte, and the run's data are not: name other "
-            "data."
+            f"measure=ood asks for images to make data={name} of, and the run's data are no integers "
+            "of one byte: use other data, as data=[NAME]."
         )
     generator = torch.Generator().manual_seed(mix_seed(name, seed))
     return SYNTHETIC[name](held_out(data, limit).cpu(), data.levels, generator)

@@ -44,18 +44,18 @@ def upside_down(x: Tensor, levels: int, generator: Generator) -> Tensor:
     return x.flip(2)
 
 
-def bright(x: Tensor, levels: int, generator: Generator) -> Tensor:
+def brighter(x: Tensor, levels: int, generator: Generator) -> Tensor:
     """Return the test images with each pixel halfway to white."""
     return ((x.int() + levels) // 2).to(torch.uint8)
 
 
-def dark(x: Tensor, levels: int, generator: Generator) -> Tensor:
+def darker(x: Tensor, levels: int, generator: Generator) -> Tensor:
     """Return the test images with each pixel halfway to black."""
     return x // 2
 
 
 SYNTHETIC: dict[str, Make] = {
     **{"noise": noise, "constant": constant, "inverted": inverted, "shuffled": shuffled},
-    **{"mirrored": mirrored, "upside_down": upside_down, "bright": bright, "dark": dark},
+    **{"mirrored": mirrored, "upside_down": upside_down, "brighter": brighter, "darker": darker},
 }
 """By the name that data=[...] has for them; x is on the CPU."""
