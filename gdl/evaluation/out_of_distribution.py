@@ -41,7 +41,8 @@ def ood(
     """Return how well each score tells the test images of other data from the run's test images.
 
     The keys are test/ood/{data}/{score}/{number} with the numbers of `detection_with_errors`, and
-    test/ood/{data}/images, the number of foreign images; test/ood/k is k. With fit=F, {data} is {data}+F. For each
+    test/ood/{data}/images, the number of foreign images; test/ood/k is k. With fit=F, {data} is
+    {data}+F. For each
     data set a picture is written, ood-{data}.png: histograms of each score, and the ROC curves.
 
     Args:
