@@ -96,6 +96,11 @@ def test_only_areas_of_scores_are_read() -> None:
         "test/ood/a/ratio/auroc_low": 0.4,
         "test/ood/a+pad/ratio/auroc": 1,
         "test/ood/a/waic/auroc": None,
+        "test/ood/my/own/dose/auroc": 0.75,
         "test/auroc": 0.1,
     }
-    assert auroc_of(metrics) == {"a": {"ratio": 0.5}, "a+pad": {"ratio": 1}}
+    assert auroc_of(metrics) == {
+        "a": {"ratio": 0.5},
+        "a+pad": {"ratio": 1},
+        "my/own": {"dose": 0.75},
+    }

@@ -66,6 +66,7 @@ def ood(
     at_least_one("resamples", resamples)
     wanted = chosen(scores, only)
     foreign = _foreign(data, host, fit, seed, limit)
+    pictures = {name: host.file(f"ood-{name}.png") for name in foreign}
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
     own = Images(model, held_out(data, limit), setting, "test images")
@@ -94,7 +95,7 @@ def ood(
         for label, (a, b) in pairs.items():
             numbers = detection_with_errors(a, b, resamples, seed)
             metrics |= {f"test/ood/{name}/{label}/{key}": v for key, v in numbers.items()}
-        save_scores(pairs, host.file(f"ood-{name}.png"), name)
+        save_scores(pairs, pictures[name], name)
     for sentence in left_out.values():
         print(f"note: left out: {sentence}", file=sys.stderr)
     return metrics

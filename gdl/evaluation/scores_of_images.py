@@ -81,7 +81,7 @@ def scores(
     wanted = chosen(scores, only)
     if by is not None:
         chosen(wanted, [by])
-    table = host.table("scores.csv")
+    table, picture = host.table("scores.csv"), host.file("strangest.png")
     names, x = _to_score(data, host, split, fit, seed, limit)
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
@@ -94,7 +94,9 @@ def scores(
     write_atomically(table, _csv(names, columns, order, sort))
     if x.dim() == 4:
         labels = [str(rank + 1) for rank in range(min(sheet, len(order)))]
-        save_sheet(x[order[:sheet]], labels, host.file("strangest.png"), model.levels)
+        save_sheet(x[order[:sheet]], labels, picture, model.levels)
+    else:
+        host.written.remove(picture)
     print(f"The strangest of {len(names)} images, by {by} (nats):")
     for rank, i in enumerate(order[:10]):
         print(f"{rank + 1:>4}  {float(columns[by][i]):>12.2f}  {printable(names[i])}")

@@ -37,9 +37,11 @@ def foreign_table(metrics: dict[str, Any]) -> Table | None:
         table.add_column(column, justify="right")
     for data in dict.fromkeys(data for data, _ in rows):
         table.add_section()
+        scores = [score for of, score in rows if of == data]
         # the name, and below it the number of images
         left = [data, f"{metrics.get(f'test/ood/{data}/images', '?')} images"]
-        for score in [score for of, score in rows if of == data]:
+        left = left if len(scores) > 1 else [", ".join(left)]
+        for score in scores:
             numbers = [
                 rows[data, score].get(n, "-") for n in ("auroc", "interval", "aupr", "fpr95")
             ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,8 @@ def support_vectors(t: Tensor) -> Callable[[Tensor], Tensor]:
     from sklearn.svm import OneClassSVM  # takes a second to import
 
     mean, std = standard(t)
-    machine = OneClassSVM(nu=0.1, gamma=1 / t.shape[1]).fit(((t - mean) / std).numpy())
+    width: Any = 1 / t.shape[1]  # its stubs know the names of widths only
+    machine = OneClassSVM(nu=0.1, gamma=width).fit(((t - mean) / std).numpy())
     return lambda at: torch.from_numpy(machine.decision_function(((at - mean) / std).numpy()))
 
 

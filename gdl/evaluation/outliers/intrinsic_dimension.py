@@ -62,7 +62,9 @@ def _dimension(model: MapsContinuous, image: Tensor, scale: float) -> Tensor:
             z = model.latents(y)
             (part,) = torch.autograd.grad(z.gather(1, wanted[:, None]).sum(), y)
         rows.append(part.flatten(1))
-    return intrinsic_dimension(torch.cat(rows), z[0].detach(), scale)
+    with torch.no_grad():
+        z = model.latents(model.middle(image[None]))
+    return intrinsic_dimension(torch.cat(rows), z[0], scale)
 
 
 def intrinsic_dimension(jacobian: Tensor, z: Tensor, scale: float) -> Tensor:
