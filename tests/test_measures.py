@@ -117,7 +117,7 @@ SCORES = {"likelihood": outliers.likelihood, "complexity": outliers.complexity}
 OOD_NUMBERS = {f"{n}{end}" for n in detection.METRICS for end in ("", "_low", "_high")}
 FOREIGN = ("noise", "constant", "inverted")
 OOD = {f"test/ood/{d}/{s}/{n}" for d in FOREIGN for s in SCORES for n in OOD_NUMBERS}
-OOD |= {f"test/ood/{d}/images" for d in FOREIGN}
+OOD |= {"test/ood/k", *(f"test/ood/{d}/images" for d in FOREIGN)}
 
 MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     "bits": (

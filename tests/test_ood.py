@@ -381,6 +381,19 @@ def test_the_files_go_where_the_user_says(tmp_path: Path) -> None:
         scores(Dark(), Drawn(), place, ALL)
 
 
+@pytest.mark.parametrize("measure", [ood, scores])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    measure: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    model = Dark()
+    with pytest.raises(
+        GdlError, match=r"file cannot be written \(.*\): name another place with out="
+    ):
+        measure(model, Drawn(), Host(tmp_path / "file"), ALL)
+    assert float(model.calls) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

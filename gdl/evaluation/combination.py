@@ -14,10 +14,10 @@ __all__ = ["call", "several", "takes_host"]
 Measure = Callable[..., dict[str, float]]
 
 
-def takes_host(measure: Measure) -> bool:
+def takes_host(measure: Callable[..., Any]) -> bool:
     """Return whether a measure, or one of several, asks for a `Host`."""
-    nested: dict[str, Any] = getattr(measure, "keywords", {})
     if getattr(measure, "func", measure) is several:
+        nested: dict[str, Any] = getattr(measure, "keywords", {})
         return any(takes_host(part) for part in nested.values() if callable(part))
     return "host" in inspect.signature(measure).parameters
 

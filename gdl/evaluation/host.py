@@ -1,5 +1,6 @@
 """What a command does for a measure: it opens other data and other runs, and says where files go."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,12 +60,23 @@ class Host:
         return self._noted(self.out)
 
     def file(self, name: str) -> Path:
-        """Return where another file goes, and make its folder."""
+        """Return where another file goes, and make its folder; asked for before the long work."""
         if self.out is not None:
             return self._noted(self.out.with_name(f"{self.out.stem}-{name}"))
         return self._noted(self.folder / name)
 
     def _noted(self, path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Note a file, and see that it can be written before the long work.
+
+        Raises:
+            GdlError: It cannot.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as e:
+            raise GdlError(
+                f"{path.parent} cannot be written ({e.strerror}): name another place with out=."
+            ) from e
         self.written.append(path)
         return path

@@ -13,7 +13,6 @@ from gdl.evaluation.host import Host
 from gdl.evaluation.outliers.images import Images, Setting
 from gdl.evaluation.outliers.others import other_images
 from gdl.evaluation.outliers.scoring import Score, chosen, training_sample
-from gdl.evaluation.outliers.synthetic import SYNTHETIC
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.plots import save_scores
@@ -30,7 +29,7 @@ def ood(
     host: Host,
     scores: Mapping[str, Score],
     only: Sequence[str] | None = None,
-    fit: str | None = None,
+    fit: str | Sequence[str] | None = None,
     num_fit: int = 5000,
     resamples: int = 500,
     k: int = 1,
@@ -41,8 +40,9 @@ def ood(
     """Return how well each score tells the test images of other data from the run's test images.
 
     The keys are test/ood/{data}/{score}/{number} with the numbers of `detection_with_errors`, and
-    test/ood/{data}/images, the number of foreign images. With fit=F, {data} is {data}+F. For each
-    data set a picture is written, ood-{data}.png: histograms of each score, and the ROC curves.
+    test/ood/{data}/images, the number of foreign images; test/ood/k is k. {data} also says how they
+    were brought to the run's shape and levels, see `fitted_name`. For each data set a picture is
+    written, ood-{data}.png: histograms of each score, and the ROC curves.
 
     Args:
         model: In eval mode.
@@ -66,6 +66,7 @@ def ood(
     at_least_one("resamples", resamples)
     wanted = chosen(scores, only)
     foreign = _foreign(data, host, fit, seed, limit)
+    pictures = {name: host.file(f"ood-{name}.png") for name in foreign}
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
     own = Images(model, held_out(data, limit), setting, "test images")
@@ -86,7 +87,7 @@ def ood(
     of_own = scored(own)
     if not of_own:
         raise Incapable(next(iter(left_out.values())))
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = {"test/ood/k": k}
     for name, x in foreign.items():
         of_set = scored(Images(model, x, setting, name))
         pairs = {label: (of_own[label], of_set[label]) for label in of_set if label in of_own}
@@ -94,18 +95,18 @@ def ood(
         for label, (a, b) in pairs.items():
             numbers = detection_with_errors(a, b, resamples, seed)
             metrics |= {f"test/ood/{name}/{label}/{key}": v for key, v in numbers.items()}
-        save_scores(pairs, host.file(f"ood-{name}.png"), name)
+        save_scores(pairs, pictures[name], name)
     for sentence in left_out.values():
         print(f"note: left out: {sentence}", file=sys.stderr)
     return metrics
 
 
 def _foreign(
-    data: ImageData, host: Host, fit: str | None, seed: int, limit: int | None
+    data: ImageData, host: Host, fit: str | Sequence[str] | None, seed: int, limit: int | None
 ) -> dict[str, Tensor]:
     """Return the foreign images by name; all are looked at before the long work."""
     found = {}
     for name in host.names or DEFAULT:
-        label = f"{name}+{fit}" if fit and name not in SYNTHETIC else name
-        found[label] = other_images(name, data, host, fit, seed, limit)
+        label, x = other_images(name, data, host, fit, seed, limit)
+        found[label] = x
     return found

@@ -40,7 +40,7 @@ def scores(
     sort: bool = False,
     split: str | None = None,
     sheet: int = 64,
-    fit: str | None = None,
+    fit: str | Sequence[str] | None = None,
     num_fit: int = 5000,
     k: int = 1,
     batch_size: int = 500,
@@ -81,7 +81,7 @@ def scores(
     wanted = chosen(scores, only)
     if by is not None:
         chosen(wanted, [by])
-    table = host.table("scores.csv")
+    table, picture = host.table("scores.csv"), host.file("strangest.png")
     names, x = _to_score(data, host, split, fit, seed, limit)
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
@@ -94,7 +94,9 @@ def scores(
     write_atomically(table, _csv(names, columns, order, sort))
     if x.dim() == 4:
         labels = [str(rank + 1) for rank in range(min(sheet, len(order)))]
-        save_sheet(x[order[:sheet]], labels, host.file("strangest.png"), model.levels)
+        save_sheet(x[order[:sheet]], labels, picture, model.levels)
+    else:
+        host.written.remove(picture)
     print(f"The strangest of {len(names)} images, by {by} (nats):")
     for rank, i in enumerate(order[:10]):
         print(f"{rank + 1:>4}  {float(columns[by][i]):>12.2f}  {printable(names[i])}")
@@ -102,7 +104,12 @@ def scores(
 
 
 def _to_score(
-    data: ImageData, host: Host, split: str | None, fit: str | None, seed: int, limit: int | None
+    data: ImageData,
+    host: Host,
+    split: str | None,
+    fit: str | Sequence[str] | None,
+    seed: int,
+    limit: int | None,
 ) -> tuple[list[str], Tensor]:
     """Return names and images, on the CPU, with the shape and levels of the run's."""
     if split not in (None, *SPLITS):

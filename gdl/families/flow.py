@@ -203,14 +203,22 @@ class FlowModel(LatentModel):
 
     # ---- capabilities
 
+    def middle(self, x: Tensor) -> Tensor:
+        """Return the continuous v (B, C, H, W) of images; a pixel stands for the middle of its cell."""
+        if self.dequantize is None:
+            return x.to(self.dtype)
+        return (x.to(self.dtype) + 0.5) / self.dequantize.levels
+
+    def latents(self, v: Tensor) -> Tensor:
+        """Return the latents (B, D) of continuous v (B, C, H, W), differentiable."""
+        return self.bijection(v)[0]
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return all latents (B, D); an integer pixel stands for the middle of its cell.
 
         They do not depend on the labels y.
         """
-        if self.dequantize is None:
-            return self.bijection(x.to(self.dtype))[0]
-        return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
+        return self.latents(self.middle(x))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return images (B, C, H, W), real numbers in [0, levels - 1], of latents (B, D).

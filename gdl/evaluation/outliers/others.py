@@ -1,5 +1,7 @@
 """Images by the name that data= has for them: of another data set, or made."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out
 from gdl.evaluation.host import Host
-from gdl.evaluation.outliers.fitting import fitted
+from gdl.evaluation.outliers.fitting import fitted, fitted_name
 from gdl.evaluation.outliers.synthetic import SYNTHETIC
 from gdl.noise import mix_seed
 
@@ -15,9 +17,16 @@ __all__ = ["made_images", "other_images"]
 
 
 def other_images(
-    name: str, data: ImageData, host: Host, fit: str | None, seed: int, limit: int | None
-) -> Tensor:
-    """Return test images of other data, or made ones, with the shape and levels of the run's.
+    name: str,
+    data: ImageData,
+    host: Host,
+    fit: str | Sequence[str] | None,
+    seed: int,
+    limit: int | None,
+) -> tuple[str, Tensor]:
+    """Return a name and test images of other data, or made ones, of the run's shape and levels.
+
+    The name says how they were fitted, see `fitted_name`.
 
     Args:
         name: Of a data set, or a key of `SYNTHETIC`.
@@ -32,9 +41,10 @@ def other_images(
         GdlError: There is no such data set, or it cannot be had.
     """
     if name in SYNTHETIC:
-        return made_images(name, data, seed, limit)
+        return name, made_images(name, data, seed, limit)
     other = host.open_data(name)
-    return fitted(name, held_out(other, limit), other.levels, data, fit)
+    x = fitted(name, held_out(other, limit), other.levels, data, fit)
+    return fitted_name(name, other, data, fit), x
 
 
 def made_images(name: str, data: ImageData, seed: int, limit: int | None) -> Tensor:
