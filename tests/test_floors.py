@@ -17,7 +17,7 @@ FLOORS = [  # from the ground
     ["flows"],
     ["families"],
     ["models"],
-    ["tasks", "evaluation"],
+    ["tasks", "evaluation", "audit"],
     ["runs", "tracking"],
     ["training", "sweeps", "comparison", "api"],
     ["commands"],

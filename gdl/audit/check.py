@@ -99,7 +99,7 @@ def _on_tiny_images(model: GenerativeModel) -> Iterator[list[Finding]]:
     yield from _by_family(model)
 
 
-def _densities(t: Tiny, k: int = 20_000) -> Iterator[Finding]:
+def _densities(t: Tiny, k: int = 8000) -> Iterator[Finding]:
     """Yield the findings about all images of a tiny shape, from k evaluations."""
     model, levels, n = t.model, t.model.levels or 2, 500 if t.large else 3000
     exact = model.nll_kind == "exact"

@@ -18,8 +18,8 @@ from gdl.noise import seed_noise
 
 __all__ = ["Tiny", "all_images", "draws", "nll_of", "perturb", "random_images", "rebuilt", "tiny"]
 
-WIDTH = 32
-"""Units of a layer in the models of tiny images."""
+WIDTH, DEPTH = 16, {"depth": 2, "blocks": 2}
+"""Units of a layer, and layers by argument, in the models of tiny images."""
 
 LARGE = 1_000_000
 """Parameters from which on a check makes fewer draws."""
@@ -86,7 +86,7 @@ def rebuilt(model: GenerativeModel, small: bool = False, **changes: Any) -> Gene
     seed_noise(torch.device("cpu"), "audit", "weights")
     if small:
         with contextlib.suppress(Exception):  # a size that does not fit the others
-            narrow = {k: _narrow(v, 4 if k == "depth" else WIDTH) for k, v in arguments.items()}
+            narrow = {k: _narrow(v, DEPTH.get(k, WIDTH)) for k, v in arguments.items()}
             made = type(model)(**(narrow | changes))
             _try(made)
             return made

@@ -92,6 +92,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "limit": int | None,
         "measure": dict,
     },
+    "check": {
+        "run": str | None,
+        "seed": int,
+        "verbose": bool,
+        "data_dir": str,
+        "model": dict,
+        "data": dict,
+    },
     "compare": {
         "folders": list[str],
         "where": list[str],
