@@ -158,7 +158,8 @@ def _small(model: GenerativeModel, *shapes: tuple[tuple[int, ...], int]) -> tupl
 
 
 def _autoregressive(model: AutoregressiveModel) -> Iterator[list[Finding]]:
-    for shapes in ([((1, 3, 4), 4), ((1, 3, 4), 2)], [((3, 2, 2), 4), ((3, 2, 2), 2)]):
+    levels = min(model.levels or 2, 4)
+    for shapes in ([((1, 3, 4), levels), ((1, 3, 4), 2)], [((3, 2, 2), levels), ((3, 2, 2), 2)]):
 
         def checks(shapes: list = shapes) -> Iterator[Finding]:
             made, _ = _small(model, *shapes)
@@ -214,7 +215,7 @@ def _bijection(made: GenerativeModel, x: Tensor) -> Iterator[Finding]:
 def _latent(model: GenerativeModel) -> Iterator[list[Finding]]:
     def checks() -> Iterator[Finding]:
         few = {"latent_dim": 1} if "latent_dim" in model._arguments else {}
-        made, x = _small(rebuilt(model, small=True, **few), ((1, 2, 3), 2), ((1, 2, 2), 4), (model.shape, model.levels or 2))
+        made, x = _small(rebuilt(model, small=True, **few), ((1, 2, 3), 2), ((1, 2, 2), min(model.levels or 2, 4)), (model.shape, model.levels or 2))
         perturb(made, 1.0, seed=2)
         yield from bounds.bounds_are_in_order(made, x[:8])
         if isinstance(made, HasPosterior):

@@ -154,6 +154,8 @@ def tiny(
     as large as leaves several images likely.
     """
     for kind in kinds:
+        if kind == "grey" and model.levels == 2:
+            continue  # a model of binary images need not be one of others
         found: Tiny | tuple[str, str] = (kind, "no image is small enough")
         for shape, levels in SHAPES[kind]:
             x = all_images(shape, levels)
