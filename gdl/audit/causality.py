@@ -1,9 +1,12 @@
 """Theorems about autoregressive models: who depends on whom, and samplers that agree."""
 
+import copy
+
 import torch
 from torch import Tensor
 
 from gdl.audit.finding import FAILED, WARNING, Finding, skipped
+from gdl.audit.subjects import perturb
 from gdl.families.autoregressive import AutoregressiveModel
 
 __all__ = ["depends_on_earlier_only", "fast_sampler_is_the_naive_one", "influence"]
@@ -26,10 +29,15 @@ def influence(model: AutoregressiveModel, s: Tensor) -> Tensor:
     return changed
 
 
-def depends_on_earlier_only(model: AutoregressiveModel, rows: int = 30) -> Finding:
+def depends_on_earlier_only(model: AutoregressiveModel, rows: int = 30, tries: int = 0) -> Finding:
     """The parameters of position i depend on positions before i, and on no other (Jacobian).
 
     A position that ignores some of the earlier ones is a warning, one that ignores all a failure.
+
+    Args:
+        model: Its weights are not zero.
+        rows: Random images.
+        tries: Copies with other random weights, which show what one draw of them hides.
     """
     check, what = "causality", "positions that see themselves or later ones"
     assert model.levels is not None
@@ -37,10 +45,15 @@ def depends_on_earlier_only(model: AutoregressiveModel, rows: int = 30) -> Findi
     n, own = model.num_positions, len(model.orders)
     s = torch.randint(model.levels, (rows, n, model.values), generator=g, dtype=torch.uint8)
     ignored, blind = 0, 0
+    copies = [model] + [copy.deepcopy(model) for _ in range(tries)]
+    for seed, other in enumerate(copies[1:]):
+        perturb(other, 1.0, seed)
     for member in range(own):
-        model.member = member
-        found = influence(model, s.to(model.device))
-        model.member = 0
+        found = torch.zeros(n, n, dtype=torch.bool)
+        for each in copies:
+            each.member = member
+            found |= influence(each, s.to(model.device))
+            each.member = 0
         wrong = found.tril().nonzero()
         if len(wrong):
             i, j = wrong[0].tolist()

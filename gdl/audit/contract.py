@@ -24,6 +24,7 @@ __all__ = [
     "parts_of_a_batch_are_the_batch",
     "precisions_agree",
     "tails_are_finite",
+    "terms_are_finite",
     "terms_are_per_image",
 ]
 
@@ -39,12 +40,19 @@ def _loss(model: GenerativeModel, x: Tensor, seed: int = 0, part: Part | None = 
 
 
 def terms_are_per_image(model: GenerativeModel, x: Tensor) -> Finding:
-    """Each term of `loss` is finite and of shape (B,), for one image and for several."""
-    check, what = "terms", "terms that are not finite numbers of shape (B,)"
+    """Each term of `loss` is of shape (B,), for one image and for several."""
+    check, what = "terms", "terms that are not of shape (B,)"
     before = x.clone()
     for batch in (x, x[:1]):
         seed_noise(CPU, "audit", 0)
-        terms = model.loss(batch)
+        try:
+            terms = model.loss(batch)
+        except Exception as e:
+            if len(batch) > 1:
+                raise
+            text = " ".join(str(e).split())[:120]
+            reason = f"an image alone has no loss ({text}): a batch norm that uses the batch?"
+            return Finding(check, what, 1, 0, FAILED, reason)
         needed = ("loss",) if model.nll_kind is None else ("loss", "nll")
         for name in needed:
             if name not in terms:
@@ -57,11 +65,18 @@ def terms_are_per_image(model: GenerativeModel, x: Tensor) -> Finding:
                     "number for each image, sum over its dimensions only"
                 )
                 return Finding(check, what, 1, 0, FAILED, reason)
-            if not bool(term.isfinite().all()):
-                return Finding(check, what, 1, 0, FAILED, f"{name} is not finite")
     if not torch.equal(before, x):
         return Finding(check, what, 1, 0, FAILED, "loss writes into the batch it is given")
     return Finding(check, what, 0, 0)
+
+
+@torch.no_grad()
+def terms_are_finite(model: GenerativeModel, x: Tensor) -> Finding:
+    """Each term of `loss` is a finite number."""
+    seed_noise(CPU, "audit", 0)
+    bad = [name for name, term in model.loss(x).items() if not bool(term.isfinite().all())]
+    reason = f"{', '.join(bad)} is NaN or infinite on images of the data"
+    return at_most("finite", "terms that are not finite", len(bad), 0, reason)
 
 
 def bits_are_nats_over_d_ln_2(model: GenerativeModel, x: Tensor) -> Finding:

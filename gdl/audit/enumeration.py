@@ -65,6 +65,8 @@ def bound_on_the_total(nll: Tensor, shape: tuple[int, ...], levels: int) -> Find
 def probabilities(model: GenerativeModel, x: Tensor, nll: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return p(x) (N,) and its standard errors, as the model's nll says; None where a bound is all.
 
+    An error is infinite where it is not known.
+
     exp(-nll) is p(x) of an exact nll. Its mean over draws is p(x) of an importance-weighted bound,
     also of a flow's from dequantization samples. Of an ELBO it is not.
 
@@ -89,9 +91,9 @@ def probabilities(model: GenerativeModel, x: Tensor, nll: Tensor) -> tuple[Tenso
     else:
         return None
     p = w.double().exp()
-    if float((p.amax(0) / p.sum(0)).max()) > 0.2:
-        return None  # one draw of an image weighs so much that its error is not known
-    return p.mean(0), p.std(0) / math.sqrt(len(p))
+    error = p.std(0) / math.sqrt(len(p))
+    # where one draw of an image weighs so much, its error is not known
+    return p.mean(0), error.masked_fill(p.amax(0) > 0.15 * p.sum(0), math.inf)
 
 
 @torch.no_grad()
@@ -131,17 +133,23 @@ def chi_square(
     n = int(counts.sum()) + outside
     variance = torch.zeros_like(p) if error is None else (n * error).square()
     expected = n * p
-    often = expected >= 5
+    often = (expected >= 5) & variance.isfinite()
+    if not bool(variance.isfinite().all()):
+        return _chi_square(counts[often].double(), expected[often], variance[often]), often
     rest = n - float(expected[often].sum())
     observed = torch.cat([counts[often].double(), counts.new_tensor([n]).double()])
     observed[-1] -= counts[often].sum()
     expected = torch.cat([expected[often], expected.new_tensor([max(rest, 0.0)])])
     variance = torch.cat([variance[often], variance[often].sum()[None]])
+    return _chi_square(observed, expected, variance), often
+
+
+def _chi_square(observed: Tensor, expected: Tensor, variance: Tensor) -> float:
     # where nothing is expected nothing may come; rounding of p is less than half a sample
     scale = (expected + variance).clamp(min=0.5)
     statistic = ((observed - expected).square() / scale).sum()
-    degrees = torch.tensor(max(1.0, float(often.sum())), dtype=torch.float64)
-    return float(torch.special.gammaincc(degrees / 2, statistic.double() / 2)), often
+    degrees = torch.tensor(max(1.0, len(observed) - 1.0), dtype=torch.float64)
+    return float(torch.special.gammaincc(degrees / 2, statistic.double() / 2))
 
 
 def samples_follow(tiny: Tiny, p: Tensor, error: Tensor, n: int) -> Finding:
@@ -156,7 +164,7 @@ def samples_follow(tiny: Tiny, p: Tensor, error: Tensor, n: int) -> Finding:
         # what lies outside of the pixels' range was clamped to its border before it was counted
         inner = ((tiny.x > 0) & (tiny.x < levels - 1)).flatten(1).all(1)
         outside = int(counts[~inner].sum())
-        counts, p, error = counts * inner, p * inner, error * inner
+        counts, p, error = counts * inner, p * inner, error.masked_fill(~inner, 0.0)
     value, often = chi_square(counts, outside, p, error)
     if value >= SURE:
         return Finding(check, what, 1 - value, 1 - SURE)

@@ -9,12 +9,15 @@ from torch import Tensor
 from gdl.audit import diagnosis
 from gdl.audit.continuous import ratio_to_samples
 from gdl.audit.finding import FAILED, Finding, at_most
+from gdl.audit.subjects import nll_of
+from gdl.families.flow import FlowModel
 from gdl.flows.base import Bijection
 from gdl.flows.dequantize import UniformDequantization
 from gdl.flows.priors import Prior
 from gdl.noise import SampleNoise, seed_noise
 
 __all__ = [
+    "change_of_variables",
     "dequantizes",
     "inner_bijections",
     "inverts",
@@ -132,6 +135,26 @@ def _relative(found: Tensor, expected: Tensor) -> float:
         return math.inf
     error = (found - expected).abs() / expected.abs().clamp(min=1)
     return float(error.max())
+
+
+@torch.no_grad()
+def change_of_variables(model: FlowModel, x: Tensor) -> Finding:
+    """nll = -(log p(z) + log_det + the term of the dequantization), of the same noise."""
+    check, what = "change of variables", "|nll + log p(z) + log_det + dequantization term|, relative"
+    nll = nll_of(model, x)
+    seed_noise(torch.device("cpu"), "audit", 0)
+    y, term = (x.to(model.dtype), 0.0) if model.dequantize is None else model.dequantize(x, model.dtype)
+    z, log_det = model.bijection(y)
+    log_p = model.prior.log_prob(z)
+    error = float(((nll + log_p + log_det + term).abs() / (1 + nll.abs())).max())
+    reason = "nll is not the density of its parts"
+    parts = {"log_det": log_det, "the term of the dequantization": term, "the prior": log_p}
+    for name, part in parts.items():
+        for factor, text in ((1, "is missing"), (2, "has the wrong sign")):
+            missing = nll + log_p + log_det + term - factor * part
+            if error > 1e-4 and float((missing / (1 + nll.abs())).abs().max()) < 1e-4:
+                reason = f"nll is not the density of its parts: {name} {text}"
+    return at_most(check, what, error, 1e-4, reason)
 
 
 @torch.no_grad()

@@ -25,8 +25,8 @@ LARGE = 1_000_000
 """Parameters from which on a check makes fewer draws."""
 
 SHAPES: dict[str, list[tuple[tuple[int, ...], int]]] = {
-    "binary": [((1, 2, 3), 2), ((1, 2, 4), 2), ((1, 2, 2), 2), ((1, 3, 3), 2)],
     "grey": [((1, 2, 2), 4), ((1, 1, 2), 17), ((1, 1, 2), 4), ((1, 2, 2), 3)],
+    "binary": [((1, 2, 3), 2), ((1, 2, 4), 2), ((1, 2, 2), 2), ((1, 3, 3), 2)],
     "colour": [((3, 1, 2), 2), ((3, 1, 1), 4), ((3, 2, 2), 2)],
 }
 """Images so small that all of them can be scored, by kind; the first that a model takes is used."""
@@ -62,12 +62,15 @@ def random_images(shape: Sequence[int], levels: int | None, n: int, seed: int = 
     return (torch.rand(n, *shape, generator=g) * bright * levels).to(torch.uint8)
 
 
-def rebuilt(model: GenerativeModel, small: bool = False, **changes: Any) -> GenerativeModel:
+def rebuilt(
+    model: GenerativeModel, small: bool = False, width: int = WIDTH, **changes: Any
+) -> GenerativeModel:
     """Return another model of the same class and arguments, but for the changes.
 
     Args:
         model: A model.
         small: Whether layers may be narrower and fewer, if the class takes that: theorems hold for all.
+        width: Units of a layer, if it is small.
         **changes: Arguments of the constructor.
 
     Raises:
@@ -86,7 +89,7 @@ def rebuilt(model: GenerativeModel, small: bool = False, **changes: Any) -> Gene
     seed_noise(torch.device("cpu"), "audit", "weights")
     if small:
         with contextlib.suppress(Exception):  # a size that does not fit the others
-            narrow = {k: _narrow(v, DEPTH.get(k, WIDTH)) for k, v in arguments.items()}
+            narrow = {k: _narrow(v, DEPTH.get(k, width)) for k, v in arguments.items()}
             made = type(model)(**(narrow | changes))
             _try(made)
             return made
@@ -188,7 +191,8 @@ def _spread_out(
         perturb(other, gain / 2**step)
         p = (-nll_of(other, x)).softmax(0)
         likely = float((-(p * p.clamp(min=1e-30).log()).sum()).exp())
-        if bool(p.isfinite().all()) and likely >= len(x) ** 0.4:
+        noise = float(draws(other, x, 16).std(0).mean())
+        if bool(p.isfinite().all()) and likely >= len(x) ** 0.4 and noise < 0.7:
             return other
     return fresh
 
