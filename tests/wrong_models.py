@@ -84,7 +84,10 @@ class Masked(AutoregressiveModel):
 
     def params(self, s):
         h = F.linear(self.unit(s).squeeze(-1), self.a.weight * self.first, self.a.bias).relu()
-        return F.linear(h, self.b.weight * self.second, self.b.bias).unflatten(1, self.bias.shape) + self.bias
+        return (
+            F.linear(h, self.b.weight * self.second, self.b.bias).unflatten(1, self.bias.shape)
+            + self.bias
+        )
 
 
 class MaskWithDiagonal(Masked):
@@ -124,7 +127,9 @@ class ClampedLogits(FVSBN):
     def position_log_probs(self, x):
         s = self.sequence(x)
         logits = self.params(s).clamp(-3, 3)
-        each = self.likelihood.log_prob(logits.flatten(0, 1)[..., None, None], s.flatten(0, 1)[..., None, None])
+        each = self.likelihood.log_prob(
+            logits.flatten(0, 1)[..., None, None], s.flatten(0, 1)[..., None, None]
+        )
         return each.view(s.shape[:2])
 
 
@@ -253,8 +258,12 @@ class OwnVAE(GenerativeModel):
         super().__init__(shape, levels)
         d = self.num_dims
         self.latent_dim = latent_dim
-        self.encoder = nn.Sequential(nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latent_dim))
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, d))
+        self.encoder = nn.Sequential(
+            nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latent_dim)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, d)
+        )
 
     def kl(self, mean, log_var):
         return -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(-1)
@@ -481,7 +490,7 @@ class ColdSamples(Flow):
 
 
 class OwnGaussian(GenerativeModel):
-    """A dequantized Gaussian from scratch, as in docs/extending.md, right but for `shift` and `volume`."""
+    """A dequantized Gaussian from scratch, right but for `shift` and `volume`."""
 
     nll_kind = "bound"
     shift, volume = 0.0, True

@@ -1,4 +1,4 @@
-"""Theorems about latent-variable models: ELBO <= IWAE-K <= log p(x), by quadrature where it is possible."""
+"""Theorems about latent-variable models: ELBO <= IWAE-K <= log p(x), by quadrature."""
 
 import math
 
@@ -163,7 +163,9 @@ def rate_is_the_divergence(model: GenerativeModel, x: Tensor) -> Finding:
     error = (terms["rate"] - kl).abs() / (1 + kl)
     reason = "the rate is not the divergence: look at the sign of the log-variance, and at sums"
     if bool((terms["rate"] < -1e-6).any()):
-        reason = "the rate is negative, a divergence never is: look at the sign of the log-variance"
+        reason = (
+            "the rate is negative, a divergence never is: look at the sign of the log-variance"
+        )
     tolerance = 1e-6 if model.dtype == torch.float64 else 1e-3
     return at_most(check, what, float(error.max()), tolerance, reason)
 
@@ -172,7 +174,7 @@ RATES, DISTORTIONS = ("rate", "kl", "kld"), ("distortion", "rec", "recon", "reco
 
 
 def terms_add_up(terms: dict[str, Tensor]) -> Finding:
-    """nll = rate + distortion, where the terms have both, of one draw."""
+    """Nll = rate + distortion, where the terms have both, of one draw."""
     check, what = "terms", "|nll - (distortion + rate)| in nats"
     rates = [terms[n] for n in RATES if n in terms]
     distortions = [terms[n] for n in DISTORTIONS if n in terms]
@@ -180,9 +182,13 @@ def terms_add_up(terms: dict[str, Tensor]) -> Finding:
         return skipped(check, what, "no rate and distortion are reported")
     total = (rates[0] + distortions[0]).double()
     if bool((rates[0] < -1e-3).all()):
-        reason = "the rate is negative, a divergence never is: look at the sign of the log-variance"
+        reason = (
+            "the rate is negative, a divergence never is: look at the sign of the log-variance"
+        )
         return Finding(check, what, float(rates[0].max()), 0.0, FAILED, reason)
     error = ((terms["nll"].double() - total).abs() / (1 + total.abs())).max()
     ratio = float(((terms["nll"] - distortions[0]) / rates[0].clamp(min=1e-9)).detach().mean())
-    reason = f"nll counts the rate {ratio:.3g} times: a weight as beta belongs into loss, not into nll"
+    reason = (
+        f"nll counts the rate {ratio:.3g} times: a weight as beta belongs into loss, not into nll"
+    )
     return at_most(check, what, float(error.detach()), 1e-3, reason)

@@ -59,7 +59,8 @@ def depends_on_earlier_only(model: AutoregressiveModel, rows: int = 30, tries: i
             i, j = wrong[0].tolist()
             which = "itself" if i == j else f"position {i}, which is later"
             reason = (
-                f"position {j} sees {which}: look at the mask of the first layer (its diagonal), at shifts "
+                f"position {j} sees {which}: look at the mask of the first layer (its "
+                "diagonal), at shifts "
                 "and at the order of the channels"
             )
             return Finding(check, what, len(wrong), 0, FAILED, reason)
@@ -67,7 +68,10 @@ def depends_on_earlier_only(model: AutoregressiveModel, rows: int = 30, tries: i
         ignored += int((~found & earlier).sum())
         blind += int((~found.any(0))[1:].sum())
     if blind:
-        reason = f"{blind} of {n * own} positions see none of the earlier ones: a mask or a shift is wrong"
+        reason = (
+            f"{blind} of {n * own} positions see none of the earlier ones: a mask "
+            "or a shift is wrong"
+        )
         return Finding(check, what, 0, 0, FAILED, reason)
     if ignored:
         reason = (

@@ -1,28 +1,22 @@
 """What holds for every model on its own images: the terms of the loss, and what they depend on."""
 
-import copy
-import io
 import math
 
 import torch
 from torch import Tensor
 
 from gdl.audit.finding import FAILED, WARNING, Finding, at_most, skipped
-from gdl.audit.subjects import nll_of, rebuilt
-from gdl.errors import GdlError
+from gdl.audit.subjects import nll_of
 from gdl.families.base import GenerativeModel
-from gdl.noise import drawn_in, seed_noise
+from gdl.noise import seed_noise
 from gdl.part import Part
 
 __all__ = [
-    "a_saved_model_is_the_same",
     "an_image_does_not_know_its_batch",
     "bits_are_nats_over_d_ln_2",
     "evaluation_changes_nothing",
-    "gradients_are_those_of_the_loss",
-    "gradients_reach_every_parameter",
+    "loss_of",
     "parts_of_a_batch_are_the_batch",
-    "precisions_agree",
     "tails_are_finite",
     "terms_are_finite",
     "terms_are_per_image",
@@ -31,7 +25,7 @@ __all__ = [
 CPU = torch.device("cpu")
 
 
-def _loss(model: GenerativeModel, x: Tensor, seed: int = 0, part: Part | None = None) -> Tensor:
+def loss_of(model: GenerativeModel, x: Tensor, seed: int = 0, part: Part | None = None) -> Tensor:
     """Return "nll", or "loss" of a model without, with noise of that seed."""
     seed_noise(CPU, "audit", seed, part=part)
     terms = model.loss(x)
@@ -61,7 +55,8 @@ def terms_are_per_image(model: GenerativeModel, x: Tensor) -> Finding:
         for name, term in terms.items():
             if tuple(term.shape) != (len(batch),):
                 reason = (
-                    f"{name} has the shape {tuple(term.shape)} for {len(batch)} images, not (B,): return a "
+                    f"{name} has the shape {tuple(term.shape)} for {len(batch)} images, not "
+                    "(B,): return a "
                     "number for each image, sum over its dimensions only"
                 )
                 return Finding(check, what, 1, 0, FAILED, reason)
@@ -105,7 +100,9 @@ def bits_are_nats_over_d_ln_2(model: GenerativeModel, x: Tensor) -> Finding:
     known |= {d: "it is not divided by D", d * math.log(2): "it is nats, not bits/dim"}
     known |= {1 / d: "it is divided by D twice", 1 / math.log(256): "ln 256 does not belong there"}
     why = [text for value, text in known.items() if math.isclose(ratio, value, rel_tol=1e-3)]
-    reason = f"{worst} is {ratio:.4g} times what it should be: {(why or ['it is of another term'])[0]}"
+    reason = (
+        f"{worst} is {ratio:.4g} times what it should be: {(why or ['it is of another term'])[0]}"
+    )
     return at_most(check, what, errors[worst], 1e-2 if worst == "nll(x)" else 1e-5, reason)
 
 
@@ -116,7 +113,7 @@ def an_image_does_not_know_its_batch(model: GenerativeModel, x: Tensor) -> Findi
     other = x.clone()
     other[1:] = x[1:].flip(0).flip(-1)
     other[-1] = x[0]
-    one, two = _loss(model, x)[0], _loss(model, other)[0]
+    one, two = loss_of(model, x)[0], loss_of(model, other)[0]
     error = float((one - two).abs() / (1 + one.abs()))
     reason = (
         "the nll of an image depends on the others: a batch norm that uses the batch in evaluation, or "
@@ -130,9 +127,9 @@ def parts_of_a_batch_are_the_batch(model: GenerativeModel, x: Tensor) -> Finding
     """Two processes with half of the batch each compute what one with all of it does."""
     check, what = "parts of a batch", "|nll in two processes - in one|, relative"
     n = len(x) // 2 * 2
-    whole = _loss(model, x[:n], part=Part(0, n, n))
+    whole = loss_of(model, x[:n], part=Part(0, n, n))
     halves = torch.cat(
-        [_loss(model, x[i : i + n // 2], part=Part(i, n // 2, n, 2)) for i in (0, n // 2)]
+        [loss_of(model, x[i : i + n // 2], part=Part(i, n // 2, n, 2)) for i in (0, n // 2)]
     )
     error = float(((whole - halves).abs() / (1 + whole.abs())).max())
     reason = (
@@ -147,20 +144,29 @@ def evaluation_changes_nothing(model: GenerativeModel, x: Tensor) -> Finding:
     """Two evaluations with the same seed agree, and leave parameters and buffers as they are."""
     check, what = "repeatable", "|nll - nll again, with the same seed|"
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    one, two = _loss(model, x), _loss(model, x)
+    one, two = loss_of(model, x), loss_of(model, x)
     for name, value in model.state_dict().items():
         if not torch.equal(value, before[name]):
             return Finding(
-                check, what, math.nan, 0.0, FAILED, f"evaluation changes {name}: an average that is updated"
+                check,
+                what,
+                math.nan,
+                0.0,
+                FAILED,
+                f"evaluation changes {name}: an average that is updated",
             )
     error = float((one - two).abs().max())
-    reason = "the noise is not from the default random streams, so no run can be repeated: use gdl.noise"
+    reason = (
+        "the noise is not from the default random streams, so no run can be "
+        "repeated: use gdl.noise"
+    )
     if model.nll_kind == "exact":
-        other = _loss(model, x, seed=1)
+        other = loss_of(model, x, seed=1)
         if float((other - one).abs().max()) > 1e-4 * (1 + float(one.abs().max())):
             error = float((other - one).abs().max())
             reason = (
-                'nll is random, so it is not exact: say nll_kind = "bound", or look for dropout and noise in '
+                'nll is random, so it is not exact: say nll_kind = "bound", or look '
+                "for dropout and noise in "
                 "evaluation"
             )
             return Finding(check, "|nll - nll with another seed|", error, 0.0, FAILED, reason)
@@ -180,7 +186,7 @@ def tails_are_finite(model: GenerativeModel, x: Tensor) -> Finding:
     bad = []
     for name, images in far.items():
         model.zero_grad()
-        nll = _loss(model, images[:4])
+        nll = loss_of(model, images[:4])
         nll.mean().backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         if not bool(nll.isfinite().all()):
@@ -188,136 +194,7 @@ def tails_are_finite(model: GenerativeModel, x: Tensor) -> Finding:
         elif not all(bool(g.isfinite().all()) for g in grads):
             bad.append(f"gradient at {name}")
     model.zero_grad()
-    reason = f"not finite: {', '.join(bad)}; use logsigmoid, log_softmax or logsumexp in place of logs"
+    reason = (
+        f"not finite: {', '.join(bad)}; use logsigmoid, log_softmax or logsumexp in place of logs"
+    )
     return at_most(check, what, len(bad), 0, reason)
-
-
-def gradients_reach_every_parameter(model: GenerativeModel, x: Tensor) -> Finding:
-    """The gradient of the mean loss is not zero for each parameter, in training."""
-    check, what = "gradients", "parameters that the loss does not reach"
-    was, reached = model.training, dict.fromkeys([n for n, _ in model.named_parameters()], False)
-    model.train()
-    state = copy.deepcopy(model.state_dict())
-    for seed in range(3):
-        model.zero_grad()
-        seed_noise(CPU, "audit", seed)
-        model.loss(x)["loss"].mean().backward()
-        for name, p in model.named_parameters():
-            reached[name] |= p.grad is not None and bool((p.grad != 0).any())
-        if all(reached.values()):
-            break
-    model.zero_grad()
-    model.load_state_dict(state)
-    model.train(was)
-    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
-    missed = [n for n, found in reached.items() if not found and n not in frozen]
-    reason = (
-        f"{', '.join(missed[:3])}{' ...' if len(missed) > 3 else ''}: it is not used, or detach or no_grad cuts "
-        "it off"
-    )
-    return at_most(check, what, len(missed), 0, reason)
-
-
-def gradients_are_those_of_the_loss(model: GenerativeModel, x: Tensor) -> Finding:
-    """The loss changes along a direction as its gradient says, for fixed noise (finite differences).
-
-    Args:
-        model: In eval mode and in float64.
-        x: Images.
-    """
-    check, what = "derivative", "|gradient along a direction - finite difference|, relative"
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if model.dtype != torch.float64 or not parameters:
-        return skipped(check, what, "the model cannot be computed in float64")
-
-    def value() -> Tensor:
-        seed_noise(CPU, "audit", 0)
-        return model.loss(x)["loss"].mean()
-
-    gradients = torch.autograd.grad(value(), parameters, allow_unused=True)
-    worst, where = 0.0, ""
-    for i, (p, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-        if gradient is None:
-            continue
-        g = torch.Generator().manual_seed(i)
-        step = torch.randn(p.shape, generator=g, dtype=torch.float64)
-        step = 1e-6 * step / step.norm().clamp(min=1e-12)
-        with torch.no_grad():
-            p += step
-            up = value()
-            p -= 2 * step
-            down = value()
-            p += step
-        slope, own = float((up - down) / 2), float((gradient * step).sum())
-        scale = max(abs(slope), abs(own), 1e-2 * float(gradient.norm()) * 1e-6, 1e-9)
-        if abs(slope - own) / scale > worst:
-            worst, where = abs(slope - own) / scale, f"parameter {i} of shape {tuple(p.shape)}"
-    reason = (
-        f"the gradient of {where} is not the derivative of the loss: detach, no_grad, clamping or a sample "
-        "without reparametrisation cuts off a part of it"
-    )
-    return at_most(check, what, worst, 0.02, reason)
-
-
-def a_saved_model_is_the_same(model: GenerativeModel, x: Tensor) -> Finding:
-    """A new model with the saved weights reports the same nll."""
-    check, what = "save and load", "|nll after loading - nll|, relative"
-    try:
-        trained, other = (rebuilt(model).to(x.device) for _ in range(2))
-    except TypeError as e:
-        return skipped(check, what, f"the model cannot be built again: {e}")
-    trained.load_state_dict(model.state_dict())
-    trained.to(model.dtype).train()
-    optimizer = torch.optim.SGD(trained.parameters(), 1e-4)
-    for seed in range(2):  # so that averages and other states are not those of the start
-        seed_noise(CPU, "audit", seed)
-        optimizer.zero_grad()
-        trained.loss(x)["loss"].mean().backward()
-        optimizer.step()
-    trained.eval()
-    file = io.BytesIO()
-    torch.save(trained.state_dict(), file)
-    file.seek(0)
-    try:
-        other.load_state_dict(torch.load(file, weights_only=True))
-    except (RuntimeError, GdlError) as e:
-        reason = f"the weights do not load into a new model: {' '.join(str(e).split())[:150]}"
-        return Finding(check, what, math.nan, 0.0, FAILED, reason)
-    with torch.no_grad():
-        one, two = _loss(trained, x), _loss(other.eval().to(trained.dtype), x)
-    error = float(((one - two).abs() / (1 + one.abs())).max())
-    reason = "something that the nll depends on is neither parameter nor buffer, so no checkpoint has it"
-    return at_most(check, what, error, 1e-6, reason)
-
-
-@torch.no_grad()
-def precisions_agree(model: GenerativeModel, x: Tensor) -> list[Finding]:
-    """Under bfloat16 autocast nll is float32 and close; in float64 it is that of float32."""
-    full = _loss(model, x)
-    d = model.num_dims
-    found = []
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = _loss(model, x)
-    what = "|nll with networks in bfloat16 - in float32|, relative"
-    if low.dtype != full.dtype:
-        reason = f"nll is {low.dtype} under autocast: compute likelihoods in float32, outside of it"
-        found.append(Finding("bfloat16", what, math.nan, 0.1, FAILED, reason))
-    else:
-        # per image and per dimension: a nll near 0 has no relative error
-        error = float(((low - full).abs() / (full.abs() + 0.1 * d)).max())
-        reason = "rounding grows too large: keep sums and likelihoods out of the autocast"
-        found.append(at_most("bfloat16", what, error, 0.1, reason))
-    what = "|nll in float64 - in float32|, relative"
-    try:
-        wide = copy.deepcopy(model).double()
-        with drawn_in(torch.float32):
-            double = _loss(wide, x)
-    except RuntimeError as e:
-        found.append(skipped("float64", what, f"it cannot be computed: {' '.join(str(e).split())[:120]}"))
-        return found
-    error = float(((double - full).abs() / (full.abs() + 0.1 * d)).max())
-    reason = "float32 is not enough: a difference of large numbers, or a log of a rounded one"
-    # noise that is not from gdl.noise may be another in float64
-    bad = FAILED if model.nll_kind in ("exact", None) else WARNING
-    found.append(at_most("float64", what, error, 1e-3, reason, bad))
-    return found

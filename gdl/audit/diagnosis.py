@@ -13,7 +13,8 @@ def factor(ratio: float, num_dims: int, tolerance: float = 2e-3) -> str | None:
     known = {
         math.log(2): "it is in bits, not in nats: do not divide by ln 2",
         num_dims: "it is a mean over the dimensions, not a sum: use flatten(1).sum(1)",
-        num_dims * math.log(2): "it is in bits/dim, not in nats per image: return nats, gdl converts",
+        num_dims
+        * math.log(2): "it is in bits/dim, not in nats per image: return nats, gdl converts",
         1 / num_dims: "it is D times too large: each dimension has the sum over all",
         2.0: "it is half of what it should be",
         0.5: "it is twice what it should be, a term is counted twice",
@@ -24,7 +25,9 @@ def factor(ratio: float, num_dims: int, tolerance: float = 2e-3) -> str | None:
     return None
 
 
-def offset(missing: float, num_dims: int, levels: int | None, tolerance: float = 5e-3) -> str | None:
+def offset(
+    missing: float, num_dims: int, levels: int | None, tolerance: float = 5e-3
+) -> str | None:
     """Say what a constant is by which -log p(x) is too small (negative: too large), if it is known."""
     half_log_two_pi = 0.5 * math.log(2 * math.pi)
     known = {
@@ -32,7 +35,10 @@ def offset(missing: float, num_dims: int, levels: int | None, tolerance: float =
         half_log_two_pi: "the constant 1/2 ln(2 pi) of a normal density",
     }
     if levels is not None:
-        cells = "D ln {} of the dequantization: y = (x + u) / {} is a density of [0, 1), and bits/dim need"
+        cells = (
+            "D ln {} of the dequantization: y = (x + u) / {} is a density of [0, "
+            "1), and bits/dim need"
+        )
         cells += " its cells' volume (Theis et al., 2016)"
         known[num_dims * math.log(levels)] = "the term " + cells.format(levels, levels)
         if levels != 256:
@@ -74,7 +80,9 @@ def of_total(nll: Tensor, num_dims: int, levels: int) -> str | None:
     if named is None:
         named = offset(log_total, num_dims, levels)
     if named is None and bool((nll < 0).any()):
-        named = "nll is negative, so a density of real numbers is taken for a probability of integers"
+        named = (
+            "nll is negative, so a density of real numbers is taken for a probability of integers"
+        )
     return named
 
 

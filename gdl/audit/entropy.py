@@ -13,7 +13,12 @@ from gdl.audit.subjects import Tiny, draws
 from gdl.capabilities import Samples
 from gdl.noise import seed_noise
 
-__all__ = ["a_trained_bound", "independent_pixels", "no_training_beats_the_entropy", "samples_fit_as_well"]
+__all__ = [
+    "a_trained_bound",
+    "independent_pixels",
+    "no_training_beats_the_entropy",
+    "samples_fit_as_well",
+]
 
 
 def independent_pixels(x: Tensor, levels: int) -> Tensor:
@@ -32,7 +37,9 @@ def a_trained_bound(tiny: Tiny, steps: int = 150) -> Iterator[Finding]:
     nll = draws(model.eval(), x, max(16, 8000 // len(x)))
     yield no_training_beats_the_entropy(nll, p)
     if isinstance(model, Samples):
-        yield samples_fit_as_well(nll, p, frequencies(model, model.shape, model.levels or 2, 20_000)[0])
+        yield samples_fit_as_well(
+            nll, p, frequencies(model, model.shape, model.levels or 2, 20_000)[0]
+        )
 
 
 def samples_fit_as_well(nll: Tensor, p: Tensor, counts: Tensor) -> Finding:
@@ -50,7 +57,8 @@ def samples_fit_as_well(nll: Tensor, p: Tensor, counts: Tensor) -> Finding:
     error = float((p.square() / (f + 0.5)).sum().sqrt())
     excess = float(-(p * log_f).sum() - (nll @ p).mean())
     reason = (
-        "samples are less like the data than the nll says: sample draws from another distribution (rounding, "
+        "samples are less like the data than the nll says: sample draws from "
+        "another distribution (rounding, "
         "order, noise), or nll is less than -log p(x)"
     )
     what = "E -log f - E nll in nats, f the frequencies of samples, trained"
@@ -80,8 +88,8 @@ def _train(model: torch.nn.Module, x: Tensor, p: Tensor, steps: int) -> None:
 def no_training_beats_the_entropy(nll: Tensor, p: Tensor) -> Finding:
     """The mean nll over data with probabilities p is at least their entropy (Gibbs' inequality).
 
-    Training finds what an nll counts wrongly: a term with the wrong sign, or a density that is taken for
-    a probability, grows without limit. Independent pixels are easy, so an nll comes near their entropy;
+    Training finds what an nll counts wrongly: a term with the wrong sign, or a density that is
+    taken for a probability, grows without limit. Independent pixels are easy, so an nll comes near their entropy;
     what stays at 1 / ln 2 times the entropy is in bits.
 
     Args:
@@ -92,10 +100,14 @@ def no_training_beats_the_entropy(nll: Tensor, p: Tensor) -> Finding:
     entropy, means = float(-(p * p.log()).sum()), nll @ p
     below, error = entropy - float(means.mean()), float(means.std()) / math.sqrt(len(means))
     if abs(float(means.mean()) / entropy * math.log(2) - 1) < 0.015:
-        reason = f"nll stays at {float(means.mean()):.3f}, the entropy is {entropy:.3f}: it is in bits, not nats"
+        reason = (
+            f"nll stays at {float(means.mean()):.3f}, the entropy is {entropy:.3f}: "
+            "it is in bits, not nats"
+        )
         return Finding(check, what, below, 0.02, FAILED, reason)
     reason = (
-        "the nll is less than any density allows: a term has the wrong sign or is missing, or a density is "
+        "the nll is less than any density allows: a term has the wrong sign or "
+        "is missing, or a density is "
         "taken for a probability"
     )
     return at_most(check, what, below, 0.02 + 6 * error, reason)

@@ -1,4 +1,4 @@
-"""Theorems about all images of a tiny shape: probabilities sum to 1, samples come as often as they say."""
+"""Theorems about all images of a tiny shape: sums to 1, frequencies of samples."""
 
 import math
 
@@ -202,7 +202,8 @@ def _difference(
         return f"p(x) sums to {total:.3g} only, so nll is too large: a term is wrong, or a sign"
     k = int((counts / n - p).abs().argmax())
     return (
-        f"image {k} comes {int(counts[k])} times where {n * float(p[k]):.0f} are expected: sample draws "
+        f"image {k} comes {int(counts[k])} times where {n * float(p[k]):.0f} "
+        "are expected: sample draws "
         "from another distribution (temperature, order, clamping, noise), or nll has a wrong term"
     )
 

@@ -75,7 +75,9 @@ def log_det_is_that_of_the_jacobian(
             found = float(log_det[i].detach())
             error = abs(found - true)
             if not error <= tolerance * max(1.0, abs(true)):
-                reason = f"log_det of {name} is {found:.4f}, not {true:.4f}: {_why(found, true, y)}"
+                reason = (
+                    f"log_det of {name} is {found:.4f}, not {true:.4f}: {_why(found, true, y)}"
+                )
                 return Finding(check, what, error, tolerance, FAILED, reason)
             worst = max(worst, error)
     return Finding(check, f"{what}, of {len(parts)} maps", worst, tolerance)
@@ -114,7 +116,9 @@ def inverts(parts: Sequence[tuple[str, Bijection, Tensor]], tolerance: float) ->
         z, _ = bijection(y)
         error = _relative(bijection.inverse(z), y)
         if not error <= tolerance:
-            reason = f"the inverse of {name} does not undo its forward: are the steps in reverse order?"
+            reason = (
+                f"the inverse of {name} does not undo its forward: are the steps in reverse order?"
+            )
             return Finding(check, what, error, tolerance, FAILED, reason)
         worst = max(worst, error)
     _, whole, y = parts[-1]
@@ -126,7 +130,9 @@ def inverts(parts: Sequence[tuple[str, Bijection, Tensor]], tolerance: float) ->
     outside = _relative(again, far)
     if not outside <= 1e4 * tolerance:
         reason = "latents that no image has do not come back: the inverse holds in a part only"
-        return Finding(check, f"{what}, of other latents", outside, 1e4 * tolerance, FAILED, reason)
+        return Finding(
+            check, f"{what}, of other latents", outside, 1e4 * tolerance, FAILED, reason
+        )
     return Finding(check, f"{what}, of {len(parts)} maps", worst, tolerance)
 
 
@@ -139,11 +145,16 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 @torch.no_grad()
 def change_of_variables(model: FlowModel, x: Tensor) -> Finding:
-    """nll = -(log p(z) + log_det + the term of the dequantization), of the same noise."""
-    check, what = "change of variables", "|nll + log p(z) + log_det + dequantization term|, relative"
+    """Nll = -(log p(z) + log_det + the term of the dequantization), of the same noise."""
+    check, what = (
+        "change of variables",
+        "|nll + log p(z) + log_det + dequantization term|, relative",
+    )
     nll = nll_of(model, x)
     seed_noise(torch.device("cpu"), "audit", 0)
-    y, term = (x.to(model.dtype), 0.0) if model.dequantize is None else model.dequantize(x, model.dtype)
+    y, term = (
+        (x.to(model.dtype), 0.0) if model.dequantize is None else model.dequantize(x, model.dtype)
+    )
     z, log_det = model.bijection(y)
     log_p = model.prior.log_prob(z)
     error = float(((nll + log_p + log_det + term).abs() / (1 + nll.abs())).max())
@@ -188,7 +199,8 @@ def dequantizes(layer: UniformDequantization, x: Tensor, n: int = 2000) -> Findi
     u = y * layer.levels - batch
     if not bool(((u >= 0) & (u < 1)).all()):
         reason = (
-            f"y * levels - x is in [{float(u.min()):.3g}, {float(u.max()):.3g}] and not in [0, 1): y must "
+            f"y * levels - x is in [{float(u.min()):.3g}, {float(u.max()):.3g}] and "
+            "not in [0, 1): y must "
             "be (x + u) / levels with u in [0, 1)"
         )
         return Finding(check, what, math.nan, 6.0, FAILED, reason)

@@ -23,9 +23,16 @@ def sample_k_depends_on_seed_and_k(model: GenerativeModel, n: int = 6) -> Findin
     first = model.sample(n, seed=5)
     torch.manual_seed(2)
     torch.rand(3)
-    again, fewer, more = model.sample(n, seed=5), model.sample(2, seed=5), model.sample(n + 105, seed=5)
+    again, fewer, more = (
+        model.sample(n, seed=5),
+        model.sample(2, seed=5),
+        model.sample(n + 105, seed=5),
+    )
     if first.shape != (n, *model.shape):
-        reason = f"sample({n}) has the shape {tuple(first.shape)}, not (n, {', '.join(map(str, model.shape))})"
+        reason = (
+            f"sample({n}) has the shape {tuple(first.shape)}, not (n, "
+            f"{', '.join(map(str, model.shape))})"
+        )
         return Finding(check, what, 1, 0.001, FAILED, reason)
     if model.levels is not None:
         y = first.double()
@@ -35,9 +42,18 @@ def sample_k_depends_on_seed_and_k(model: GenerativeModel, n: int = 6) -> Findin
     if not bool(first.isfinite().all()):
         return Finding(check, what, 1, 0.001, FAILED, "samples are not finite")
     for other, reason in (
-        (again, "sample draws from the global random stream: use gdl.noise.SampleNoise(seed, indices)"),
-        (fewer, "sample k depends on how many are drawn: use gdl.noise.SampleNoise(seed, indices)"),
-        (more, "sample k depends on the chunk it is in: give SampleNoise the indices of the chunk"),
+        (
+            again,
+            "sample draws from the global random stream: use gdl.noise.SampleNoise(seed, indices)",
+        ),
+        (
+            fewer,
+            "sample k depends on how many are drawn: use gdl.noise.SampleNoise(seed, indices)",
+        ),
+        (
+            more,
+            "sample k depends on the chunk it is in: give SampleNoise the indices of the chunk",
+        ),
     ):
         m = min(n, len(other))
         changed = _changed(first[:m], other[:m])
@@ -50,4 +66,6 @@ def sample_k_depends_on_seed_and_k(model: GenerativeModel, n: int = 6) -> Findin
 
 def _changed(one: Tensor, two: Tensor) -> float:
     """Return the part of the numbers that differ by more than rounding."""
-    return float(((one.double() - two.double()).abs() > 1e-4 * (1 + one.double().abs())).double().mean())
+    return float(
+        ((one.double() - two.double()).abs() > 1e-4 * (1 + one.double().abs())).double().mean()
+    )

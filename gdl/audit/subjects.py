@@ -169,7 +169,10 @@ def tiny(
                 break
             except Exception as e:  # whatever a constructor or a network says about a size
                 if isinstance(found, tuple):
-                    found = (kind, f"it takes no images so small: {' '.join(str(e).split())[:150]}")
+                    found = (
+                        kind,
+                        f"it takes no images so small: {' '.join(str(e).split())[:150]}",
+                    )
         yield found
 
 
@@ -178,9 +181,7 @@ def _name(shape: Sequence[int], levels: int) -> str:
 
 
 @torch.no_grad()
-def _spread_out(
-    model: GenerativeModel, x: Tensor, levels: int, gain: float
-) -> GenerativeModel:
+def _spread_out(model: GenerativeModel, x: Tensor, levels: int, gain: float) -> GenerativeModel:
     """Return a model whose weights are random, and which finds several of the images x likely."""
     fresh = rebuilt(model, small=True, shape=tuple(x.shape[1:]), levels=levels)
     if isinstance(fresh, InitializesFromData):

@@ -1,4 +1,4 @@
-"""gdl check: whether a model is the density that it says it is, e.g. model=made data=digits, or run=latest."""
+"""gdl check: whether a model is the density that it says it is, e.g. model=made or run=latest."""
 
 from __future__ import annotations
 
@@ -52,10 +52,13 @@ def _of_run(cfg: DictConfig) -> tuple[GenerativeModel, Tensor]:
     from gdl.errors import GdlError
     from gdl.runs.checkpoints import open_run
 
-    given = [o for o in HydraConfig.get().overrides.task if o.lstrip("+~").startswith(("model", "data"))]
+    given = [
+        o for o in HydraConfig.get().overrides.task if o.lstrip("+~").startswith(("model", "data"))
+    ]
     if given := [o for o in given if not o.lstrip("+~").startswith("data_dir")]:
         raise GdlError(
-            f"A run has its own model and data: leave out {given[0]}, or leave out run= to check a model "
+            f"A run has its own model and data: leave out {given[0]}, or leave out "
+            "run= to check a model "
             "without training it."
         )
     _, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
@@ -90,7 +93,12 @@ def _print(name: str, findings: list[Finding], verbose: bool) -> None:
     from gdl.audit import NOT_APPLICABLE, PASSED
 
     table = Table(title=Text(f"gdl check: {name}"), show_lines=False)
-    for column, right in (("check", False), ("figure", True), ("at most", True), ("verdict", False)):
+    for column, right in (
+        ("check", False),
+        ("figure", True),
+        ("at most", True),
+        ("verdict", False),
+    ):
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     shown = [f for f in findings if verbose or f.verdict != NOT_APPLICABLE]
     for f in shown:
@@ -98,7 +106,10 @@ def _print(name: str, findings: list[Finding], verbose: bool) -> None:
         verdict = f.verdict if f.verdict == PASSED or not f.reason else f"{f.verdict}: {f.reason}"
         table.add_row(*map(Text, (title, _number(f.figure), _number(f.tolerance), verdict)))
     Console(markup=False, emoji=False).print(table)
-    counts = {v: sum(f.verdict == v for f in findings) for v in dict.fromkeys(f.verdict for f in findings)}
+    counts = {
+        v: sum(f.verdict == v for f in findings)
+        for v in dict.fromkeys(f.verdict for f in findings)
+    }
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
