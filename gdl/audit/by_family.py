@@ -55,9 +55,9 @@ def _small(
             if (shape, levels) == shapes[-1]:
                 raise
             continue
-        perturb(made, 0.3)
-        return made.double().eval(), x
-    raise AssertionError  # noqa: DOC501
+        break
+    perturb(made, 0.3)  # pyright: ignore[reportPossiblyUnbound]
+    return made.double().eval(), x  # pyright: ignore[reportPossiblyUnbound]
 
 
 def _autoregressive(model: AutoregressiveModel) -> Iterator[list[Finding]]:

@@ -88,9 +88,9 @@ def _train(model: torch.nn.Module, x: Tensor, p: Tensor, steps: int) -> None:
 def no_training_beats_the_entropy(nll: Tensor, p: Tensor) -> Finding:
     """The mean nll over data with probabilities p is at least their entropy (Gibbs' inequality).
 
-    Training finds what an nll counts wrongly: a term with the wrong sign, or a density that is
-    taken for a probability, grows without limit. Independent pixels are easy, so an nll comes near their entropy;
-    what stays at 1 / ln 2 times the entropy is in bits.
+    Training finds what an nll counts wrongly: a term with the wrong sign, or a density that is taken
+    for a probability, grows without limit. Independent pixels are easy, so an nll comes near their
+    entropy; what stays at 1 / ln 2 times the entropy is in bits.
 
     Args:
         nll: Draws of the nll of all images (K, N).
