@@ -105,6 +105,7 @@ def a_saved_model_is_the_same(model: GenerativeModel, x: Tensor) -> Finding:
         seed_noise(CPU, "audit", seed)
         optimizer.zero_grad()
         trained.loss(x)["loss"].mean().backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
     trained.eval()
     file = io.BytesIO()
