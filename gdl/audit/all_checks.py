@@ -104,6 +104,8 @@ def _densities(t: Tiny, k: int = 8000) -> Iterator[Finding]:
     nll = draws(model, t.x, 1 if exact else max(20, (k // 10 if t.large else k) // len(t.x)))
     if exact:
         yield enumeration.sums_to_one(nll[0], model.shape, levels, t.tolerance)
+        if getattr(model, "num_classes", 0) and hasattr(model, "class_nll"):
+            yield _of_each_class(t)
     found = enumeration.probabilities(model, t.x, nll)
     if found is not None and not exact:
         yield _mean_sum(*found, model, levels)
@@ -112,6 +114,16 @@ def _densities(t: Tiny, k: int = 8000) -> Iterator[Finding]:
     if not exact:
         yield enumeration.bound_on_the_total(nll, model.shape, levels)
         yield enumeration.bound_below_frequencies(t, nll, n)
+
+
+@torch.no_grad()
+def _of_each_class(t: Tiny) -> Finding:
+    """Return the finding about the class y whose p(x | y) sums to 1 least."""
+    each = t.model.class_nll(t.x).double().T  # pyright: ignore[reportCallIssue]
+    levels = t.model.levels or 2
+    found = [enumeration.sums_to_one(nll, t.model.shape, levels, t.tolerance) for nll in each]
+    y = max(range(len(found)), key=lambda y: found[y].figure or 0.0)
+    return found[y].of(f"given class {y}")
 
 
 def _mean_sum(p: Tensor, error: Tensor, model: GenerativeModel, levels: int) -> Finding:
