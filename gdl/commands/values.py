@@ -104,6 +104,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "out": str,
     },
     "decompress": {"run": str, "files": list[str], "out": str},
+    "check": {
+        "run": str | None,
+        "seed": int,
+        "verbose": bool,
+        "data_dir": str,
+        "model": dict,
+        "data": dict,
+    },
     "compare": {
         "folders": list[str],
         "where": list[str],

@@ -82,6 +82,10 @@ class VectorCouplings(Stacked):
             return invert_couplings(z, self._networks())
         return _decouple(z, networks(tuple(self.stacks)))
 
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the kept views: a copy has other stacks, and a view alone cannot be copied."""
+        return self.__dict__ | {"_views": None}
+
     def _networks(self) -> list[Layers]:
         """Return the networks as views of the stacks, which are kept: to make them takes time.
 
