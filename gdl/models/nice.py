@@ -24,11 +24,11 @@ class NICE(FlowModel):
 
     An image is a vector whose halves are its even and its odd dimensions. The half that stays
     alternates from coupling to coupling: (x1, x2) -> (x1, x2 + t(x1)), then (x1 + t(x2), x2), and so
-    on. They preserve volumes; the scaling (Section 3.3) is the whole log-determinant. Latents are
-    independent, logistic or normal.
+    on. Where D is odd, the first half is the larger one. Couplings preserve volumes; the scaling
+    (Section 3.3) is the whole log-determinant. Latents are independent, logistic or normal.
 
     Args:
-        shape: (C, H, W) of an image or (D,) of a vector, D even.
+        shape: (C, H, W) of an image or (D,) of a vector, with two dimensions or more.
         levels: Number of values of a pixel, None for continuous data.
         num_couplings: Couplings; the half that stays alternates.
         hidden: Widths of the hidden layers of their ReLU networks.
@@ -38,7 +38,7 @@ class NICE(FlowModel):
         dequantization: See `FlowModel`.
 
     Raises:
-        GdlError: The number of dimensions is odd, or the prior is unknown.
+        GdlError: There is one dimension, or the prior is unknown.
     """
 
     def __init__(
@@ -53,11 +53,10 @@ class NICE(FlowModel):
         checkpoint_conditioners: bool = False,
     ) -> None:
         d = math.prod(shape)
-        if d % 2:
+        if d < 2:
             raise GdlError(
-                f"NICE couples two halves of a vector, but {list(shape)} has {d} dimensions, an "
-                "odd number: use data whose height, width or channels are even, or model=realnvp for "
-                "one dimension."
+                "NICE couples two halves of a vector, and these data have one dimension: use "
+                "model=realnvp for one dimension."
             )
         if prior not in PRIORS:
             raise GdlError(f"model.prior must be one of {', '.join(PRIORS)}, got {prior!r}.")
