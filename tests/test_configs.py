@@ -51,11 +51,12 @@ def one_step(model, shape, levels):
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-CONTINUOUS = ("nice", "realnvp")
+CONTINUOUS = ("gaussian", "nice", "realnvp")
 REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
     for data in ("cifar10", "folder", "olivetti")
 } | {
+    ("gaussian", "folder"): "use smaller images",
     ("transformer", "folder"): "use smaller images or model=pixelcnn",
     ("nice", "toy1d"): "model=realnvp for one dimension",
 }

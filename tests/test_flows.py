@@ -23,7 +23,8 @@ from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
 from gdl.flows.stacked import GlowSteps, VectorCouplings
-from gdl.flows.vectors import Flatten, Permutation, Scale
+from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening
+from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
@@ -86,6 +87,9 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     },
     "affine_odd": (lambda: AffineCoupling(VectorConditioner(3, 4, [8])), ODD),
     "affine_odd_swapped": (lambda: AffineCoupling(VectorConditioner(2, 6, [8]), True), ODD),
+    "standardize": (lambda: Standardize(6), VECTOR),
+    "whitening": (lambda: Whitening(6), VECTOR),
+    "whitening_line": (lambda: Whitening(1), LINE),
     "mixture_logit": (lambda: MixtureLogit(6, 5), VECTOR),
     "mixture_logit_line": (lambda: MixtureLogit(1, 5), LINE),
     "mixture_logit_of_one": (lambda: MixtureLogit(6, 1), VECTOR),
@@ -96,6 +100,11 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     ),
     "multi_scale": (multi_scale, IMAGE),
     "nice_odd": (lambda: NICE((3, 1, 3), 256, hidden=[8]).bijection, (3, 1, 3)),
+    "realnvp_standardized": (
+        lambda: RealNVP(VECTOR, None, hidden=[8], standardize=True).bijection,
+        VECTOR,
+    ),
+    "gaussian": (lambda: Gaussian(IMAGE, 256).bijection, IMAGE),
     "realnvp_odd": (lambda: RealNVP(ODD, None, hidden=[8]).bijection, ODD),
     "realnvp_mixture_odd": (
         lambda: RealNVP(ODD, None, hidden=[8], coupling="mixture").bijection,

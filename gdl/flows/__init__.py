@@ -21,7 +21,7 @@ from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import LogisticPrior, NormalPrior, Prior
-from gdl.flows.vectors import Flatten, Permutation, Scale
+from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening
 
 __all__ = [
     "LOWEST",
@@ -51,8 +51,10 @@ __all__ = [
     "Scale",
     "SplitPrior",
     "Squeeze",
+    "Standardize",
     "UniformDequantization",
     "VariationalDequantization",
+    "Whitening",
     "checkerboard",
     "clipped",
     "initialize",

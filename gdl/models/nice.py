@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
-from gdl.flows.base import Chain
+from gdl.flows.base import Bijection, Chain
 from gdl.flows.priors import LogisticPrior, NormalPrior
 from gdl.flows.stacked import VectorCouplings
-from gdl.flows.vectors import Flatten, Permutation, Scale
+from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize
 
 __all__ = ["NICE"]
 
@@ -36,6 +36,8 @@ class NICE(FlowModel):
         init_range: The networks' parameters start uniform in +- this.
         checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         dequantization: See `FlowModel`.
+        standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
+            dimension, see `gdl.flows.vectors.Standardize`.
 
     Raises:
         GdlError: There is one dimension, or the prior is unknown.
@@ -51,6 +53,7 @@ class NICE(FlowModel):
         init_range: float = 0.01,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        standardize: bool = False,
     ) -> None:
         d = math.prod(shape)
         if d < 2:
@@ -71,5 +74,8 @@ class NICE(FlowModel):
             init_range=init_range,
             checkpoint_conditioners=checkpoint_conditioners,
         )
-        flow = Chain([Flatten(shape), Permutation(order), couplings, Scale([d])])
+        steps: list[Bijection] = [Flatten(shape), Permutation(order), couplings, Scale([d])]
+        if standardize and levels is None:
+            steps.insert(0, Standardize(d))
+        flow = Chain(steps)
         super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)

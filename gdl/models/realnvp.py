@@ -20,6 +20,7 @@ from gdl.flows.mixture import MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
 from gdl.flows.stacked import VectorCouplings
+from gdl.flows.vectors import Standardize
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
@@ -55,6 +56,8 @@ class RealNVP(FlowModel):
         coupling: "affine", or "mixture" for vectors.
         mixtures: Logistics in a mixture.
         dequantization: See `FlowModel`.
+        standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
+            dimension, see `gdl.flows.vectors.Standardize`.
 
     Raises:
         GdlError: There is no such coupling, or a number is below 1.
@@ -74,6 +77,7 @@ class RealNVP(FlowModel):
         mixtures: int = 8,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        standardize: bool = False,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -82,6 +86,7 @@ class RealNVP(FlowModel):
                 raise GdlError(f"model.{name} must be 1 or more, got {number}.")
         if len(shape) == 1:
             flow = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
+            flow = Chain([Standardize(shape[0]), *flow.steps]) if standardize else flow
         elif coupling == "mixture":
             raise GdlError("model.coupling=mixture is for vectors: images need coupling=affine.")
         else:

@@ -1,0 +1,54 @@
+"""Gaussian: Gauss, 1809, "Theoria motus corporum coelestium in sectionibus conicis solem ambientium".
+
+Perthes & Besser, Hamburg. The baseline that every other density should beat: all pairs of dimensions
+are correlated, and nothing else is known.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from gdl.errors import GdlError
+from gdl.families.flow import FlowModel
+from gdl.flows.base import Chain, initialize
+from gdl.flows.priors import NormalPrior
+from gdl.flows.vectors import Flatten, Standardize, Whitening
+
+__all__ = ["Gaussian"]
+
+LARGEST = 4096
+"""Dimensions; the covariance has the square of it, and its Cholesky factor costs the cube."""
+
+
+class Gaussian(FlowModel):
+    """N(mean, covariance) with a full covariance, as the flow that whitens: z = W (x - mean).
+
+    It starts at the estimate of the training data in closed form, with a covariance that is shrunk as
+    far as few rows ask for, see `gdl.flows.vectors.Whitening`. Training by gradient goes on from
+    there. Latents are the whitened data.
+
+    Args:
+        shape: (C, H, W) of an image or (D,) of a vector.
+        levels: Number of values of a pixel, None for continuous data.
+        dequantization: See `FlowModel`.
+
+    Raises:
+        GdlError: There are more than `LARGEST` dimensions.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], levels: int | None, dequantization: str = "uniform"
+    ) -> None:
+        d = math.prod(shape)
+        if d > LARGEST:
+            raise GdlError(
+                f"The covariance of {d} dimensions has {d**2:.2g} numbers, too many: use smaller "
+                f"images, with at most {LARGEST} dimensions, or model=realnvp."
+            )
+        flow = Chain([Flatten(shape), Standardize(d), Whitening(d)])
+        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+
+    def initialize(self, x: Tensor) -> None:
+        """Set mean and covariance in closed form from images (N, C, H, W) or vectors (N, D)."""
+        initialize(self.bijection, self._continuous(x.to(self.device))[0])
