@@ -173,7 +173,10 @@ def _check(file: str, rows: Rows, train: np.ndarray) -> None:
                 f"{file}: column {printable(name)} has values up to {largest:.3g}, too large for "
                 f"float32: give it in another unit, or {drop}."
             )
-        if (rows.values[train, rows.names.index(name)] == rows.values[train[0], rows.names.index(name)]).all():
+        if (
+            rows.values[train, rows.names.index(name)]
+            == rows.values[train[0], rows.names.index(name)]
+        ).all():
             raise GdlError(
                 f"{file}: column {printable(name)} has one value in all {len(train)} training rows, "
                 f"and others in the rest, so it has no density: {drop}."
@@ -192,7 +195,9 @@ def _facts(rows: Rows, steps: np.ndarray | None) -> dict[str, Any]:
     if rows.classes:
         facts["class_names"] = list(rows.classes)
     if steps is not None:
-        facts["dequantized"] = {printable(n): float(s) for n, s in zip(rows.names, steps, strict=True) if s}
+        facts["dequantized"] = {
+            printable(n): float(s) for n, s in zip(rows.names, steps, strict=True) if s
+        }
     return facts
 
 
