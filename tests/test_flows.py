@@ -101,8 +101,12 @@ BIJECTIONS: dict[str, tuple[Callable[[], Bijection], tuple[int, ...]]] = {
     "multi_scale": (multi_scale, IMAGE),
     "nice_odd": (lambda: NICE((3, 1, 3), 256, hidden=[8]).bijection, (3, 1, 3)),
     "realnvp_standardized": (
-        lambda: RealNVP(VECTOR, None, hidden=[8], standardize=True).bijection,
+        lambda: RealNVP(VECTOR, None, hidden=[8], standardize=True, whiten=True).bijection,
         VECTOR,
+    ),
+    "nice_standardized": (
+        lambda: NICE(ODD, None, hidden=[8], standardize=True, whiten=True).bijection,
+        ODD,
     ),
     "gaussian": (lambda: Gaussian(IMAGE, 256).bijection, IMAGE),
     "realnvp_odd": (lambda: RealNVP(ODD, None, hidden=[8]).bijection, ODD),

@@ -207,9 +207,9 @@ def test_nothing_in_a_file_runs(
 def test_numbers_that_float32_cannot_hold_are_refused_by_name(tmp_path: Path) -> None:
     times = X.copy()
     times[:, 1] = 1.7e9 + np.arange(60)
-    with pytest.raises(GdlError, match="column b varies by .* which float32 rounds away"):
+    with pytest.raises(GdlError, match=r"column b varies by .* which float32 rounds away"):
         table(csv_file(tmp_path, NAMES + csv_of(times))).setup()
-    with pytest.raises(GdlError, match="column c has values up to .* another unit"):
+    with pytest.raises(GdlError, match=r"column c has values up to .* another unit"):
         table(csv_file(tmp_path, NAMES + csv_of(X * [1, 1, 1e20]))).setup()
 
 
@@ -286,6 +286,7 @@ MODELS = {
     "gaussian": lambda d: Gaussian((d,), None),
     "nice": lambda d: NICE((d,), None, hidden=[8], standardize=True),
     "realnvp": lambda d: RealNVP((d,), None, hidden=[8], standardize=True),
+    "whitened": lambda d: RealNVP((d,), None, hidden=[8], standardize=True, whiten=True),
     "mixture": lambda d: RealNVP((d,), None, hidden=[8], coupling="mixture", standardize=True),
 }
 

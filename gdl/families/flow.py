@@ -11,7 +11,7 @@ from gdl.families.streaming import StreamingLogMeanExp
 from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization, VariationalDequantization
 from gdl.flows.priors import Prior
-from gdl.flows.vectors import Standardize
+from gdl.flows.vectors import Standardize, Whitening
 from gdl.nn.coupling_networks import ConvConditioner
 from gdl.noise import SampleNoise
 
@@ -81,11 +81,10 @@ class FlowModel(LatentModel):
         A large model looks at fewer images, in proportion to its parameters: on a CPU the 512 that a
         small one can afford would take Glow's 44 million parameters several minutes.
         """
-        for layer in self.bijection.modules():
-            if isinstance(layer, Standardize):  # the moments of all rows
-                initialize(layer, x.to(self.device, self.dtype))
         params = sum(p.numel() for p in self.parameters())
         n = min(self.INIT_IMAGES, max(32, self.INIT_IMAGES * 3_000_000 // params))
+        if any(isinstance(m, Standardize | Whitening) for m in self.bijection.modules()):
+            n = len(x)  # moments are those of all rows
         initialize(self.bijection, self._continuous(x[:n].to(self.device))[0])
 
     def compile_networks(self) -> None:

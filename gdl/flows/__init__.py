@@ -21,7 +21,7 @@ from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import LogisticPrior, NormalPrior, Prior
-from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening
+from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening, first_maps
 
 __all__ = [
     "LOWEST",
@@ -57,6 +57,7 @@ __all__ = [
     "Whitening",
     "checkerboard",
     "clipped",
+    "first_maps",
     "initialize",
     "mix_channels",
     "move",

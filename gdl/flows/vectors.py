@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
 
-__all__ = ["Flatten", "Permutation", "Scale", "Standardize", "Whitening"]
+__all__ = ["Flatten", "Permutation", "Scale", "Standardize", "Whitening", "first_maps"]
 
 
 class Flatten(Bijection):
@@ -60,7 +60,7 @@ class Scale(Bijection, DataInitialized):
 
 
 class Standardize(Bijection, DataInitialized):
-    """z = (x - mean) / std per dimension, with the moments of the training rows, which stay as they are.
+    """z = (x - mean) / std per dimension, with the moments of the training rows, which stay.
 
     As a part of the flow it brings its log-determinant, -sum log std, so the density is that of the
     data in their own units. What follows sees the same numbers whatever the units are, and learns the
@@ -102,9 +102,9 @@ class Whitening(Bijection, DataInitialized):
 
     W is the inverse of the Cholesky factor of the covariance, log |det W| the sum of the logs of its
     diagonal. The first data give mean and covariance S in closed form; S is drawn towards a multiple
-    of the identity by
+    of the identity, with t = tr S and q = tr S^2,
 
-        (1 - a) S + a (tr S / D) I,    a = min(1, ((1 - 2/D) tr S^2 + tr^2 S) / ((N + 1 - 2/D) (tr S^2 - tr^2 S / D)))
+        (1 - a) S + a (t / D) I,    a = min(1, ((1 - 2/D) q + t^2) / ((N + 1 - 2/D) (q - t^2 / D)))
 
     (Chen et al., 2010, "Shrinkage algorithms for MMSE covariance estimation", arXiv 0907.4698,
     Eq. 23), which vanishes as the number of rows N grows, and keeps W finite where rows are few or
@@ -149,6 +149,12 @@ class Whitening(Bijection, DataInitialized):
 
     def _matrix(self) -> Tensor:
         return self.packed.tril(-1) + self.packed.diagonal().exp().diag()
+
+
+def first_maps(num_dims: int, standardize: bool, whiten: bool) -> list[Bijection]:
+    """Return the maps that bring vectors (B, D) of any units to the scale of a network."""
+    maps: list[Bijection] = [Standardize(num_dims)] if standardize else []
+    return [*maps, Whitening(num_dims)] if whiten else maps
 
 
 class Permutation(Bijection):

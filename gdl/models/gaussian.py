@@ -7,11 +7,9 @@ are correlated, and nothing else is known.
 import math
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
-from gdl.flows.base import Chain, initialize
+from gdl.flows.base import Chain
 from gdl.flows.priors import NormalPrior
 from gdl.flows.vectors import Flatten, Standardize, Whitening
 
@@ -48,7 +46,3 @@ class Gaussian(FlowModel):
             )
         flow = Chain([Flatten(shape), Standardize(d), Whitening(d)])
         super().__init__(shape, levels, flow, NormalPrior(), dequantization)
-
-    def initialize(self, x: Tensor) -> None:
-        """Set mean and covariance in closed form from images (N, C, H, W) or vectors (N, D)."""
-        initialize(self.bijection, self._continuous(x.to(self.device))[0])

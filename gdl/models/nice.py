@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
-from gdl.flows.base import Bijection, Chain
+from gdl.flows.base import Chain
 from gdl.flows.priors import LogisticPrior, NormalPrior
 from gdl.flows.stacked import VectorCouplings
-from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize
+from gdl.flows.vectors import Flatten, Permutation, Scale, first_maps
 
 __all__ = ["NICE"]
 
@@ -38,6 +38,7 @@ class NICE(FlowModel):
         dequantization: See `FlowModel`.
         standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
             dimension, see `gdl.flows.vectors.Standardize`.
+        whiten: They are decorrelated next, so that training starts at the Gaussian of the data.
 
     Raises:
         GdlError: There is one dimension, or the prior is unknown.
@@ -54,6 +55,7 @@ class NICE(FlowModel):
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
         standardize: bool = False,
+        whiten: bool = False,
     ) -> None:
         d = math.prod(shape)
         if d < 2:
@@ -74,8 +76,6 @@ class NICE(FlowModel):
             init_range=init_range,
             checkpoint_conditioners=checkpoint_conditioners,
         )
-        steps: list[Bijection] = [Flatten(shape), Permutation(order), couplings, Scale([d])]
-        if standardize and levels is None:
-            steps.insert(0, Standardize(d))
-        flow = Chain(steps)
+        first = first_maps(d, standardize, whiten) if levels is None else []
+        flow = Chain([Flatten(shape), *first, Permutation(order), couplings, Scale([d])])
         super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)

@@ -20,7 +20,7 @@ from gdl.flows.mixture import MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
 from gdl.flows.stacked import VectorCouplings
-from gdl.flows.vectors import Standardize
+from gdl.flows.vectors import first_maps
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
@@ -58,6 +58,7 @@ class RealNVP(FlowModel):
         dequantization: See `FlowModel`.
         standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
             dimension, see `gdl.flows.vectors.Standardize`.
+        whiten: They are decorrelated next, so that training starts at the Gaussian of the data.
 
     Raises:
         GdlError: There is no such coupling, or a number is below 1.
@@ -78,6 +79,7 @@ class RealNVP(FlowModel):
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
         standardize: bool = False,
+        whiten: bool = False,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -85,8 +87,9 @@ class RealNVP(FlowModel):
             if number < 1:
                 raise GdlError(f"model.{name} must be 1 or more, got {number}.")
         if len(shape) == 1:
-            flow = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
-            flow = Chain([Standardize(shape[0]), *flow.steps]) if standardize else flow
+            first = first_maps(shape[0], standardize, whiten)
+            steps = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
+            flow = Chain([*first, *steps])
         elif coupling == "mixture":
             raise GdlError("model.coupling=mixture is for vectors: images need coupling=affine.")
         else:
@@ -100,7 +103,8 @@ class RealNVP(FlowModel):
 
 def _vector_flow(
     d: int, num_couplings: int, hidden: Sequence[int], coupling: str, mixtures: int
-) -> Chain:
+) -> list[Bijection]:
+    """Return the maps of vectors (B, D), an ActNorm before, between and behind the couplings."""
     maps: list[Bijection] = []
     if d == 1:
         maps = [MixtureLogit(1, mixtures) for _ in range(num_couplings)]
@@ -116,7 +120,7 @@ def _vector_flow(
     steps: list[Bijection] = [ActNorm(d)]
     for m in maps:
         steps += [m, ActNorm(d)]
-    return Chain(steps)
+    return steps
 
 
 MakeNet = Callable[[int, int, int], nn.Module]
