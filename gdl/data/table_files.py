@@ -173,7 +173,8 @@ def _refuse(path: Path, name: str, cells: Iterable[tuple[int, str]]) -> None:
         if cell.lower() in MISSING:
             what, fix = "has no value", "fill it in, or leave out the row"
         elif _no_number(cell):
-            what, fix = f"is {_shown(cell)}, which is no number", "write a number"
+            what = f"is {_shown(cell)}, which is no number"
+            fix = f"write a number, or name the labels, data.label={_shown(name)}"
             if not _no_number(cell.replace(",", ".")):
                 fix = "write a point in place of the comma"
         elif not math.isfinite(float(cell)):

@@ -7,7 +7,7 @@ from gdl.capabilities import Samples
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
-from gdl.tasks.latents import check_images, check_temperature, with_latents
+from gdl.tasks.latents import check_temperature, with_latents
 
 __all__ = ["sample"]
 
@@ -21,7 +21,7 @@ def sample(
     temperature: float = 1.0,
     mean: bool = True,
 ) -> dict[str, Tensor]:
-    """Draw n images; image k depends on (seed, k) only.
+    """Draw n images, or n vectors (n, D); draw k depends on (seed, k) only.
 
     A model with latents but without a distribution over them, such as an autoencoder, decodes
     draws from N(0, I): the course's picture of what it is not.
@@ -35,12 +35,13 @@ def sample(
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
 
     Raises:
-        GdlError: n is below 1, or the model draws no images.
+        GdlError: n is below 1, or the model draws nothing.
     """
-    check_images(model, "sample")
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
+    if model.levels is None and isinstance(model, Samples):
+        return {"samples": model.sample(n, seed=seed, temperature=temperature).flatten(1)}
     if isinstance(model, Samples):
         images = model.sample(n, seed=seed, temperature=temperature, mean=mean)
     else:
