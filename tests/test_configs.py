@@ -57,6 +57,7 @@ REFUSED = {  # and what the message proposes
     for data in ("cifar10", "folder", "olivetti")
 } | {
     ("gaussian", "folder"): "use smaller images",
+    ("gaussian", "olivetti"): "use smaller images",
     ("transformer", "folder"): "use smaller images or model=pixelcnn",
     ("nice", "toy1d"): "model=realnvp for one dimension",
 }

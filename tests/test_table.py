@@ -122,7 +122,7 @@ BAD_CELLS = {
     "NA": "column b has no value in line 3",
     "?": "column b has no value in line 3",
     "nan": "column b has no value in line 3",
-    "red": "column b is red, which is no number in line 3",
+    "red": "column b is red, which is no number in line 3: .*data.label=b",
     "1e999": "column b is 1e999 in line 3: write a finite number",
     "-inf": "column b is -inf in line 3",
     "\x1b[2J": r"column b is \\x1b\[2J, which is no number",

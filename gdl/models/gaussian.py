@@ -15,7 +15,7 @@ from gdl.flows.vectors import Flatten, Standardize, Whitening
 
 __all__ = ["Gaussian"]
 
-LARGEST = 4096
+LARGEST = 3072
 """Dimensions; the covariance has the square of it, and its Cholesky factor costs the cube."""
 
 
