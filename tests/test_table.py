@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gdl.data.table import Table, grid_steps
+from gdl.data.table import Table
+from gdl.data.table_columns import grid_steps
 from gdl.data.table_files import table_shape
 from gdl.errors import GdlError
 from gdl.families.flow import FlowModel
@@ -22,7 +23,8 @@ Y = np.arange(60) % 2
 
 
 def table(path: Path, label: str | None = None, drop: tuple = (), **options: Any) -> Table:
-    return Table(str(path), table_shape(str(path), label, drop), label=label, drop=drop, **options)
+    shape = table_shape(str(path), label, drop, options.get("columns"))
+    return Table(str(path), shape, label=label, drop=drop, **options)
 
 
 def rows(data: Table) -> list[list[float]]:
@@ -115,6 +117,18 @@ def test_columns_are_left_out_by_name_or_number(tmp_path: Path) -> None:
     assert rows(data) == sorted(X[:, [0, 2]].astype(np.float32).tolist())
     np.save(tmp_path / "x.npy", X)
     assert rows(table(tmp_path / "x.npy", drop=("2",))) == rows(data)
+
+
+def test_other_rows_have_the_columns_of_the_first_table(tmp_path: Path) -> None:
+    new = csv_file(tmp_path, "c,id,b,a\n5,x,2,1\n5,y,3,1\n")
+    data = table(new, columns=["a", "b", "c"])
+    assert data.images("test").tolist() == [[1.0, 2.0, 5.0], [1.0, 3.0, 5.0]]
+    assert [len(data.images(s)) for s in SPLITS] == [0, 0, 2]
+    assert len(data.digest()) == 64
+    with pytest.raises(GdlError, match="has no column d: it has c, id, b, a"):
+        table(new, columns=["a", "d"])
+    with pytest.raises(GdlError, match="column id is x, which is no number in line 2"):
+        table(new, columns=["id"])
 
 
 BAD_CELLS = {

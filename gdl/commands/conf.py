@@ -7,6 +7,8 @@ from omegaconf import OmegaConf
 
 from gdl.sweeps.names import job_name
 
+Name = str | int
+
 __all__ = ["CONF", "conf_dir", "register_resolvers"]
 
 
@@ -25,7 +27,7 @@ def register_resolvers() -> None:
 
     `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of a job in the
     folder of its sweep, `${array_shape:FILE}` the shape [C, H, W] of the images in a file of arrays,
-    and `${table_shape:FILE,LABEL,DROP}` the shape [D] of the rows of a table.
+    and `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
@@ -39,7 +41,9 @@ def _array_shape(file: str) -> list[int]:
     return array_shape(file)
 
 
-def _table_shape(file: str, label: str | int | None, drop: Sequence[str | int]) -> list[int]:
+def _table_shape(
+    file: str, label: Name | None, drop: Sequence[Name], columns: Sequence[Name] | None
+) -> list[int]:
     from gdl.data.table_files import table_shape
 
-    return table_shape(file, label, drop)
+    return table_shape(file, label, drop, columns)

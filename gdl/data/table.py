@@ -13,15 +13,14 @@ from torch import Tensor
 from gdl.data.arguments import checked_fraction, whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.listing import printable
+from gdl.data.rows import Rows
 from gdl.data.stored import say
-from gdl.data.table_files import Rows, read_table
+from gdl.data.table_columns import check_columns, grid_steps, spiked
+from gdl.data.table_files import read_table
 from gdl.errors import GdlError
 from gdl.noise import mix_seed
 
 __all__ = ["Table"]
-
-LARGEST = 1e18
-"""Values beyond it have no square in float32."""
 
 
 class Table(ImageData):
@@ -39,6 +38,8 @@ class Table(ImageData):
         levels: None.
         label: The column, or the array, of the labels.
         drop: Columns to leave out.
+        columns: The columns of a table that a model was trained on, of which this is another one: it
+            has these columns, in this order, and all rows are for testing, in the order of the file.
         standardize: What models of `model=realnvp` and `model=nice` are told to do; it changes no data.
         dequantize: Add noise to columns of whole or rounded numbers, uniform over a step; the nll is
             then a bound of that of the numbers, less the logs of the steps.
@@ -60,6 +61,7 @@ class Table(ImageData):
         levels: None = None,
         label: str | int | None = None,
         drop: Sequence[str | int] = (),
+        columns: Sequence[str | int] | None = None,
         standardize: bool = True,
         dequantize: bool = False,
         noise: float = 0.0,
@@ -71,7 +73,7 @@ class Table(ImageData):
         super().__init__(shape=shape, levels=levels, **kwargs)
         if len(self.shape) != 1:
             raise GdlError(f"data.shape must be [D] for a table, got {list(shape)}: leave it out.")
-        self.file, self.label, self.drop = file, label, tuple(drop)
+        self.file, self.label, self.drop, self.columns = file, label, tuple(drop), columns
         self.standardize, self.dequantize, self.noise = standardize, dequantize, noise
         if noise < 0:
             raise GdlError(f"data.noise must be 0 or more, got {noise}.")
@@ -89,14 +91,16 @@ class Table(ImageData):
 
     def load(self) -> dict[str, Split]:
         """Return the three splits, each in random order."""
-        rows = read_table(self.file, self.label, self.drop)
+        rows = read_table(self.file, self.label, self.drop, self.columns)
         if (len(rows.names),) != self.shape:
             raise GdlError(
                 f"{self.file} has {len(rows.names)} columns that vary, but data.shape is "
                 f"{list(self.shape)}: the file has changed since; leave data.shape out for a new run."
             )
+        if self.columns is not None:
+            return self._all_for_testing(rows)
         index = self._divide(len(rows.values))
-        _check(self.file, rows, index["train"].numpy())
+        check_columns(self.file, rows, index["train"].numpy())
         steps = grid_steps(rows.values)
         sizes = {name: len(i) for name, i in index.items()}
         self._facts = _facts(rows, steps if self.dequantize else None)
@@ -112,6 +116,14 @@ class Table(ImageData):
             splits[name] = with_noise(width, 0 * spread, splits[name], generator)
         y = None if rows.labels is None else torch.from_numpy(rows.labels)
         return {name: (splits[name], None if y is None else y[i]) for name, i in index.items()}
+
+    def _all_for_testing(self, rows: Rows) -> dict[str, Split]:
+        x = torch.from_numpy(rows.values).float()
+        y = None if rows.labels is None else torch.from_numpy(rows.labels)
+        check_columns(self.file, rows, None)
+        self._facts = _facts(rows, None)
+        none = (x[:0], None if y is None else y[:0])
+        return {"train": none, "val": none, "test": (x, y)}
 
     def facts(self) -> dict[str, Any]:
         """Return the names of the columns, those left out, and what was added to the values."""
@@ -138,56 +150,6 @@ def with_noise(width: Tensor, spread: Tensor, x: Tensor, generator: torch.Genera
     return x + width.to(x) * (uniform - 0.5) + spread.to(x) * normal
 
 
-def grid_steps(values: np.ndarray) -> np.ndarray:
-    """Return the step (D,) of columns whose numbers are whole or rounded, 0 for others.
-
-    Such a column has each value twice in the mean, and all are whole multiples of a step apart.
-
-    Args:
-        values: (N, D).
-    """
-    steps = np.zeros(values.shape[1])
-    for i, column in enumerate(values.T):
-        found = np.unique(column)
-        if len(found) < 2 or 2 * len(found) > len(column):
-            continue
-        step = np.diff(found).min()
-        multiples = (found - found[0]) / step
-        if multiples[-1] < 1e6 and abs(multiples - multiples.round()).max() < 1e-3:
-            steps[i] = step
-    return steps
-
-
-def _spikes(values: np.ndarray) -> np.ndarray:
-    """Return whether one value holds a tenth of a column (D,), or more."""
-    return np.array([np.unique(c, return_counts=True)[1].max() >= 0.1 * len(c) for c in values.T])
-
-
-def _check(file: str, rows: Rows, train: np.ndarray) -> None:
-    """Refuse columns whose numbers float32 cannot hold, or that do not vary in the training rows."""
-    size, std = abs(rows.values).max(0), rows.values[train].std(0)
-    for name, largest, deviation in zip(rows.names, size, std, strict=True):
-        drop = f"leave it out, data.drop=[{printable(name)}]"
-        if largest > LARGEST:
-            raise GdlError(
-                f"{file}: column {printable(name)} has values up to {largest:.3g}, too large for "
-                f"float32: give it in another unit, or {drop}."
-            )
-        if (
-            rows.values[train, rows.names.index(name)]
-            == rows.values[train[0], rows.names.index(name)]
-        ).all():
-            raise GdlError(
-                f"{file}: column {printable(name)} has one value in all {len(train)} training rows, "
-                f"and others in the rest, so it has no density: {drop}."
-            )
-        if largest * 2.0**-24 > 0.01 * deviation:
-            raise GdlError(
-                f"{file}: column {printable(name)} varies by {deviation:.3g} around values of "
-                f"{largest:.3g}, which float32 rounds away: subtract its mean, or {drop}."
-            )
-
-
 def _facts(rows: Rows, steps: np.ndarray | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"columns": [printable(n) for n in rows.names]}
     if rows.constant:
@@ -212,16 +174,17 @@ def _tell(
     if rows.constant:
         line += f"; left out, because all values are equal: {_list(rows.constant)}"
     say(f"{line}.")
-    names = np.array(rows.names, dtype=object)
-    whole, spikes = steps > 0, _spikes(rows.values) & (steps == 0)
-    if whole.any() and not dequantize:
+    whole = [n for n, step in zip(rows.names, steps, strict=True) if step]
+    spikes = [n for n, spiked in zip(rows.names, spiked(rows.values), strict=True) if spiked]
+    spikes = [n for n in spikes if n not in whole]
+    if whole and not dequantize:
         _warn(
-            f"{_list(names[whole])} hold whole or rounded numbers, and a density of them has no "
+            f"{_list(whole)} hold whole or rounded numbers, and a density of them has no "
             "bound, so a low nll may say little: data.dequantize=true adds noise within their steps."
         )
-    if spikes.any():
+    if spikes:
         _warn(
-            f"{_list(names[spikes])} have one value in a tenth of the rows or more, and a density "
+            f"{_list(spikes)} have one value in a tenth of the rows or more, and a density "
             "has no bound there, so a low nll may say little."
         )
 
