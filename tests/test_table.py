@@ -356,6 +356,10 @@ def test_few_and_dependent_rows_have_a_finite_density(n: int) -> None:
     model = Gaussian((10,), None)
     model.initialize(x)
     assert model.log_prob(100 * x).isfinite().all()
+    # rows like them, whose directions few rows do not have
+    fresh = torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
+    fresh[:, 1] = 2 * fresh[:, 0]
+    assert model.nll(fresh).max() < 200
     # far from the data, in a direction that they do not have
     odd = torch.zeros(1, 10)
     odd[0, 1] = 30.0
