@@ -30,6 +30,9 @@ from gdl.models import NICE, Gaussian, RealNVP
 Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """(training rows, rows to score, seed) -> scores, higher for rows that do not belong."""
 
+Build = Callable[[int, int], FlowModel]
+"""(columns, training rows) -> model."""
+
 NOISE, BATCH, RATE, EVERY, PATIENCE, HELD_OUT = 0.1, 256, 1e-3, 50, 5, 0.15
 """Of the flows: noise on training rows in standard deviations; rows in a batch; rate of Adam; steps
 between two looks at the rows held out, and looks without progress before the end; the part of these."""
@@ -69,12 +72,12 @@ def train(model: FlowModel, x: torch.Tensor, seed: int, steps: int) -> FlowModel
     return model
 
 
-def density(build: Callable[[int], FlowModel], steps: int) -> Detector:
+def density(build: Build, steps: int) -> Detector:
     """Return a detector by a density; without steps it is what `initialize` makes of the rows."""
 
     def scores(train_rows: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
         torch.manual_seed(seed)
-        model, x = build(rows.shape[1]), torch.from_numpy(train_rows).float()
+        model, x = build(rows.shape[1], len(train_rows)), torch.from_numpy(train_rows).float()
         if steps:
             train(model, x, seed, steps)
         else:
@@ -86,14 +89,15 @@ def density(build: Callable[[int], FlowModel], steps: int) -> Detector:
     return scores
 
 
-FLOWS: dict[str, Callable[[int], FlowModel]] = {
-    "realnvp": lambda d: RealNVP(
-        [d], None, num_couplings=4 if d > 1 else 1, standardize=True, whiten=True
+FLOWS: dict[str, Build] = {
+    "realnvp": lambda d, n: RealNVP(
+        [d], None, num_couplings=4 if d > 1 else 1, standardize=True, whiten=n >= 2 * d
     ),
-    "nice": lambda d: NICE(
-        [d], None, hidden=[64, 64], prior="normal", standardize=True, whiten=True
+    "nice": lambda d, n: NICE(
+        [d], None, hidden=[64, 64], prior="normal", standardize=True, whiten=n >= 2 * d
     ),
 }
+"""They start at the Gaussian of the rows, if there are enough of them for its covariance."""
 
 
 # ---- classical detectors, on rows with deviation 1 in each column
@@ -187,7 +191,7 @@ def main() -> None:
     torch.set_num_threads(1)
     seeds, steps = int(given.get("seeds", 3)), int(given.get("steps", 1000))
     detectors = {name: density(build, steps) for name, build in FLOWS.items()}
-    detectors |= {"gaussian": density(lambda d: Gaussian([d], None), 0), **CLASSICAL}
+    detectors |= {"gaussian": density(lambda d, n: Gaussian([d], None), 0), **CLASSICAL}
     wanted = given.get("methods", ",".join(detectors)).split(",")
     if unknown := [name for name in wanted if name not in detectors]:
         raise SystemExit(f"error: no method {unknown[0]}; there are {', '.join(detectors)}.")

@@ -124,7 +124,7 @@ def table(root: Path) -> str:
     """Return the table of models of a repository, as Markdown."""
     conf = root / "conf"
     contents = [json.loads(f.read_text()) for f in sorted((root / "results").glob("*.json"))]
-    records = [r for r in contents if "metrics" in r]
+    records = [r for r in contents if "model" in r.get("metrics", {})]
     built = {f.stem: model_class(f.stem, conf) for f in (conf / "model").glob("*.yaml")}
     trained = {f.stem: model_of(f.stem, conf) for f in (conf / "experiment").glob("*.yaml")}
     rows = []

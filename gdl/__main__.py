@@ -1,4 +1,4 @@
-"""gdl train|sample|evaluate|compare ARGUMENTS, also as python -m gdl."""
+"""gdl train|sample|evaluate|compare|compress|decompress ARGUMENTS, also as python -m gdl."""
 
 import difflib
 import importlib
@@ -12,6 +12,8 @@ COMMANDS = {
     "sample": "make pictures with a trained model: gdl sample run=latest task=interpolate",
     "evaluate": "measure a trained model: gdl evaluate run=latest measure=iwae",
     "compare": "put many runs side by side: gdl compare outputs data=digits",
+    "compress": "images to a small file, without a loss: gdl compress run=latest out=test.gdlz",
+    "decompress": "and back: gdl decompress test.gdlz out=images run=latest",
 }
 
 
@@ -21,7 +23,7 @@ def main() -> None:
     if name in ("-h", "--help", "help"):
         print("usage: gdl COMMAND [KEY=VALUE ...]\n")
         for command, what in COMMANDS.items():
-            print(f"  {command:<9} {what}")
+            print(f"  {command:<10} {what}")
         print(
             "\ngdl COMMAND --help lists the keys of a command; gdl --version prints the version."
         )

@@ -39,7 +39,11 @@ class Samples(Protocol):
     def sample(
         self, n: int, *, seed: int = 0, temperature: float = 1.0, mean: bool = False
     ) -> Tensor:
-        """Return n images (n, C, H, W) in [0, levels - 1]; image k depends on (seed, k) only."""
+        """Return n images (n, C, H, W) in [0, levels - 1]; image k depends on (seed, k) only.
+
+        A conditional model also takes `label`: a class, or one for each image (n,), and None draws the
+        classes from p(y).
+        """
         ...
 
 
@@ -51,6 +55,8 @@ class SamplesGiven(Protocol):
         self, n: int, given: Tensor, known: Tensor, *, seed: int = 0, temperature: float = 1.0
     ) -> Tensor:
         """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
+
+        A conditional model also takes `label`, see `Samples`.
 
         `given` is an image (C, H, W) uint8 or one for each completion (n, C, H, W), and the boolean
         mask `known` likewise.
@@ -83,7 +89,10 @@ class HasLatents(Protocol):
     latent_shape: tuple[int, ...]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the latents (B, *latent_shape) of images (B, C, H, W) uint8."""
+        """Return the latents (B, *latent_shape) of images (B, C, H, W) uint8.
+
+        A conditional model also takes labels y (B,), and so do the other methods of latents.
+        """
         ...
 
     def decode(self, z: Tensor) -> Tensor:

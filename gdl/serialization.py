@@ -67,6 +67,9 @@ RENAMED = {
 }
 """Names in checkpoints and runs of before version 0.2, and what they are called now."""
 
+TRAINING_KEYS = ("optimizer", "scheduler", "conditional")
+"""Keys of a model's configuration that are not its constructor's."""
+
 OWN_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
 
 
@@ -208,7 +211,7 @@ def build_model(
     node: Mapping[str, Any], trust: Iterable[str] = (), where: str | Path = "The configuration"
 ) -> Any:
     """Return the model of a configuration; optimizer and scheduler are training's and left out."""
-    own = {key: value for key, value in node.items() if key not in ("optimizer", "scheduler")}
+    own = {key: value for key, value in node.items() if key not in TRAINING_KEYS}
     return build(own, trust, where)
 
 

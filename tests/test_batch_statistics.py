@@ -61,7 +61,7 @@ COUPLINGS = {"Glow": "additive", "RealNVP": "affine"}
 SIZES = {
     "encoder", "decoder", "latent_dim", "hidden", "num_couplings", "init_range", "num_levels", "depth",
     "width", "layers", "first_kernel", "kernel", "blocks", "resolutions", "num_scales", "mixtures",
-    "heads", "window",
+    "heads", "window", "noise_couplings", "noise_width",
 }  # fmt: skip
 BOTH: list[tuple[str, dict[str, Any]]] = [
     ("VAE", {"likelihood": DiscretizedGaussian, "num_importance_samples": 3}),

@@ -40,8 +40,9 @@ class Patches(ImageData):
     def load(self) -> dict[str, Split]:
         n = self.num_train
         x = torch.randint(0, 2, (n + 36, *SHAPE), generator=torch.Generator().manual_seed(0))
-        train, val, test = x.to(torch.uint8).split([n, 17, 19])
-        return {"train": (train, None), "val": (val, None), "test": (test, None)}
+        labels = x[:, 0, 0, :2].sum(1).split([n, 17, 19])
+        images = x.to(torch.uint8).split([n, 17, 19])
+        return dict(zip(("train", "val", "test"), zip(images, labels, strict=True), strict=True))
 
 
 def sgd(params: Any) -> torch.optim.Optimizer:
@@ -58,6 +59,7 @@ FAMILIES: dict[str, Callable[[], GenerativeModel]] = {
     "vae": vae,
     "iwae": lambda: vae(num_importance_samples=3),
     "made": lambda: MADE(SHAPE, 2, hidden=[32]),
+    "labels": lambda: MADE(SHAPE, 2, hidden=[32], num_classes=3, label_dropout=0.4),
     "glow": lambda: Glow(SHAPE, 2, num_levels=2, depth=2, width=8),
     "optimal variance": lambda: vae(likelihood=DiscretizedGaussian),
     "free bits": lambda: vae(free_bits=0.03, kl_warmup_steps=4),

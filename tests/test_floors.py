@@ -17,7 +17,7 @@ FLOORS = [  # from the ground
     ["flows"],
     ["families"],
     ["models"],
-    ["tasks", "evaluation"],
+    ["tasks", "evaluation", "coding"],
     ["runs", "tracking"],
     ["training", "sweeps", "comparison", "api"],
     ["commands"],

@@ -21,7 +21,7 @@ from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
-from gdl.nn.coupling_networks import ConvConditioner
+from gdl.nn.coupling_networks import ConvConditioner, NoiseConditioner
 from gdl.tasks import density, interpolate, reconstruct
 
 SHAPE, LEVELS = (1, 8, 8), 17
@@ -281,8 +281,9 @@ def test_compiling_reaches_every_network(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(nn.Module, "compile", lambda self: found.append(self))
     model = build("realnvp", dequantization="variational")
     model.compile_networks()
-    assert set(found) == {m for m in model.modules() if isinstance(m, ConvConditioner)}
-    assert model.dequantize.net in found  # type: ignore[union-attr]
+    kinds = (ConvConditioner, NoiseConditioner)
+    assert set(found) == {m for m in model.modules() if isinstance(m, kinds)}
+    assert {type(m) for m in found} == {*kinds}
 
 
 @pytest.mark.parametrize(
@@ -290,6 +291,11 @@ def test_compiling_reaches_every_network(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         (lambda: Glow(SHAPE, LEVELS, num_levels=0), "model.num_levels"),
         (lambda: RealNVP(SHAPE, LEVELS, num_scales=0), "model.num_scales"),
+        *(
+            (functools.partial(make, dequantization="variational", **{key: 0}), f"model.{key}")
+            for make in FLOWS.values()
+            for key in ("noise_couplings", "noise_width")
+        ),
         (lambda: RealNVP((2,), None, coupling="mixture", mixtures=0), "model.mixtures"),
     ],
 )

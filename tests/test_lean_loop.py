@@ -21,6 +21,7 @@ CASES = {
     "warm-up": [*VAE, "model.kl_warmup_steps=5"],
     "averaged": [*VAE, "callbacks=ema", "callbacks.ema.decay=0.9"],
     "masks": ["model=made", "model.hidden=[8]", "model.num_masks=3", "model.order=random"],
+    "labels": ["model.conditional=true", "model.label_dropout=0.3"],
     "half precision": ["trainer.precision=bf16-mixed"],
     "max_steps": ["trainer.max_steps=7"],
     "several validations": ["+trainer.val_check_interval=2"],

@@ -27,6 +27,7 @@ from gdl.capabilities import (
     ScoresGiven,
     refuse,
 )
+from gdl.coding.codecs import has_jxl
 from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
 from gdl.data import Digits, Toy
@@ -56,6 +57,10 @@ MODELS: dict[str, Callable[[], GenerativeModel]] = {
     "flow": lambda: RealNVP(SHAPE, LEVELS, width=8, blocks=1),
     "made": lambda: MADE(SHAPE, LEVELS, hidden=[20]),
     "toy": lambda: NICE((2,), None, hidden=[8]),
+    "vae of classes": lambda: VAE(SHAPE, LEVELS, 4, num_classes=10),
+    "ae of classes": lambda: Autoencoder(SHAPE, LEVELS, 4, num_classes=10),
+    "flow of classes": lambda: RealNVP(SHAPE, LEVELS, width=8, blocks=1, num_classes=10),
+    "made of classes": lambda: MADE(SHAPE, LEVELS, hidden=[20], num_classes=10),
 }
 
 
@@ -63,7 +68,7 @@ MODELS: dict[str, Callable[[], GenerativeModel]] = {
 def build(name: str) -> GenerativeModel:
     torch.manual_seed(0)
     model = MODELS[name]()
-    if name == "flow":
+    if name.startswith("flow"):
         model.initialize(torch.randint(LEVELS, (50, *SHAPE), dtype=torch.uint8))
     if name == "toy":
         model.initialize(torch.randn(50, 2))
@@ -87,6 +92,15 @@ LATENT = terms("loss", "elbo", "rate", "distortion") | nll("test")
 SETS = ("reconstructions", "prior_samples", "mixture_samples", "train")
 DISTANCES = {f"{d}-cnn-numerals/{s}" for d in ("fd", "kd") for s in SETS}
 DISTANCES |= {"cnn-numerals/accuracy", "cnn-numerals/num_images"}
+CODES = {f"code-{name}/bpd" for name in ("png", "webp", "zlib", "xz", *["jxl"] * has_jxl())}
+GIVEN = nll("test") | nll("given-label")
+
+
+def scores(*names: str) -> set[str]:
+    kinds = ("accuracy", "log_loss", "calibration_error")
+    return {f"classify-{n}/{k}{se}" for n in names for k in kinds for se in ("", "_se")}
+
+
 INVERSION = {"inversion/max_error", "inversion/mean_error", "samples/nonfinite"}
 
 MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
@@ -99,18 +113,53 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
             "flow": terms("loss") | nll("test"),
             "made": terms("loss") | nll("test"),
             "toy": terms("loss", "nll"),
+            "vae of classes": terms("loss", "rate", "distortion")
+            | {"given-label/elbo", "given-label/elbo_se"}
+            | GIVEN,
+            "ae of classes": terms("loss", "mse"),
+            "flow of classes": terms("loss") | GIVEN,
+            "made of classes": terms("loss") | GIVEN,
         },
     ),
     "iwae": (
         {"k": 7},
-        dict.fromkeys(("vae", "iwae"), nll("iwae-7") | ESS),
+        dict.fromkeys(("vae", "iwae", "vae of classes"), nll("iwae-7") | ESS),
     ),
-    "active_units": ({}, {"vae": {"active_units"}, "iwae": {"active_units"}}),
-    "dequantization": ({"k": 3}, {"flow": nll("dequant-3")}),
-    "inversion": ({"n": 20}, {"flow": INVERSION | {"samples/unlikely"}, "toy": INVERSION}),
+    "active_units": (
+        {},
+        {n: {"active_units"} for n in ("vae", "iwae", "vae of classes")},
+    ),
+    "classify": (
+        {"k": 2, "labels": [3]},
+        {
+            "vae of classes": scores("iwae-2", "logistic-3", "cnn-3"),
+            "flow of classes": scores("dequant-2", "logistic-3", "cnn-3"),
+            "made of classes": scores("exact", "logistic-3", "cnn-3"),
+        },
+    ),
+    "dequantization": (
+        {"k": 3},
+        dict.fromkeys(("flow", "flow of classes"), nll("dequant-3")),
+    ),
+    "inversion": (
+        {"n": 20},
+        {
+            **dict.fromkeys(("flow", "flow of classes"), INVERSION | {"samples/unlikely"}),
+            "toy": INVERSION,
+        },
+    ),
+    "codecs": ({}, dict.fromkeys((n for n in MODELS if n != "toy"), CODES)),
     "divergence": ({}, {"toy": {"test/points"} | terms("kl", "entropy")}),
-    "distances": ({}, dict.fromkeys(("vae", "iwae", "ae", "flow"), DISTANCES)),
-    "conditional": ({"known": "left"}, {"made": nll("ordered-left")}),
+    "distances": (
+        {},
+        dict.fromkeys(
+            (n for n in MODELS if n[:3] in ("vae", "iwa", "ae", "ae ", "flo")), DISTANCES
+        ),
+    ),
+    "conditional": (
+        {"known": "left"},
+        dict.fromkeys(("made", "made of classes"), nll("ordered-left")),
+    ),
 }
 """A row for each measure: options for a test, and the keys by the models that are capable."""
 
@@ -156,7 +205,8 @@ def test_the_options_in_the_file_are_those_of_the_function(measure: str) -> None
     assert options == set(parameters) - {"model", "data", "limit"}
     for key, value in OmegaConf.to_container(node, resolve=False).items():
         if key in options and not str(value).startswith("${"):
-            assert value == parameters[key].default
+            default = parameters[key].default
+            assert value == (list(default) if isinstance(default, tuple) else default)
 
 
 # ---- several measures
@@ -293,7 +343,8 @@ def test_a_sentence_names_the_choices_of_capable_models(protocol: type) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_capabilities_are_those_of_the_choices(name: str) -> None:
-    choice = {"iwae": "vae", "flow": "realnvp", "toy": "nice"}.get(name, name)
+    kind = name.partition(" ")[0]
+    choice = {"iwae": "vae", "flow": "realnvp", "toy": "nice"}.get(kind, kind)
     model = build(name)
     for protocol, capable in CAPABLE.items():
         assert isinstance(model, protocol) == (choice in capable), protocol

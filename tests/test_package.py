@@ -47,6 +47,7 @@ def built(tmp_path_factory):
     for name in ("outputs", "results"):
         (folder / name).mkdir()
         (folder / name / "x.json").write_text("{}")
+    (folder / "results" / "codecs_x.json").write_text("{}")
     code = "from setuptools import build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')"
     done = python("-c", code, cwd=folder, path=folder)
     assert done.returncode == 0, done.stderr
@@ -60,7 +61,9 @@ def built(tmp_path_factory):
 
 def test_no_package_is_missing_from_the_list():
     packages = {str(Path(f).parent).replace("/", ".") for f in code_files()}
-    assert packages | {"gdl.conf"} == set(PYPROJECT["tool"]["setuptools"]["packages"])
+    assert packages | {"gdl.conf", "gdl.results"} == set(
+        PYPROJECT["tool"]["setuptools"]["packages"]
+    )
 
 
 def test_the_wheel_holds_the_package_and_conf_and_nothing_else(built):
@@ -69,11 +72,12 @@ def test_the_wheel_holds_the_package_and_conf_and_nothing_else(built):
     configs = {str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml")}
     page = {f"gdl/comparison/page/page.{end}" for end in ("css", "html", "js")}
     own = code_files() | {f"gdl/{name}" for name in configs} | page | {"gdl/py.typed"}
+    own |= {"gdl/results/codecs_x.json"}
     assert {name for name in inside if ".dist-info/" not in name} == own
     assert f"gdl-{gdl.__version__}.dist-info/entry_points.txt" in inside
     folders = {name.partition("/")[0] for name in sdist if "/" in name}
-    assert folders == {"gdl", "conf", "gdl.egg-info"}
-    assert own - sdist == {name for name in own if name.startswith("gdl/conf/")}
+    assert folders == {"gdl", "conf", "results", "gdl.egg-info"}
+    assert own - sdist == {n for n in own if n.startswith(("gdl/conf/", "gdl/results/"))}
     assert configs <= sdist
 
 

@@ -29,6 +29,7 @@ def compare(cfg: DictConfig) -> None:
     """
     from pathlib import Path
 
+    from gdl.comparison.codes import known_codes
     from gdl.comparison.entries import read_runs, select
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
@@ -41,7 +42,8 @@ def compare(cfg: DictConfig) -> None:
     entries, left_out = read_runs(folders := [folder_of(name) for name in cfg.folders])
     chosen = select(entries, cfg.where)
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
-    tables = comparison_tables(shown)
+    coders = known_codes()
+    tables = comparison_tables(shown, coders)
     print_tables(tables, left_out, cfg.paths)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
@@ -53,7 +55,7 @@ def compare(cfg: DictConfig) -> None:
         from gdl.comparison.page.page import write_page
 
         file = Path(cfg.report_path or Path(folders[0], "report.html"))
-        print(f"report:     {for_shell(write_page(shown, left_out, file))}")
+        print(f"report:     {for_shell(write_page(shown, left_out, file, coders))}")
     if cfg.results:
         from gdl.comparison.results import add_records, render
 

@@ -41,7 +41,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     check_links(run.path)
+    cfg.out = cfg.out or str(run.images)
     measure = instantiate(cfg.measure, _convert_="all")
+    options = getattr(measure, "keywords", {})
+    if options.get("runs"):  # a measure knows models and data, not where they are kept
+        others = [open_run(other, cfg.device, data_dir=cfg.data_dir) for other in options["runs"]]
+        options["runs"] = [(model, data) for _, model, data in others]
     enable_garbage_collection()
     started = time.perf_counter()
     metrics = measure(model, data, limit=cfg.limit)

@@ -20,6 +20,9 @@ __all__ = ["READERS", "check_arguments", "check_functions"]
 READERS = {"evaluate": "measure", "sample": "task"}
 """Commands that read a run, and the group of functions that each calls on it."""
 
+CODERS = ("compress", "decompress")
+"""Commands that read a run and call no functions that have keys."""
+
 GIVEN = {"evaluate": ("model", "data", "limit"), "sample": ("model", "x")}
 """What each passes to these functions itself."""
 
@@ -32,7 +35,7 @@ def check_arguments(args: list[str], command: str) -> None:
     Raises:
         GdlError: It does not; the message names the nearest key.
     """
-    if command not in READERS:
+    if command not in READERS and command not in CODERS:
         return
     for before, arg in pairwise(["", *args]):
         key, equals, _ = arg.partition("=")
@@ -48,13 +51,18 @@ def check_arguments(args: list[str], command: str) -> None:
 
 def _is_known(name: str, command: str) -> bool:
     """Return whether a command has a key; a function's own keys are looked at later."""
-    group = READERS[command]
+    group = READERS.get(command)
     choice, at, package = name.partition("@")
     if _root(name) == "hydra":
         return True
     if at:
         return choice == group and _root(package) == group
-    return name in own_keys(command) or name == group or name.startswith(f"{group}.")
+    return name in own_keys(command) or (group is not None and _root(name) == group)
+
+
+def _roots(command: str) -> list[str]:
+    """Return the first names of a command's keys."""
+    return [*own_keys(command), *([READERS[command]] if command in READERS else [])]
 
 
 def _root(name: str) -> str:
@@ -63,28 +71,28 @@ def _root(name: str) -> str:
 
 def _unknown(name: str, command: str) -> str:
     text = unknown_key(name, command)
-    known = ", ".join([*own_keys(command), READERS[command]])
+    known = ", ".join(_roots(command))
     return text if "did you mean" in text else f"{text} The keys of gdl {command} are {known}."
 
 
 def _elsewhere(name: str, command: str, arg: str) -> str | None:
     """Say whose key it is, if another command knows it."""
     root = _root(name)
-    if root == "data":
+    if root == "data" and command in READERS:
         does = "measured on" if command == "evaluate" else "sampled with"
         return (
             f"A run is {does} the data that it was trained on; other data are not possible yet: leave "
             f"out {arg}."
         )
-    if root in [*own_keys(command), READERS[command]]:
+    if root in _roots(command):
         return None
     if root in [*own_keys("train"), *groups("train", [])]:
         return (
             f"{root} belongs to gdl train; the checkpoint says with which one the run was trained, and "
             f"gdl {command} takes that: leave out {arg}."
         )
-    for other in READERS:
-        if root in [*own_keys(other), READERS[other]]:
+    for other in (*READERS, *CODERS):
+        if root in _roots(other):
             return (
                 f"{root} belongs to gdl {other}, gdl {command} has no use for it: leave out {arg}."
             )

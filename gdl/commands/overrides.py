@@ -17,6 +17,7 @@ __all__ = [
     "checked_flags",
     "key_parts",
     "mounted",
+    "with_files",
     "with_filters",
     "with_value",
 ]
@@ -56,6 +57,27 @@ def with_filters(args: list[str], config_name: str) -> list[str]:
         else:
             out["where"].append(quoted(arg))
     return [*own, *(f"{name}=[{','.join(values)}]" for name, values in out.items() if values)]
+
+
+def with_files(args: list[str], config_name: str) -> list[str]:
+    """Turn paths into `files=[...]`: arguments without a key, and what exists whatever its name.
+
+    A key that the file in conf/ lacks stays as it is, and is refused later.
+    """
+    keys = [*map(str, OmegaConf.load(CONF / f"{config_name}.yaml")), "hydra"]
+    own, files, before = [], [], ""
+    for arg in args:
+        key, equals, value = arg.partition("=")
+        flag, before = before in FOLDER_FLAGS, arg
+        if flag or arg.startswith("-") or (equals and key.partition(".")[0] in keys):
+            own.append(arg)
+        elif equals and key == "data" and "split" in keys:
+            own.append(f"split={value}")
+        elif _is_path(arg) or found(arg) is not None:
+            files.append(quoted(found(arg) or arg))
+        else:
+            own.append(arg)
+    return [*own, f"files=[{','.join(files)}]"] if files else own
 
 
 def _is_path(arg: str) -> bool:

@@ -18,6 +18,7 @@ def sample(cfg: DictConfig) -> list[str]:
 
     Images are written as PNG, and as GIF where movement says more; vectors as a CSV file.
     """
+    from functools import cache
     from pathlib import Path
 
     from hydra.utils import instantiate
@@ -30,7 +31,8 @@ def sample(cfg: DictConfig) -> list[str]:
     from gdl.tasks import LazyImages
 
     run, model = load_run_model(cfg.run, cfg.device)
-    images = LazyImages(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir).images("test"))
+    data = cache(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir))
+    images = LazyImages(lambda: data().images("test"), lambda: data().labels("test"))
     if not cfg.out:
         check_links(run.path)
     task = instantiate(cfg.task, _convert_="all")

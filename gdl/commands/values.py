@@ -92,6 +92,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "limit": int | None,
         "measure": dict,
     },
+    "compress": {
+        "run": str,
+        "files": list[str],
+        "split": str,
+        "limit": int | None,
+        "out": str,
+    },
+    "decompress": {"run": str, "files": list[str], "out": str},
     "compare": {
         "folders": list[str],
         "where": list[str],

@@ -3,6 +3,7 @@
 results/<name>.json     a run: {"command", "commit", "seed", "hardware", "minutes", "metrics"}; or a
                         benchmark: {"title", "columns", "rows", ...} with the same facts; either may
                         have a "note"
+results/codecs_*.json   what general coders make of the test images: as a run, without a model
 results/published.json  published numbers for comparison, with their sources
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gdl.comparison.codes import KIND, Code, codes_of, is_of_coders
 from gdl.comparison.entries import Entry
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
@@ -35,7 +37,8 @@ benchmark: numbers are measured, with their command, commit and machine. The che
 validation split; the test images are looked at once, after training, and by `evaluate.py`. ± is the
 standard error over the test images. [docs/numbers.md](docs/numbers.md) explains the kinds of numbers.
 A title ends with the start of a digest of the data, and runs share a table only if they agree in it.
-"Unknown data" are those of records older than digests. Rows without a command are of the literature.
+"Unknown data" are those of records older than digests. Rows without a command are of the literature;
+those of kind "code" are general lossless coders, measured on the same test images.
 """
 
 DROPPED = ("hydra.", "logger=", "resume=", "run_dir=", "config_dir=", "trust=")
@@ -130,14 +133,16 @@ def render(folder: Path) -> str:
     for row in read_json(folder / "published.json").get("rows", []):
         published[row["data"]].append(row)
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    coders = [r for r in records if is_of_coders(r)]
     for record in records:
-        if "metrics" in record:
+        if "metrics" in record and not is_of_coders(record):
             tables[data_identity(record["metrics"])].append(record)
     parts = [INTRODUCTION, _hardware_lines(letters)]
     for group in sorted(tables.values(), key=lambda group: data_title(group[0]["metrics"])):
         # the literature's numbers are of the original files
         m = {k: v for k, v in group[0]["metrics"].items() if k != "data/verified"}
-        parts.append(_runs(group, published[data_name(m)], letters))
+        codes = codes_of(group, coders)
+        parts.append(_runs(group, published[data_name(m)], codes, letters))
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 
@@ -166,14 +171,19 @@ def _hardware_lines(letters: dict[str, str]) -> str:
 def _runs(
     records: Sequence[dict[str, Any]],
     published: Sequence[dict[str, Any]],
+    codes: Sequence[Code],
     letters: dict[str, str],
 ) -> str:
-    """Return the table of a data set, the lowest number first, including published numbers."""
+    """Return the table of a data set, the lowest first, with published numbers and coders."""
     # each row with what it is sorted by: the tightest of its numbers
-    ordered = [(_lowest(r["metrics"]), _run_row(r, r["metrics"], letters)) for r in records]
+    ordered: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (_lowest(r["metrics"]), _run_row(r, r["metrics"], letters)) for r in records
+    ]
     for p in published:
         texts = {"bits/dim": _shown(p.get("bpd"), 3), "nats": _shown(p.get("nll"), 2)}
         ordered.append((p, {**p, **texts, "command": p["source"]}))
+    for code in codes:
+        ordered.append(({"bpd": code.bpd, "nll": code.nll}, _code_row(code, letters)))
     key = max(("nll", "bpd"), key=lambda k: sum(p.get(k) is not None for p, _ in ordered))
     ordered.sort(key=lambda pair: _or_last(pair[0].get(key)))
     rows = [row for _, row in ordered]
@@ -213,6 +223,19 @@ def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str])
     if "test/kl" in m:
         row["KL(data, model)"] = _pm(m, "test/kl", 4)
     return row
+
+
+def _code_row(code: Code, letters: dict[str, str]) -> dict[str, str]:
+    record = code.record
+    return {
+        "model": code.title,
+        "bits/dim": _shown(code.bpd, 4),
+        "nats": _shown(code.nll, 2),
+        "kind": KIND,
+        "minutes": f"{record['minutes']:g}" if is_of_coders(record) else "",
+        "command": f"`{record['command']}`",
+        "commit, machine": f"{record['commit']}, {letters[_describe(record['hardware'])]}",
+    }
 
 
 def _lowest(m: dict[str, Any]) -> dict[str, float]:

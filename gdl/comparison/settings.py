@@ -78,6 +78,10 @@ def _target(name: str, key: str, config: dict[str, Any]) -> Any:
     return str(below) if below else f"<{name}>"
 
 
+ADDED = {"model.conditional": False, "model.label_dropout": 0.0}
+"""What settings were, before there were keys for them."""
+
+
 def differences(runs: Sequence[tuple[str, Settings]]) -> list[dict[str, str]]:
     """Return, for each run, the settings as texts that most of the other runs do not have.
 
@@ -91,7 +95,7 @@ def differences(runs: Sequence[tuple[str, Settings]]) -> list[dict[str, str]]:
     keys = {key for _, settings in runs for key in settings.values}
     for key in sorted(k for k in keys if not k.endswith("._partial_")):
         for members in _compared(key, runs):
-            texts = {i: shown(runs[i][1].values.get(key)) for i in members}
+            texts = {i: shown(runs[i][1].values.get(key, ADDED.get(key))) for i in members}
             has = [runs[i][1] for i in members if key in runs[i][1].values]
             if len(set(texts.values())) == 1 or all(key in s.following for s in has):
                 continue

@@ -134,7 +134,7 @@ class Arrays(StoredData):
         facts: dict[str, Any] = {"images": len(splits), "skipped_files": 0, "skipped_first": []}
         facts["left_out"] = [f"array {name}" for name in found if name not in used]
         facts |= {"largest": largest}
-        facts |= {} if labels is None else {"classes": len(np.unique(labels))}
+        facts |= {} if labels is None else {"classes": len(np.unique(labels[labels >= 0]))}
         return {"sizes": sizes_of(chosen), "facts": facts}
 
 

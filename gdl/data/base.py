@@ -15,6 +15,7 @@ from torch.utils.data import (
 
 from gdl.data.arguments import checked_path, whole_number
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
+from gdl.data.labels import NO_LABELS, keep_labels, number_of_classes
 from gdl.errors import GdlError
 
 __all__ = ["NAMED_FACTS", "ImageData", "Split", "hold_out"]
@@ -26,7 +27,10 @@ HASHED_AT_ONCE = 8_000_000
 """Bytes of the parts that are hashed in parallel."""
 
 Split = tuple[Tensor, Tensor | None]
-"""Images (N, C, H, W) uint8 in {0, ..., levels - 1} and labels (N,) int64, None without labels."""
+"""Images (N, C, H, W) uint8 in {0, ..., levels - 1} and labels (N,) int64, None without labels.
+
+A label of -1 says that the class is not known.
+"""
 
 
 class ImageData(pl.LightningDataModule, ABC):
@@ -43,7 +47,12 @@ class ImageData(pl.LightningDataModule, ABC):
         eval_batch_size: Images in a validation or test batch.
         seed: Seeds the order of the training images and their random transform.
         data_dir: Folder with one sub-folder per data set.
+        labels_per_class: How many training images of each class keep their label, a random choice
+            that depends on the seed; the others have -1. None keeps all.
     """
+
+    class_names: Sequence[str] | None = None
+    """Names of the classes, where they are known; of some data only after `setup`."""
 
     transform: Callable[[Tensor, torch.Generator], Tensor] | None = None
     """Random map from training batches to training batches, e.g. a binarization."""
@@ -56,6 +65,7 @@ class ImageData(pl.LightningDataModule, ABC):
         eval_batch_size: int = 500,
         seed: int = 0,
         data_dir: str = "~/.cache/gdl",
+        labels_per_class: int | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
@@ -64,6 +74,9 @@ class ImageData(pl.LightningDataModule, ABC):
         self.batch_size = whole_number("data.batch_size", batch_size, 1)
         self.eval_batch_size = whole_number("data.eval_batch_size", eval_batch_size, 1)
         self.seed, self.data_dir = seed, checked_path("data_dir", data_dir)
+        if labels_per_class is not None:
+            whole_number("data.labels_per_class", labels_per_class, 1)
+        self.labels_per_class = labels_per_class
         self._splits: dict[str, Split] = {}
         self._digest: str | None = None
 
@@ -134,7 +147,21 @@ class ImageData(pl.LightningDataModule, ABC):
                     f"The {name} images have pixel values up to {largest}, but data.levels "
                     f"is {self.levels}: set data.levels={largest + 1} or more."
                 )
+        if self.labels_per_class is not None:
+            x, y = splits["train"]
+            if y is None:
+                raise GdlError(f"data.labels_per_class needs labels: {NO_LABELS}")
+            splits["train"] = x, keep_labels(y, self.labels_per_class, self.seed)
         self._splits = splits
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the labels, which may be -1 where unknown; 0 without labels."""
+        self.setup()
+        found = number_of_classes(y for _, y in self._splits.values())
+        return (
+            found if self.class_names is None else max(found, bool(found) * len(self.class_names))
+        )
 
     def largest(self, x: Tensor) -> int:
         """Return the largest value of the images of a split; a data set may know it already."""
@@ -148,7 +175,10 @@ class ImageData(pl.LightningDataModule, ABC):
         """
         size = sum(x.nbytes for x, _ in self._splits.values())
         if device.type == "cuda" and size < 0.25 * torch.cuda.mem_get_info(device)[0]:
-            self._splits = {name: (x.to(device), y) for name, (x, y) in self._splits.items()}
+            self._splits = {
+                name: (x.to(device), None if y is None else y.to(device))
+                for name, (x, y) in self._splits.items()
+            }
 
     def images(self, split: str) -> Tensor:
         """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of a split.
@@ -163,7 +193,7 @@ class ImageData(pl.LightningDataModule, ABC):
         return x
 
     def labels(self, split: str) -> Tensor | None:
-        """Return the labels (N,) of a split, or None where the data set has none."""
+        """Return the labels (N,) of a split, -1 where unknown, or None where the data have none."""
         self.setup()
         return self._splits[split][1]
 
@@ -173,10 +203,11 @@ class ImageData(pl.LightningDataModule, ABC):
         return min(size, len(self._splits[split][0]) - batch_idx * size)
 
     def train_dataloader(self) -> Batches:
-        """Return shuffled training batches (B, C, H, W) uint8."""
+        """Return shuffled batches (B, C, H, W) uint8, with labels (B,) for a conditional model."""
         self.setup()
         epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
-        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch)
+        labels = self._labels_for_model("train")
+        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch, labels)
         order = EpochShuffle(data, self.seed)
         return Batches(data, self.batch_size, order, self._processes, self._given)
 
@@ -189,8 +220,22 @@ class ImageData(pl.LightningDataModule, ABC):
         return self._eval_dataloader("test")
 
     def _eval_dataloader(self, split: str) -> Batches:
-        data = ImageSet(self.images(split))
+        data = ImageSet(self.images(split), labels=self._labels_for_model(split))
         return Batches(data, self.eval_batch_size, SequentialSampler(data), self._processes)
+
+    def _labels_for_model(self, split: str) -> Tensor | None:
+        """Return the labels of a split if the trainer's model is conditional.
+
+        Raises:
+            GdlError: It is, but there are none.
+        """
+        model = getattr(self.trainer, "lightning_module", None)
+        if not getattr(model, "num_classes", 0):
+            return None
+        labels = self.labels(split)
+        if labels is None:
+            raise GdlError(f"A conditional model needs labels: {NO_LABELS}")
+        return labels
 
     @property
     def _processes(self) -> tuple[int, int]:

@@ -18,6 +18,10 @@ from gdl.errors import GdlError
 __all__ = ["CIFAR10"]
 
 SOURCE = datasets.CIFAR10
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 
 
 class CIFAR10(ImageData):
@@ -34,6 +38,8 @@ class CIFAR10(ImageData):
     Raises:
         GdlError: `bits` or `num_val` is out of range, or `levels` is not 2^bits.
     """
+
+    class_names = CLASSES
 
     def __init__(
         self,

@@ -24,6 +24,8 @@ class Digits(ImageData):
         **kwargs: See `ImageData`.
     """
 
+    class_names = tuple("0123456789")
+
     def __init__(self, num_val: int = 200, split_seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_val, self.split_seed = num_val, split_seed

@@ -83,6 +83,7 @@ class Folder(StoredData):
             splits = [both for both in splits if both[0]]
         names = [file.name for file in found.files]
         labelled = class_labels(names if splits is None else [rest for _, rest in splits])
+        self.class_names = None if labelled is None else labelled[1]
 
         def decode(indices: Sequence[int], rows: Rows, white: int | None) -> list[Outcome]:
             sources = [str(self.root / names[i]) for i in indices]

@@ -75,6 +75,7 @@ class HuggingFace(StoredData):
         parts = self._open_parts()
         features = next(iter(parts.values())).features
         image, label = _image_column(features, self.image), _label_column(features, self.label)
+        self.class_names = getattr(features.get(label), "names", None)
         kinds = named_splits([f"{part}/x" for part in parts], self.division)
         splits = dict.fromkeys(parts, "train")
         if kinds is not None:

@@ -19,6 +19,14 @@ __all__ = ["MNIST", "BinarizedMNIST"]
 
 SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
+CLASSES = {
+    "mnist": tuple("0123456789"),
+    "fashion_mnist": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
+
 AMAT_SHA256 = {
     "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
     "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
@@ -57,7 +65,7 @@ class MNIST(ImageData):
         if not 0 < num_val < 60_000:
             raise GdlError(f"data.num_val must be between 1 and 59999, got {num_val}.")
         self.num_val, self.verify, self.verified = num_val, verify, True
-        self._source = SOURCES[source]
+        self._source, self.class_names = SOURCES[source], CLASSES[source]
         self._folder = self.data_dir / self._source.__name__ / "raw"
 
     def prepare_data(self) -> None:
@@ -153,6 +161,8 @@ class BinarizedMNIST(MNIST):
         self.binarization = binarization
         if binarization == "dynamic":
             self.transform = bernoulli
+        elif binarization == "static":
+            self.class_names = None  # its files have no labels
 
     def facts(self) -> dict[str, Any]:
         """Return the binarization, with which every result is printed."""

@@ -103,6 +103,7 @@ class Table(ImageData):
         check_columns(self.file, rows, index["train"].numpy())
         steps = grid_steps(rows.values)
         sizes = {name: len(i) for name, i in index.items()}
+        self.class_names = rows.classes
         self._facts = _facts(rows, steps if self.dequantize else None)
         _tell(self.file, rows, sizes, steps, self.dequantize)
         x = torch.from_numpy(rows.values).float()

@@ -67,6 +67,24 @@ class Likelihood(nn.Module, ABC):
         """Draw images (B, C, H, W) uint8, image k from the k-th stream of `noise`."""
         return self.draw(params, self.noise(noise, *self.shape[1:]))
 
+    def probabilities(self, params: Tensor, earlier: Tensor) -> Tensor:
+        """Return the probability (B, levels, H, W) of each level of a channel, given the ones before.
+
+        This version is for channels that are independent of each other.
+
+        Args:
+            params: (B, P, H, W), of any height and width.
+            earlier: (B, c, H, W) uint8, the first c channels; the result is about channel c.
+        """
+        (b, c, h, w), (channels, *_) = earlier.shape, self.shape
+        # each pixel becomes an image for each of its levels
+        x = torch.zeros(self.levels, channels, 1, 1, dtype=torch.uint8, device=params.device)
+        x[:, c, 0, 0] = torch.arange(self.levels, device=params.device)
+        pixels = params.movedim(1, -1).reshape(-1, params.shape[1], 1, 1)
+        every = pixels.repeat_interleave(self.levels, 0)
+        log_p = self.log_prob(every, x.repeat(len(pixels), 1, 1, 1))
+        return log_p.view(b, h, w, self.levels).softmax(-1).movedim(-1, 1)
+
     @abstractmethod
     def initial_params(self, x: Tensor) -> Tensor:
         """Return parameters (P, H, W) that fit images (N, C, H, W) with independent pixels."""
@@ -105,6 +123,11 @@ class Bernoulli(Likelihood):
     def mean(self, params: Tensor) -> Tensor:
         """See `Likelihood.mean`."""
         return params.sigmoid()
+
+    def probabilities(self, params: Tensor, earlier: Tensor) -> Tensor:
+        """See `Likelihood.probabilities`."""
+        logit = finite(params[:, earlier.shape[1]])
+        return torch.stack([(-logit).sigmoid(), logit.sigmoid()], 1)
 
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""

@@ -37,6 +37,10 @@ class Categorical(Likelihood):
         level = torch.arange(self.levels, dtype=params.dtype, device=params.device)
         return (self._logits(finite(params)).softmax(-3) * level.view(-1, 1, 1)).sum(-3)
 
+    def probabilities(self, params: Tensor, earlier: Tensor) -> Tensor:
+        """See `Likelihood.probabilities`."""
+        return self._logits(finite(params))[:, earlier.shape[1]].softmax(1)
+
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         """See `Likelihood.noise`; here one Gumbel variable per logit."""
         return source.gumbel(self.num_params, height, width)

@@ -34,6 +34,11 @@ class DiscretizedLogistic(Likelihood):
         """See `Likelihood.mean`; the mean of the logistic, clipped to the range of the levels."""
         return self._unscaled(params.chunk(2, -3)[0])
 
+    def probabilities(self, params: Tensor, earlier: Tensor) -> Tensor:
+        """See `Likelihood.probabilities`."""
+        mean, log_scale = (t[:, earlier.shape[1]] for t in finite(params).chunk(2, -3))
+        return _bin_masses(mean, log_scale, self.levels).movedim(-1, 1)
+
     def draw(self, params: Tensor, noise: Tensor) -> Tensor:
         """See `Likelihood.draw`."""
         mean, log_scale = finite(params).chunk(2, -3)
@@ -101,6 +106,22 @@ class DiscretizedLogisticMixture(Likelihood):
         weights = logits.softmax(-3)
         return self._unscaled(torch.stack([(weights * e).sum(-3) for e in expected], -3))
 
+    def probabilities(self, params: Tensor, earlier: Tensor) -> Tensor:
+        """See `Likelihood.probabilities`; earlier channels say which component is likely."""
+        logits, mean, log_scale, coeff = self._split(params)
+        channels = self._scaled(earlier, params).unsqueeze(-4).unbind(-3)
+        log_weight = logits
+        for i, value in enumerate(channels):
+            mu = self._conditional_mean(mean, coeff, channels[:i], i)
+            log_weight = log_weight + _log_bin_mass(
+                value, mu, log_scale[..., i, :, :], self.levels
+            )
+        c = len(channels)
+        mu = self._conditional_mean(mean, coeff, channels, c)
+        each = [t.movedim(1, -1) for t in (log_weight.softmax(1), mu, log_scale[..., c, :, :])]
+        masses = _bin_masses(each[1], each[2], self.levels)
+        return (each[0].unsqueeze(-2) @ masses).squeeze(-2).movedim(-1, 1)
+
     def noise(self, source: SampleNoise, height: int, width: int) -> Tensor:
         """See `Likelihood.noise`; Gumbel to choose a component, then logistic for each channel."""
         choice = source.gumbel(self.num_mixtures, height, width)
@@ -145,3 +166,17 @@ def _log_bin_mass(y: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Te
     inner = log_below_upper + log_above_lower + log_width
     edge = 1 - 0.5 / (levels - 1)
     return torch.where(y < -edge, log_below_upper, torch.where(y > edge, log_above_lower, inner))
+
+
+def _bin_masses(mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    """Return the probability (..., levels) of every level under logistic distributions.
+
+    They are differences of the distribution function, rounded as numbers of about 1, so small ones
+    are less exact than those of `_log_bin_mass`, and take a third of the time.
+    """
+    inv_scale = torch.exp(-log_scale.clamp(*LOG_SCALES))
+    edges = torch.arange(1, 2 * levels - 2, 2, dtype=mean.dtype, device=mean.device)
+    edges = edges / (levels - 1) - 1
+    below = ((edges - mean.unsqueeze(-1)) * inv_scale.unsqueeze(-1)).sigmoid()
+    zero = below.new_zeros(()).expand(*mean.shape, 1)
+    return torch.cat([below, zero + 1], -1) - torch.cat([zero, below], -1)

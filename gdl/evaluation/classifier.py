@@ -21,7 +21,7 @@ from gdl.errors import GdlError
 from gdl.files import is_whole_archive, path_below, write_atomically
 from gdl.noise import mix_seed
 
-__all__ = ["Classifier", "classifier_for"]
+__all__ = ["Classifier", "classifier_for", "labelled"]
 
 VERSION = 1
 """Raise it when the network or its training changes, so that cached files are trained again."""
@@ -77,6 +77,7 @@ def classifier_for(
     data: ImageData,
     name: str,
     device: torch.device | str = "cpu",
+    train: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Classifier, float]:
     """Return the classifier of a data set, in eval mode, and its accuracy on the test images.
 
@@ -88,11 +89,12 @@ def classifier_for(
         data: The data set; a random transform is applied once, as in `ImageData.images`.
         name: Name of the file, e.g. cnn-mnist.
         device: Where to train, and where the result is.
+        train: Images and labels to train on; by default all training images that have a label.
 
     Raises:
         GdlError: The data set has no labels, or other classes in its test images.
     """
-    (x, y), (test_x, test_y) = _labelled(data, "train"), _labelled(data, "test")
+    (x, y), (test_x, test_y) = train or labelled(data, "train"), labelled(data, "test")
     if not torch.isin(test_y, y).all():
         _refuse("test images of classes that are not among the training images")
     classifier = _untrained(data, y)
@@ -107,11 +109,17 @@ def classifier_for(
     return classifier.to(device).eval(), accuracy
 
 
-def _labelled(data: ImageData, split: str) -> tuple[Tensor, Tensor]:
+def labelled(data: ImageData, split: str) -> tuple[Tensor, Tensor]:
+    """Return the images (N, C, H, W) of a split that have a label, and the labels (N,), on the CPU.
+
+    Raises:
+        GdlError: The data set has no labels.
+    """
     x, y = data.images(split).cpu(), data.labels(split)
     if y is None:
         _refuse("no labels")
-    return x, y.cpu()
+    known = (y := y.cpu()) >= 0
+    return (x, y) if bool(known.all()) else (x[known], y[known])
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -28,7 +28,7 @@ def dequantization(
     """Return a flow's negative bound from k dequantization samples per test image.
 
     The keys are dequant-{k}/nll and dequant-{k}/nll_se in nats, dequant-{k}/bpd and
-    dequant-{k}/bpd_se.
+    dequant-{k}/bpd_se; of variational dequantization they begin with vardeq-{k}.
 
     Args:
         model: A flow on integer images, in eval mode.
@@ -52,7 +52,8 @@ def dequantization(
         )
     at_least_one("k of measure=dequantization", k)
     batches = held_out_batches(model, data, batch_size, limit)
-    return nats_and_bits(model, f"dequant-{k}", dequantization_bound(model, batches, k, seed))
+    kind = getattr(getattr(model, "dequantize", None), "kind", "dequant")
+    return nats_and_bits(model, f"{kind}-{k}", dequantization_bound(model, batches, k, seed))
 
 
 @torch.inference_mode()
@@ -63,6 +64,7 @@ def dequantization_bound(
 
     -log P(x) <= -E log (1 / k) sum_k p(y_k) / q(y_k | x); k = 1 is the usual one, more are tighter
     (Hoogeboom et al., 2021, "Learning discrete distributions by dequantization", arXiv 2001.11235).
+    q is the model's own: uniform, or the flow of its variational dequantization.
 
     Args:
         model: A flow in eval mode.
@@ -73,5 +75,5 @@ def dequantization_bound(
     bounds = []
     for i, x in enumerate(batches):
         seed_noise(x.device, "dequantize", seed, i)
-        bounds.append(model.nll(x, k))
+        bounds.append(model.nll(x, k=k))
     return torch.cat(bounds).cpu()

@@ -14,8 +14,9 @@ from torch import Tensor
 import gdl.models as models
 from gdl.capabilities import HasLatents, refuse
 from gdl.data.base import ImageData
+from gdl.errors import GdlError
 from gdl.evaluation.classifier import classifier_for
-from gdl.evaluation.held_out import held_out
+from gdl.evaluation.held_out import held_out, held_out_labels
 from gdl.evaluation.units import several_images
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise, mix_seed
@@ -23,6 +24,8 @@ from gdl.noise import SampleNoise, mix_seed
 __all__ = ["distances", "fit_mixture", "frechet_distance", "kernel_distance"]
 
 BATCH = 500
+Labels = tuple[()] | tuple[Tensor]
+"""The labels (N,) of a conditional model's images, or nothing."""
 NUM_COMPONENTS, MAX_CODES = 10, 20_000
 
 
@@ -98,7 +101,8 @@ def distances(
     Codes are the encoder's output, of a VAE the posterior mean. Every decoded image is the output
     of `decode`, E[x | z] in [0, levels - 1], neither rounded nor drawn from p(x | z), so that an
     autoencoder and a VAE, and the three sets, are treated alike. Where E[x | z] is grey and images
-    are binary, all three sets are far from the test images for that reason alone.
+    are binary, all three sets are far from the test images for that reason alone. A conditional model
+    encodes with the labels of the images and decodes with those of the test images.
 
     Args:
         model: In eval mode, with encode and decode.
@@ -121,11 +125,14 @@ def distances(
     classifier, accuracy = classifier_for(data, name, model.device)
     test, train = held_out(data, limit), data.images("train")
     generator = torch.Generator().manual_seed(mix_seed("distances", seed))
-    train = train[torch.randperm(len(train), generator=generator).to(train.device)]
+    order = torch.randperm(len(train), generator=generator).to(train.device)
+    train = train[order]
+    of_train, of_test = _labels(model, data, order, limit)
     features = lambda x: classifier.features(x.to(model.device))  # noqa: E731
-    decoded = lambda z: features(model.decode(z.to(model.device, model.dtype)))  # noqa: E731
+    decoded = lambda z, *y: features(model.decode(z.to(model.device, model.dtype), *y))  # noqa: E731
     sets = {
-        label: _in_batches(decoded, z) for label, z in _latents(model, train, test, seed).items()
+        label: _in_batches(decoded, z, *of_test)
+        for label, z in _latents(model, train, test, seed, of_train, of_test).items()
     }
     sets["train"] = _in_batches(features, train[: len(test)])
     target = _in_batches(features, test)
@@ -154,20 +161,48 @@ def fit_mixture(codes: Tensor, n: int, seed: int) -> Tensor:
     return (torch.from_numpy(draws) * scale).view(n, *codes.shape[1:]).to(codes.dtype)
 
 
-def _latents(model: _Autoencoder, train: Tensor, test: Tensor, seed: int) -> dict[str, Tensor]:
+def _labels(
+    model: GenerativeModel, data: ImageData, order: Tensor, limit: int | None
+) -> tuple[Labels, Labels]:
+    """Return the labels of training and test images for a conditional model, () for any other.
+
+    Raises:
+        GdlError: Some training images have no label, which the model needs.
+    """
+    of_test, of_train = held_out_labels(model, data, limit), data.labels("train")
+    if of_test is None or of_train is None:
+        return (), ()
+    of_train = of_train.to(order.device)[order][:MAX_CODES]
+    if bool((of_train < 0).any()) and not model.label_dropout:
+        raise GdlError(
+            f"This {type(model).__name__} encodes images with their label, which some training images "
+            "do not have: measure=distances needs a model that was trained with model.label_dropout."
+        )
+    return (of_train.to(model.device),), (of_test,)
+
+
+def _latents(
+    model: _Autoencoder,
+    train: Tensor,
+    test: Tensor,
+    seed: int,
+    of_train: Labels = (),
+    of_test: Labels = (),
+) -> dict[str, Tensor]:
     """Return three sets of N latents (N, *latent_shape) for N test images, on the CPU."""
-    encode = lambda x: model.encode(x.to(model.device))  # noqa: E731
+    encode = lambda x, *y: model.encode(x.to(model.device), *y)  # noqa: E731
     # the prior's draws are those of `sample` with this seed
     prior = lambda k: SampleNoise(seed, k.tolist()).normal(*model.latent_shape)  # noqa: E731
-    codes = _in_batches(encode, train[:MAX_CODES])
+    codes = _in_batches(encode, train[:MAX_CODES], *of_train)
     return {
-        "reconstructions": _in_batches(encode, test),
+        "reconstructions": _in_batches(encode, test, *of_test),
         "prior_samples": _in_batches(prior, torch.arange(len(test))),
         "mixture_samples": fit_mixture(codes, len(test), seed),
     }
 
 
 @torch.inference_mode()
-def _in_batches(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return f(x) on the CPU; only one batch of images is held on the way."""
-    return torch.cat([f(batch).cpu() for batch in x.split(BATCH)])
+def _in_batches(f: Callable[..., Tensor], *x: Tensor) -> Tensor:
+    """Return f(*x) on the CPU; only one batch of images is held on the way."""
+    batches = zip(*(t.split(BATCH) for t in x), strict=True)
+    return torch.cat([f(*batch).cpu() for batch in batches])

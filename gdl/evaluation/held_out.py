@@ -7,10 +7,12 @@ from rich.progress import track
 from torch import Tensor
 
 from gdl.data.base import ImageData
+from gdl.data.labels import NO_LABELS
+from gdl.errors import GdlError
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 
-__all__ = ["held_out", "held_out_batches"]
+__all__ = ["held_out", "held_out_batches", "held_out_labels"]
 
 
 def held_out(data: ImageData, limit: int | None) -> Tensor:
@@ -22,6 +24,20 @@ def held_out(data: ImageData, limit: int | None) -> Tensor:
     if limit is not None:
         at_least_one("limit", limit)
     return data.images("test")[:limit]
+
+
+def held_out_labels(model: GenerativeModel, data: ImageData, limit: int | None) -> Tensor | None:
+    """Return the labels (N,) of the test images for a conditional model, None for any other.
+
+    Raises:
+        GdlError: The data have no labels.
+    """
+    if not model.num_classes:
+        return None
+    labels = data.labels("test")
+    if labels is None:
+        raise GdlError(f"This {type(model).__name__} is conditional, but {NO_LABELS}")
+    return labels[:limit].to(model.device)
 
 
 def held_out_batches(

@@ -32,7 +32,8 @@ def iwae(
     The keys are iwae-{k}/nll and iwae-{k}/nll_se in nats, iwae-{k}/bpd and iwae-{k}/bpd_se, and the
     median and the smallest effective sample size of an image, iwae-{k}/effective_samples and
     iwae-{k}/effective_samples_min. Where it is small the bound is loose, which the standard error over
-    the images does not show.
+    the images does not show. A conditional model has k samples for each label, and the bound is that of
+    p(x) = sum_y p(y) p(x | y).
 
     Args:
         model: A model with importance weights, in eval mode.

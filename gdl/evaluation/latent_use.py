@@ -5,7 +5,7 @@ import torch
 import gdl.models as models
 from gdl.capabilities import HasPosterior, refuse
 from gdl.data.base import ImageData
-from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.held_out import held_out_batches, held_out_labels
 from gdl.evaluation.units import several_images
 from gdl.families.base import GenerativeModel
 
@@ -23,7 +23,7 @@ def active_units(
     """Return "active_units", the latents whose posterior mean varies over the test images.
 
     A latent z_j is active if Var_x(E[z_j | x]) > threshold (Burda et al., 2016, "Importance weighted
-    autoencoders", arXiv 1509.00519, Section 5.2).
+    autoencoders", arXiv 1509.00519, Section 5.2). A conditional model is given the labels.
 
     Args:
         model: A model with a posterior, in eval mode.
@@ -39,6 +39,11 @@ def active_units(
         asked = "measure=active_units asks for a posterior of latents"
         refuse(model, HasPosterior, asked, models)
     batches = held_out_batches(model, data, batch_size, limit)
-    means = torch.cat([model.posterior(x)[0] for x in batches])
+    labels = held_out_labels(model, data, limit)
+    if labels is None:
+        means = torch.cat([model.posterior(x)[0] for x in batches])
+    else:
+        given = zip(batches, labels.split(batch_size), strict=True)
+        means = torch.cat([model.posterior(x, y)[0] for x, y in given])  # pyright: ignore[reportCallIssue]
     several_images("active_units", "test", means)
     return {"active_units": int((means.double().var(0) > threshold).sum())}

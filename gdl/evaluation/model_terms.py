@@ -29,8 +29,10 @@ def bits(
     """Return each term of the model's `loss` over the test images, with its standard error.
 
     The keys are test/{term} and test/{term}_se, in nats; where there is an nll also test/bpd and
-    test/bpd_se. Of a model with a posterior, rate, distortion and ELBO are those of
-    `rate_distortion`, and so is the nll where it is the ELBO's.
+    test/bpd_se. The test/nll of a conditional model is -log p(x); it also has given-label/nll, which is
+    -log p(x | y) over the images whose label is known, and given-label/bpd. Of another model with a
+    posterior, rate, distortion and ELBO are those of `rate_distortion`, and so is the nll where it is
+    the ELBO's.
 
     Args:
         model: Any model, in eval mode.
@@ -45,11 +47,15 @@ def bits(
     """
     at_least_one("draws of measure=bits", draws)
     found: list[dict[str, Tensor]] = []
+    labels = data.labels("test") if model.num_classes else None
     for i, x in enumerate(held_out_batches(model, data, batch_size, limit)):
         seed_noise(model.device, "evaluate", seed, i)
-        found.append({k: v.double().cpu() for k, v in model.loss(x).items()})
+        at = slice(i * batch_size, i * batch_size + len(x))
+        batch = x if labels is None else (x, labels[at].to(x.device))
+        found.append({k: v.double().cpu() for k, v in model.logged_terms(batch, "test").items()})
     terms = {name: torch.cat([f[name] for f in found]) for name in found[0]}
-    if isinstance(model, HasPosterior):
+    given = {k: terms.pop(k) for k in [*terms] if k.endswith("_given_label")}
+    if isinstance(model, HasPosterior) and not model.num_classes:
         batches = held_out_batches(model, data, batch_size, limit)
         terms |= rate_distortion(model, batches, draws, seed)
         if model.nll_kind == "bound":
@@ -59,6 +65,12 @@ def bits(
         metrics |= with_error(f"test/{term}", values)
     if "nll" in terms:
         metrics |= nats_and_bits(model, "test", terms["nll"])
+    for name, values in given.items():
+        assert labels is not None
+        known = values[labels[: len(values)].cpu() >= 0]
+        metrics |= with_error(f"given-label/{name.removesuffix('_given_label')}", known)
+        if name == "nll_given_label":
+            metrics |= nats_and_bits(model, "given-label", known)
     return metrics
 
 

@@ -11,6 +11,7 @@ from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, draw_in_order, num_final
 from gdl.families.base import GenerativeModel
 from gdl.families.order import pixel_order
+from gdl.nn.class_bias import ClassBias
 from gdl.noise import SampleNoise
 
 __all__ = ["AutoregressiveModel"]
@@ -28,11 +29,16 @@ class AutoregressiveModel(GenerativeModel):
     write `steps`, if it can compute some positions with less work than a whole pass. It adds `bias`
     (N, P) to its output; `initialize` sets it so that the model starts as independent pixels.
 
+    A conditional model has p(x_i | x_0, ..., x_{i-1}, y): a bias of the class at every hidden layer and
+    at the output, see `biases`. Then `params` and `steps` also get the class of each image.
+
     Args:
         shape: (C, H, W) of an image.
         levels: Number of values that a pixel can have.
         likelihood: Called with the shape (V, N, 1) and levels; see `gdl.distributions`.
         order: Order of the pixels, see `gdl.families.order.pixel_order`. It is saved with the model.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
 
     Raises:
         GdlError: The order is unknown, or the likelihood does not fit the levels.
@@ -52,8 +58,10 @@ class AutoregressiveModel(GenerativeModel):
         levels: int,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels)
+        super().__init__(shape, levels, num_classes, label_dropout)
         channels, height, width = self.shape
         self.values = channels if self.joint_channels else 1
         self.num_positions = self.num_dims // self.values
@@ -62,33 +70,49 @@ class AutoregressiveModel(GenerativeModel):
         self.register_buffer("orders", pixel_order(order, height, width)[None])
         self.member = 0
         self.bias = nn.Parameter(torch.zeros(self.num_positions, self.likelihood.num_params))
+        self.class_bias = ClassBias(self.label_rows, *self.bias.shape)
 
     @abstractmethod
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the parameters (B, N, P) of all positions of sequences s (B, N, V) uint8.
 
-        The parameters of position i depend on s[:, :i] only.
+        The parameters of position i depend on s[:, :i] only, and of a conditional model on the rows
+        y (B,), see `label_rows`. A model without labels may leave out y, also in `steps`.
         """
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """Yield the parameters of one block of positions after the other; see `PositionSteps`.
 
         This version works for every model. It takes whole passes, each of which makes the positions
         final up to the first that was guessed wrongly.
+
+        Args:
+            n: Number of sequences.
+            y: Of a conditional model, the row (n,) of each, see `label_rows`.
         """
+        params = self._params_given(y)
         s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
         start = 0
         while start < self.num_positions:
-            values = yield Block(start, self.params(s)[:, start:])
+            values = yield Block(start, params(s)[:, start:])
             final = num_final(values, s[:, start:])
             s[:, start:] = values
             start += final
 
-    def _naive_steps(self, n: int) -> PositionSteps:
+    def _naive_steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """Yield one position per whole pass."""
+        params = self._params_given(y)
         s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
         for i in range(self.num_positions):
-            s[:, i : i + 1] = yield Block(i, self.params(s)[:, i : i + 1])
+            s[:, i : i + 1] = yield Block(i, params(s)[:, i : i + 1])
+
+    def _params_given(self, y: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return self.params if y is None else lambda s: self.params(s, y)
+
+    def biases(self, y: Tensor | None) -> Tensor:
+        """Return the biases of the output, (N, P), or (B, N, P) for the classes of images."""
+        shift = self.class_bias.of(y)
+        return self.bias if shift is None else self.bias + shift
 
     def initialize(self, x: Tensor) -> None:
         """Set `bias` so that the model starts as independent pixels fitted to images (N, C, H, W)."""
@@ -119,21 +143,38 @@ class AutoregressiveModel(GenerativeModel):
 
     # ---- density
 
-    def position_log_probs(self, x: Tensor) -> Tensor:
-        """Return log p(x_i | x_<i) (B, N) in nats, in the model's order."""
+    def position_log_probs(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x_i | x_<i) (B, N) in nats, in the model's order.
+
+        Args:
+            x: Images (B, C, H, W) uint8.
+            y: Of a conditional model, which then has log p(x_i | x_<i, y), the row (B,) of each image,
+                see `label_rows`.
+
+        Raises:
+            GdlError: A conditional model is given no rows.
+        """
+        if y is None and self.num_classes:
+            raise GdlError(
+                "A conditional model scores the pixels of an image given its label: y=."
+            )
         s = self.sequence(x)
-        params = self.params(s).to(self.dtype)
+        params = self._params_given(y)(s).to(self.dtype)
         # under mixed precision only the networks run in low precision
         with torch.autocast(x.device.type, enabled=False):
             # each position is an image of one pixel
             each = self.likelihood.log_prob(_pixel(params.flatten(0, 1)), _pixel(s.flatten(0, 1)))
         return each.view(s.shape[:2])
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) (B,) in nats."""
-        return self.position_log_probs(x).sum(-1)
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x) (B,) in nats, or log p(x | y) of labels y (B,) where they are not -1."""
+        return self.over_labels(x, y, self._log_prob)
 
-    def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
+    def _log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Return log p(x) (B,) given rows y (B,), see `label_rows`."""
+        return self.position_log_probs(x, y).sum(-1)
+
+    def log_prob_given(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the log-probability (B,) in nats of the unknown pixels of x, given the known ones.
 
         It is the sum of log p(x_i | x_<i) over the unknown positions, which is the log-probability
@@ -143,13 +184,35 @@ class AutoregressiveModel(GenerativeModel):
         Args:
             x: Images (B, C, H, W) uint8.
             known: Boolean mask (C, H, W) or (B, C, H, W).
+            y: Of a conditional model, the labels (B,); each class of an unknown label is weighted by
+                its probability given the known pixels that come before all unknown ones.
         """
-        hole = ~self._known_positions(known.expand_as(x))
-        return (self.position_log_probs(x) * hole).sum(-1)
+        known = known.expand_as(x)
+        self.refuse_labels(y)
+        if not self.num_classes:
+            return self._log_rest(x, known, None)
 
-    def loss(self, x: Tensor) -> dict[str, Tensor]:
+        def lead(both: Tensor, rows: Tensor | None) -> Tensor:
+            return self._log_lead(both[:, 0], both[:, 1].bool(), rows)
+
+        def all_(both: Tensor, rows: Tensor | None) -> Tensor:
+            return lead(both, rows) + self._log_rest(both[:, 0], both[:, 1].bool(), rows)
+
+        both = torch.stack([x, known.to(x)], 1)
+        return self.over_labels(both, y, all_) - self.over_labels(both, y, lead)
+
+    def _log_lead(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
+        """Return the log-probability (B,) of the known pixels before the first unknown one."""
+        before = self._known_positions(known).cumprod(-1)
+        return (self.position_log_probs(x, y) * before).sum(-1)
+
+    def _log_rest(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
+        """Return the log-probability (B,) of the unknown pixels, given rows y (B,)."""
+        return (self.position_log_probs(x, y) * ~self._known_positions(known)).sum(-1)
+
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return loss = nll (B,) in nats."""
-        nll = -self.log_prob(x)
+        nll = -(self.log_prob(x) if y is None else self.log_prob(x, y))
         return {"loss": nll, "nll": nll}
 
     # ---- sampling
@@ -158,6 +221,7 @@ class AutoregressiveModel(GenerativeModel):
         self,
         n: int,
         *,
+        label: int | Tensor | None = None,
         seed: int = 0,
         temperature: float = 1.0,
         mean: bool = False,
@@ -167,6 +231,8 @@ class AutoregressiveModel(GenerativeModel):
 
         Args:
             n: Number of samples.
+            label: Of a conditional model the class, or one for each sample (n,), of which p(x | y) is
+                sampled; None for samples of p(x).
             seed: Seed of the whole set.
             temperature: Divides the logits, or multiplies the scales, of each conditional; 0 takes
                 the most likely value.
@@ -175,7 +241,13 @@ class AutoregressiveModel(GenerativeModel):
         """
         nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
         return self.sample_given(
-            n, nothing, nothing.bool(), seed=seed, temperature=temperature, naive=naive
+            n,
+            nothing,
+            nothing.bool(),
+            label=label,
+            seed=seed,
+            temperature=temperature,
+            naive=naive,
         )
 
     def sample_given(
@@ -184,6 +256,7 @@ class AutoregressiveModel(GenerativeModel):
         given: Tensor,
         known: Tensor,
         *,
+        label: int | Tensor | None = None,
         seed: int = 0,
         temperature: float = 1.0,
         naive: bool = False,
@@ -199,36 +272,57 @@ class AutoregressiveModel(GenerativeModel):
             n: Number of completions.
             given: An image (C, H, W) uint8, or one for each completion (n, C, H, W).
             known: Boolean mask, (C, H, W) or (n, C, H, W), of the pixels of `given` to keep.
+            label: See `sample`. A class that is not given is drawn given the known pixels that come
+                before all unknown ones.
             seed: Seed of the whole set.
             temperature: See `sample`.
             naive: See `sample`.
         """
         given, known = (t.to(self.device).expand(n, *self.shape) for t in (given, known))
+        labels = self.checked_labels(label, n)
         options = {"seed": seed, "temperature": temperature, "naive": naive}
+        parts = []
         with torch.inference_mode():
-            parts = [
-                self._complete(k.tolist(), given[k], known[k], **options)
-                for k in torch.arange(n).split(self.SAMPLES_AT_ONCE)
-            ]
+            for k in torch.arange(n).split(self.SAMPLES_AT_ONCE):
+                y = None if labels is None else labels[k]
+                rows = self._rows(y, k.tolist(), given[k], known[k], seed)
+                parts.append(self._complete(k.tolist(), given[k], known[k], rows, **options))
         # outside of inference mode, so that callers can take gradients with respect to samples
         return torch.cat(parts)
+
+    def _rows(
+        self, y: Tensor | None, indices: list[int], given: Tensor, known: Tensor, seed: int
+    ) -> Tensor | None:
+        """Return the rows (n,), see `label_rows`, of completions with labels y (n,), -1 to be drawn."""
+        if y is None:
+            return None
+        scores = None
+        if not self.label_dropout and bool((y < 0).any()) and bool(known.any()):
+            each = [self._log_lead(given, known, row) for row in self.each_label(given)]
+            scores = torch.stack(each, 1)
+        return self.drawn_labels(y, indices, seed, scores)
 
     def _complete(
         self,
         indices: Sequence[int],
         given: Tensor,
         known: Tensor,
+        y: Tensor | None,
         seed: int,
         temperature: float,
         naive: bool,
     ) -> Tensor:
-        """Return the completions (n, C, H, W) with the given indices in the set of that seed."""
+        """Return the completions (n, C, H, W) with the given indices in the set of that seed.
+
+        Those of a conditional model have the rows y (n,), see `label_rows`.
+        """
         given, keep = self.sequence(given), self._known_positions(known)
         source = SampleNoise(seed, indices, self.device, self.dtype)
         # all noise at once: a generator call per sample and position would cost more than the model
         noise = temperature * self.likelihood.noise(source, self.num_positions, 1).squeeze(-1)
         noise = noise.movedim(2, 0).contiguous()
-        steps = self._naive_steps(len(given)) if naive else self.steps(len(given))
+        steps = self._naive_steps if naive else self.steps
+        steps = steps(len(given)) if y is None else steps(len(given), y)
         return self.image(draw_in_order(steps, self.likelihood, noise, given, keep))
 
     def known_come_first(self, known: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,12 +11,18 @@ from torch import Tensor
 
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
-from gdl.families.optimization import Optimization
+from gdl.families.labels import ClassLabels
 from gdl.families.terms import TermSums
 from gdl.noise import seed_noise
 from gdl.part import Part
 
 __all__ = ["SharedStep"]
+
+Batch = Tensor | Sequence[Tensor]
+"""Images (B, C, H, W), or a pair of images and labels (B,)."""
+
+GIVEN_LABEL = {name: f"{name}_given_label" for name in ("nll", "elbo")}
+"""The terms of `loss` whose meaning changes if a label is given, and what they are then called."""
 
 
 @runtime_checkable
@@ -27,15 +33,15 @@ class Rewinds(Protocol):
         """Forget what was logged for this step and later ones."""
 
 
-class SharedStep(Optimization, ABC):
+class SharedStep(ClassLabels, ABC):
     """A LightningModule that logs the mean of each term of `loss` as {stage}/{term}.
 
     Its noise is seeded anew for every batch, steps that are not finite are skipped, and its
     checkpoints hold the configuration.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int = 0, label_dropout: float = 0.0) -> None:
+        super().__init__(num_classes, label_dropout)
         self.config: dict[str, Any] = {}
         self.noise_seed = 0
         self.train_metrics: dict[str, float] = {}
@@ -50,8 +56,12 @@ class SharedStep(Optimization, ABC):
         self._fit_seconds = 0.0
 
     @abstractmethod
-    def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the terms (B,) of a batch; "loss" is minimised."""
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the terms (B,) of images and, of a conditional model, their labels."""
+
+    @abstractmethod
+    def nll(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+        """Return -log p(x | y) (B,), or -log p(x) without labels, in nats."""
 
     def _own_config(self) -> dict[str, Any]:
         """Return the configuration of a model that was built without train.py."""
@@ -76,17 +86,20 @@ class SharedStep(Optimization, ABC):
         return self._fit_seconds + time.perf_counter() - self._fit_start
 
     def _apply_batch_transfer_handler(
-        self, batch: Tensor, device: torch.device | None = None, dataloader_idx: int = 0
-    ) -> Tensor:
+        self, batch: Batch, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Batch:
         # replaces three of Lightning's hooks per step, which no model here overrides
-        return batch.to(device or self.device, non_blocking=True)
+        to = device or self.device
+        if isinstance(batch, Tensor):
+            return batch.to(to, non_blocking=True)
+        return [t.to(to, non_blocking=True) for t in batch]
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss; the sums of the terms stay on the device until they are logged."""
         part = self._part(batch, "train", batch_idx)
         self._seed(part, "train", self.current_epoch, batch_idx)
         self._has_stepped = False
-        terms = self.loss(batch)
+        terms = self.logged_terms(batch, "train")
         self._sums["train"].add(terms, part.count)
         loss = terms["loss"].mean()
         if part.weight != 1:
@@ -94,24 +107,45 @@ class SharedStep(Optimization, ABC):
         self._nonfinite.watch(loss)
         return loss
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the terms of a validation batch."""
         self._evaluate(batch, "val", batch_idx)
 
-    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the terms of a test batch."""
         self._evaluate(batch, "test", batch_idx)
 
-    def _evaluate(self, batch: Tensor, stage: str, batch_idx: int) -> None:
+    def _evaluate(self, batch: Batch, stage: str, batch_idx: int) -> None:
         part = self._part(batch, stage, batch_idx)
         self._seed(part, stage, batch_idx)
-        self._sums[stage].add(self.loss(batch), part.count)
+        self._sums[stage].add(self.logged_terms(batch, stage), part.count)
 
-    def _part(self, batch: Tensor, stage: str, batch_idx: int) -> Part:
+    def logged_terms(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        """Return the terms (B,) of a batch, under the names that they are logged by.
+
+        Terms that are given the label are called so: -log p(x | y) is no likelihood of x alone. The
+        test adds -log p(x), which can be compared with other models. In training, where labels may be
+        left out, a mean could be of both, so only the loss has a name.
+        """
+        if isinstance(batch, Tensor):
+            return self.loss(batch)
+        x, y = batch
+        if not self.num_classes:
+            return self.loss(x)
+        terms = self.loss(x, y)
+        if stage == "train" and not (self.all_labelled and not self.label_dropout):
+            return {name: t for name, t in terms.items() if name not in GIVEN_LABEL}
+        terms = {GIVEN_LABEL.get(name, name): t for name, t in terms.items()}
+        if stage == "test" and "nll_given_label" in terms:
+            terms["nll"] = self.nll(x)
+        return terms
+
+    def _part(self, batch: Batch, stage: str, batch_idx: int) -> Part:
         """Return the part of the batch, shared by all processes, that this process has."""
+        n = len(batch if isinstance(batch, Tensor) else batch[0])
         if self._trainer is None or self._trainer.world_size == 1:
-            return Part(0, len(batch), len(batch))
-        n, rank, world = len(batch), self.global_rank, self._trainer.world_size
+            return Part(0, n, n)
+        rank, world = self.global_rank, self._trainer.world_size
         data = getattr(self._trainer, "datamodule", None)
         if isinstance(data, ImageData):
             return Part.of(data.batch_total(stage, batch_idx, world), rank, world)
@@ -140,7 +174,7 @@ class SharedStep(Optimization, ABC):
         """Start the clock that measures images/s."""
         self._train_clock = (time.perf_counter(), self._sums["train"].total)
 
-    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log means over the last `log_every_n_steps` steps.
 
         For a small model, logging at each step would cost more than half of the step.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import HasImportanceWeights
+from gdl.families.labels import ClassLabels
 
 __all__ = ["StreamingLogMeanExp", "decoded_at_once", "stream_weights"]
 
@@ -51,22 +52,45 @@ class StreamingLogMeanExp:
 
 
 def stream_weights(
-    model: HasImportanceWeights, x: Tensor, k: int, chunk: int | None = None
+    model: HasImportanceWeights,
+    x: Tensor,
+    k: int,
+    chunk: int | None = None,
+    y: Tensor | None = None,
 ) -> StreamingLogMeanExp:
     """Return k importance weights for each image, see `HasImportanceWeights.log_weights`.
+
+    Without labels, a conditional model has k weights for each label: those of the latents (z, y), with
+    all labels drawn equally often.
 
     Args:
         model: Draws the weights.
         x: Images (B, C, H, W) uint8.
         k: Number of importance samples; every value is honoured.
         chunk: Decoded images at a time, which bounds the memory; None: as many as are fastest.
+        y: Labels (B,), for a conditional model only.
     """
     chunk = decoded_at_once(model, x) if chunk is None else chunk
     stream, at_once = StreamingLogMeanExp(), max(1, chunk // len(x))
-    while stream.count < k:
-        log_px, log_ratio = model.log_weights(x, min(at_once, k - stream.count))
-        stream.add(log_px + log_ratio)
+    for label, shift in _labels(model, x, y):
+        left = k
+        while left:
+            log_px, log_ratio = model.log_weights(x, n := min(at_once, left), *label)
+            stream.add(log_px + log_ratio + shift)
+            left -= n
     return stream
+
+
+def _labels(
+    model: HasImportanceWeights, x: Tensor, y: Tensor | None
+) -> list[tuple[list[Tensor], float]]:
+    """Return the labels to draw weights for, and the log of p(y) over the frequency of y."""
+    if y is not None:
+        return [([y], 0.0)]
+    if not isinstance(model, ClassLabels) or not model.num_classes or model.label_dropout:
+        return [([], 0.0)]
+    log_p = model.log_class_prior + math.log(model.num_classes)
+    return [([label], float(p)) for label, p in zip(model.each_label(x), log_p, strict=True)]
 
 
 def decoded_at_once(model: HasImportanceWeights, x: Tensor) -> int:

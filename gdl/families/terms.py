@@ -47,7 +47,7 @@ class TermSums:
         step = int(bad.any(1).int().argmax())
         names = [n for n, is_bad in zip(self._names, bad[step], strict=True) if is_bad]
         # "loss", "nll" and "elbo" are sums of other terms, so another name says more
-        return next((n for n in names if n not in ("loss", "nll", "elbo")), names[0]), (
+        return next((n for n in names if not n.startswith(("loss", "nll", "elbo"))), names[0]), (
             len(self._steps) - 1 - step
         )
 

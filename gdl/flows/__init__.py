@@ -14,13 +14,14 @@ from gdl.flows.coupling import (
     tanh_log_scale,
     tanh_scale,
 )
-from gdl.flows.dequantize import Affine, Logit, UniformDequantization, VariationalDequantization
+from gdl.flows.dequantize import Affine, Logit, UniformDequantization
 from gdl.flows.glow import GlowConditioner, GlowStep
 from gdl.flows.linear import ActNorm, Conv1x1, mix_channels
 from gdl.flows.masked import MaskedCoupling, checkerboard
 from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
-from gdl.flows.priors import LogisticPrior, NormalPrior, Prior
+from gdl.flows.priors import ClassPrior, LogisticPrior, NormalPrior, Prior
+from gdl.flows.variational import VariationalDequantization
 from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening, first_maps
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "AffineCoupling",
     "Bijection",
     "Chain",
+    "ClassPrior",
     "Conv1x1",
     "DataInitialized",
     "Flatten",

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection
-from gdl.flows.coupling import tanh_log_scale
-from gdl.kernels.log_sigmoid import log_sigmoid
-from gdl.noise import normal, uniform
+from gdl.noise import uniform
 
-__all__ = ["Affine", "Logit", "UniformDequantization", "VariationalDequantization"]
+__all__ = ["Affine", "Logit", "UniformDequantization"]
 
 
 class UniformDequantization(nn.Module):
@@ -25,19 +23,20 @@ class UniformDequantization(nn.Module):
         shape: Shape of an image.
     """
 
+    kind = "dequant"
+    """What the bound is called, before the number of samples."""
+
     def __init__(self, levels: int, shape: Sequence[int]) -> None:
         super().__init__()
         self.levels, self.log_volume = levels, math.prod(shape) * math.log(levels)
+        # so far below 1 is u that x + u is not rounded up to the next integer
+        self.gap = 4 * levels * torch.finfo(torch.float32).eps
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return y in [0, 1) and the term (B,) in nats that log p(y) lacks to bound log P(x)."""
         u = uniform(x.shape, x.new_empty(0, dtype=dtype))
-        return self._add(x, u), u.new_full((len(x),), -self.log_volume)
-
-    def _add(self, x: Tensor, u: Tensor) -> Tensor:
-        # so far below 1 that x + u is not rounded up to the next integer
-        u = u.clamp(max=1 - 4 * self.levels * torch.finfo(torch.float32).eps)
-        return (x.to(u.dtype) + u) / self.levels
+        y = (x.to(dtype) + u.clamp(max=1 - self.gap)) / self.levels
+        return y, u.new_full((len(x),), -self.log_volume)
 
     def compile_networks(self) -> None:
         """Compile what networks there are, in place; uniform noise has none."""
@@ -45,40 +44,6 @@ class UniformDequantization(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         """Return the integers (uint8) of real images, those outside of [0, 1) clamped."""
         return (y * self.levels).floor().clamp(0, self.levels - 1).to(torch.uint8)
-
-
-class VariationalDequantization(UniformDequantization):
-    """y = (x + u) / levels with u = sigmoid(flow(eps; x)), eps ~ N(0, I).
-
-    Ho et al., 2019, "Flow++", arXiv 1902.00275, Section 3.1: a learned distribution of the noise
-    gives a tighter bound, log P(x) >= E_q[log p(y) - log q(u | x)] - D log levels. Here q is a
-    logit-normal with mean and scale of each pixel from a network of the image.
-
-    Args:
-        levels: Number of values of a pixel.
-        shape: Shape of an image.
-        net: Maps images (B, C, H, W) in [-1, 1] to (B, 2 C, H, W): means, raw log-stds.
-    """
-
-    def __init__(self, levels: int, shape: Sequence[int], net: nn.Module) -> None:
-        super().__init__(levels, shape)
-        self.net = net
-
-    def forward(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """See `UniformDequantization.forward`."""
-        scaled = x.to(dtype) * (2 / (self.levels - 1)) - 1
-        mean, raw = self.net(scaled).to(dtype).chunk(2, 1)
-        # 1.7: the logit-normal that is nearest to uniform
-        log_std = math.log(1.7) + tanh_log_scale(raw)
-        eps = normal(x.shape, scaled)
-        logit = mean + log_std.exp() * eps
-        log_normal = -0.5 * (eps.square() + math.log(2 * math.pi)) - log_std
-        log_q = log_normal - log_sigmoid(logit) - log_sigmoid(-logit)
-        return self._add(x, logit.sigmoid()), -log_q.flatten(1).sum(1) - self.log_volume
-
-    def compile_networks(self) -> None:
-        """See `UniformDequantization.compile_networks`."""
-        self.net.compile()
 
 
 class Logit(Bijection):

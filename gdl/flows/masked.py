@@ -20,7 +20,8 @@ class MaskedCoupling(Bijection):
         z = (x + t) * a,    log |det dz/dx| = sum log a,    x = z / a - t.
 
     Args:
-        net: Maps (B, C, ...) to (B, 2 C, ...): first the shifts, then the raw scales.
+        net: Maps (B, C, ...) to (B, 2 C, ...): first the shifts, then the raw scales. What is `given`
+            to a coupling follows as further arguments: a flow of something given it.
         mask: Broadcastable to an example (C, ...); 1 stays, 0 moves.
     """
 
@@ -31,24 +32,24 @@ class MaskedCoupling(Bijection):
         self.net = net
         self.register_buffer("mask", mask.to(torch.get_default_dtype()))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        shift, scale, log_scale = self._shift_and_scale(x)
+        shift, scale, log_scale = self._shift_and_scale(x, *given)
         return (x + shift) * scale, log_scale.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, *given: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        shift, scale, _ = self._shift_and_scale(z)
+        shift, scale, _ = self._shift_and_scale(z, *given)
         return z / scale - shift
 
     def compile_networks(self) -> None:
         """See `Bijection.compile_networks`."""
         self.net.compile()
 
-    def _shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _shift_and_scale(self, x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return shift, scale and log-scale: exactly 0, 1 and 0 where the mask is 1."""
         moves = 1 - self.mask
-        shift, raw = self.net(x * self.mask).to(x.dtype).chunk(2, 1)
+        shift, raw = self.net(x * self.mask, *given).to(x.dtype).chunk(2, 1)
         return shift * moves, *tanh_scale(raw * moves)
 
 

@@ -14,8 +14,8 @@ __all__ = ["States", "TiedOutputs", "distinct_states"]
 class TiedOutputs(torch.autograd.Function):
     """y_i = V_i sigmoid(c + sum over j < i of x_j W_j), from the distinct hidden states of each chunk.
 
-    `apply(x (N, B), W (N, H), c (H,), V (N, P, H), positions in a chunk)` returns y (N, B, P). Inside a
-    chunk an example's hidden state changes only after inputs that are not zero.
+    `apply(x (N, B), W (N, H), c (H,) or (B, H), V (N, P, H), positions in a chunk)` gives y (N, B, P).
+    Inside a chunk an example's hidden state changes only after inputs that are not zero.
     """
 
     @staticmethod
@@ -23,7 +23,8 @@ class TiedOutputs(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, chunk: int
     ) -> Tensor:
         """See the class."""
-        total, states = bias.repeat(x.shape[1], 1), distinct_states(x, chunk)
+        total = bias.repeat(x.shape[1], 1) if bias.dim() == 1 else bias.clone()
+        states = distinct_states(x, chunk)
         num_params = output.shape[1]
         # for each state the outputs at all positions of its chunk; a position and example uses one
         every = x.new_empty(len(states.example), chunk * num_params)
@@ -39,7 +40,7 @@ class TiedOutputs(torch.autograd.Function):
             if any(ctx.needs_input_grad):
                 kept.append(h)
         ctx.save_for_backward(x, weight, output)
-        ctx.kept, ctx.states, ctx.chunk = kept, states, chunk
+        ctx.kept, ctx.states, ctx.chunk, ctx.shared = kept, states, chunk, bias.dim() == 1
         out = every.view(-1, num_params).index_select(0, states.used)
         return out.view(*x.shape, num_params)
 
@@ -63,7 +64,7 @@ class TiedOutputs(torch.autograd.Function):
             torch.ops.aten.sigmoid_backward.grad_input(g_h, h, grad_input=g_h)
             torch.mm(x_, g_total, out=g_w).addmm_(states.before[rows, : len(x_)].T, g_h)
             g_total.index_add_(0, states.example[rows], g_h)
-        return None, grads[0], g_total.sum(0), grads[1], None
+        return None, grads[0], g_total.sum(0) if ctx.shared else g_total, grads[1], None
 
 
 class States(NamedTuple):

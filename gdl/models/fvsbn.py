@@ -29,6 +29,8 @@ class FVSBN(AutoregressiveModel):
         levels: Number of values of a pixel.
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
 
     Raises:
         GdlError: W would have more than MAX_WEIGHTS entries.
@@ -42,8 +44,10 @@ class FVSBN(AutoregressiveModel):
         levels: int,
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
         n, p = self.bias.shape
         if n * n * p > self.MAX_WEIGHTS:
             raise GdlError(
@@ -54,12 +58,15 @@ class FVSBN(AutoregressiveModel):
         self.linear = PrefixLinear(n, torch.arange(n).repeat_interleave(p))
         nn.init.zeros_(self.linear.weight)
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
         out = self.linear(self.unit(s).squeeze(-1), self.bias.flatten())
-        return out.unflatten(1, self.bias.shape)
+        out, shift = out.unflatten(1, self.bias.shape), self.class_bias.of(y)
+        return out if shift is None else out + shift
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
-        layer = PrefixLayer(self.linear.weight, self.bias.flatten(), self.linear.reach)
+        shift = self.class_bias.of(y)
+        shift = None if shift is None else shift.flatten(1).T
+        layer = PrefixLayer(self.linear.weight, self.bias.flatten(), self.linear.reach, shift)
         return prefix_steps(PrefixNet([layer], n), self.bias.shape, n, self.unit)

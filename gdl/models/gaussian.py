@@ -30,13 +30,25 @@ class Gaussian(FlowModel):
         shape: (C, H, W) of an image or (D,) of a vector.
         levels: Number of values of a pixel, None for continuous data.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional model, whose classes share a covariance up to
+            the scales of the whitened dimensions.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: There are more than `LARGEST` dimensions.
     """
 
     def __init__(
-        self, shape: Sequence[int], levels: int | None, dequantization: str = "uniform"
+        self,
+        shape: Sequence[int],
+        levels: int | None,
+        dequantization: str = "uniform",
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         d = math.prod(shape)
         if d > LARGEST:
@@ -45,4 +57,6 @@ class Gaussian(FlowModel):
                 f"images, with at most {LARGEST} dimensions, or model=realnvp."
             )
         flow = Chain([Flatten(shape), Standardize(d), Whitening(d)])
-        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)

@@ -40,6 +40,10 @@ class Glow(FlowModel):
         checkpoint_conditioners: Recompute the networks' activations on the way back, to save memory.
         reversible: Recompute all activations on the way back, to save more, see `ReversibleSteps`.
         dequantization: See `FlowModel`.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: The data are not images of an even size, there is no such coupling, or no level.
@@ -58,6 +62,10 @@ class Glow(FlowModel):
         checkpoint_conditioners: bool = False,
         reversible: bool = False,
         alpha: float | None = None,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         if len(shape) != 3 or shape[1] % 2 or shape[2] % 2:
             raise GdlError(
@@ -87,7 +95,9 @@ class Glow(FlowModel):
             scales.append(Chain(level))
         pixels = Affine(1.0, -0.5) if alpha is None else Logit(alpha)
         flow = Chain([pixels, MultiScale(scales, splits, shapes)])
-        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)
 
 
 def _level_shapes(shape: Sequence[int], num_levels: int) -> list[tuple[int, int, int]]:

@@ -17,6 +17,7 @@ from gdl.errors import GdlError
 from gdl.families.ancestral import PositionSteps, prefix_steps
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.order import pixel_order
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.prefix import PrefixLayer, PrefixLinear, PrefixNet
 from gdl.noise import SampleNoise, mix_seed
 
@@ -42,6 +43,8 @@ class MADE(AutoregressiveModel):
         order: See `AutoregressiveModel`.
         hidden: Widths of the hidden layers.
         num_masks: R, the number of densities in the mixture.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
 
     Raises:
         GdlError: `hidden` is empty, or `num_masks` is less than 1.
@@ -57,8 +60,10 @@ class MADE(AutoregressiveModel):
         order: str = "raster",
         hidden: Sequence[int] = (1000,),
         num_masks: int = 1,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
         if not hidden:
             raise GdlError(
                 "MADE without a hidden layer is model=fvsbn: use it, or set model.hidden."
@@ -74,6 +79,7 @@ class MADE(AutoregressiveModel):
             PrefixLinear(len(a), torch.searchsorted(a, b, right=True)) for a, b in pairwise(units)
         )
         self.hidden_biases = nn.ParameterList(torch.zeros(width) for width in hidden)
+        self.class_hidden = nn.ModuleList(ClassBias(self.label_rows, width) for width in hidden)
         self.num_masks, self.hidden = num_masks, list(hidden)
         if num_masks > 1:
             names = [f"random-{r}" for r in range(num_masks)] if order == "random" else [order]
@@ -83,25 +89,34 @@ class MADE(AutoregressiveModel):
             shuffled = [[torch.randperm(w, generator=g) for w in hidden] for _ in range(num_masks)]
             self.register_buffer("shuffled", torch.stack([torch.cat(s) for s in shuffled]))
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
         h = self.unit(s).squeeze(-1)
-        for layer, (weight, bias) in zip(self.layers, self._in_use(), strict=True):
+        for layer, (weight, bias, shift) in zip(self.layers, self._in_use(y), strict=True):
             h = layer(h if layer is self.layers[0] else h.relu(), bias, weight)
+            h = h if shift is None else h + shift
         return h.unflatten(1, self.bias.shape)
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`; each unit is computed with the block of its last input."""
         layers = [
-            PrefixLayer(weight, bias, layer.reach)  # pyright: ignore[reportArgumentType]
-            for (weight, bias), layer in zip(self._in_use(), self.layers, strict=True)
+            PrefixLayer(weight, bias, layer.reach, None if shift is None else shift.T)  # pyright: ignore[reportArgumentType]
+            for (weight, bias, shift), layer in zip(self._in_use(y), self.layers, strict=True)
         ]
         return prefix_steps(PrefixNet(layers, n), self.bias.shape, n, self.unit)
 
-    def _in_use(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the weight and bias of each layer, with units in the order of the current mask."""
+    def _in_use(self, y: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Return the weight and bias of each layer, with units in the order of the current mask.
+
+        A conditional model adds the biases (B, units) of the rows y (B,).
+        """
         weights: list[Any] = [layer.weight for layer in self.layers]
-        found = list(zip(weights, [*self.hidden_biases, self.bias.flatten()], strict=True))
+        shifts: list[Any] = [None] * len(weights)
+        if y is not None:
+            own: list[Any] = [*self.class_hidden, self.class_bias]
+            shifts = [bias.of(y).flatten(1) for bias in own]
+        biases = [*self.hidden_biases, self.bias.flatten()]
+        found = list(zip(weights, biases, shifts, strict=True))
         if self.num_masks == 1:
             return found
         (channels, *_), (n, p) = self.shape, self.bias.shape
@@ -110,44 +125,50 @@ class MADE(AutoregressiveModel):
         outputs = torch.arange(n * p).to(pixels).view(n, p)[positions].flatten()
         units = [positions, *self.shuffled[self.member].split(self.hidden), outputs]
         return [
-            (weight.index_select(0, o).index_select(1, i), bias[o])
-            for (weight, bias), (i, o) in zip(found, pairwise(units), strict=True)
+            (
+                weight.index_select(0, o).index_select(1, i),
+                bias[o],
+                None if shift is None else shift[:, o],
+            )
+            for (weight, bias, shift), (i, o) in zip(found, pairwise(units), strict=True)
         ]
 
     # ---- a mixture of several masks
 
-    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Choose the mask of this step by its number, so that a resumed run chooses the same."""
         self.member = self.global_step % self.num_masks
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) (B,) in nats; in training, under the current mask only."""
+    def _log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """See `AutoregressiveModel._log_prob`; in training, it is that of the current mask."""
         if self.training or self.num_masks == 1:
-            return super().log_prob(x)
-        joint = self._each_member(lambda: self.position_log_probs(x).sum(-1))
+            return super()._log_prob(x, y)
+        joint = self._each_member(lambda: self.position_log_probs(x, y).sum(-1))
         return joint.logsumexp(0) - math.log(self.num_masks)
 
-    def log_prob_given(self, x: Tensor, known: Tensor) -> Tensor:
-        """See `AutoregressiveModel.log_prob_given`.
+    def _log_rest(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
+        """See `AutoregressiveModel._log_rest`.
 
         Each mask is weighted by its probability of the known pixels that precede all unknown ones in
         its order. This is exact if all known pixels do, see `known_come_first`.
         """
         if self.num_masks == 1:
-            return super().log_prob_given(x, known)
-        lead = self._each_member(lambda: self._lead(x, known.expand_as(x)))
-        rest = self._each_member(lambda: super(MADE, self).log_prob_given(x, known))
+            return super()._log_rest(x, known, y)
+        lead = self._each_member(lambda: super(MADE, self)._log_lead(x, known, y))
+        rest = self._each_member(lambda: super(MADE, self)._log_rest(x, known, y))
         return (lead + rest).logsumexp(0) - lead.logsumexp(0)
+
+    def _log_lead(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
+        """See `AutoregressiveModel._log_lead`; the mean over the masks."""
+        if self.num_masks == 1:
+            return super()._log_lead(x, known, y)
+        lead = self._each_member(lambda: super(MADE, self)._log_lead(x, known, y))
+        return lead.logsumexp(0) - math.log(self.num_masks)
 
     def known_come_first(self, known: Tensor) -> bool:
         """See `AutoregressiveModel.known_come_first`; here for the orders of all masks."""
         come_first = super().known_come_first
         return bool(self._each_member(lambda: torch.tensor(come_first(known))).all())
-
-    def _lead(self, x: Tensor, known: Tensor) -> Tensor:
-        """Return the log-probability (B,) of the known pixels before the first unknown one."""
-        before = self._known_positions(known).cumprod(-1)
-        return (self.position_log_probs(x) * before).sum(-1)
 
     def _each_member(self, f: Callable[[], Tensor]) -> Tensor:
         """Call f once with each mask; return the results, stacked."""
@@ -163,22 +184,24 @@ class MADE(AutoregressiveModel):
         indices: Sequence[int],
         given: Tensor,
         known: Tensor,
+        y: Tensor | None,
         seed: int,
         temperature: float,
         naive: bool,
     ) -> Tensor:
         """See `AutoregressiveModel._complete`; each completion is drawn with one of the masks."""
         if self.num_masks == 1:
-            return super()._complete(indices, given, known, seed, temperature, naive)
+            return super()._complete(indices, given, known, y, seed, temperature, naive)
         noise = SampleNoise(mix_seed("mask", seed), indices, self.device, self.dtype)
-        lead = self._each_member(lambda: self._lead(given, known)).T
+        lead = self._each_member(lambda: super(MADE, self)._log_lead(given, known, y)).T
         chosen = (lead + noise.gumbel(self.num_masks)).argmax(1).cpu()
         out = given.clone()
         for member in chosen.unique().tolist():
             self.member = member
             mine = (chosen == member).nonzero().flatten()
             own = [indices[k] for k in mine.tolist()]
-            part = super()._complete(own, given[mine], known[mine], seed, temperature, naive)
-            out[mine] = part
+            rows = None if y is None else y[mine.to(y.device)]
+            options = (seed, temperature, naive)
+            out[mine] = super()._complete(own, given[mine], known[mine], rows, *options)
         self.member = 0
         return out

@@ -12,6 +12,7 @@ from gdl.distributions import Likelihood, default_conditional
 from gdl.families.ancestral import Block, PositionSteps
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.kernels.cpu import by_hand
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.tied import prefix_outputs
 
 __all__ = ["NADE"]
@@ -29,6 +30,8 @@ class NADE(AutoregressiveModel):
         likelihood: See `AutoregressiveModel`.
         order: See `AutoregressiveModel`.
         hidden: Width H of the hidden layer.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
     """
 
     def __init__(
@@ -38,33 +41,40 @@ class NADE(AutoregressiveModel):
         likelihood: Callable[..., Likelihood] = default_conditional,
         order: str = "raster",
         hidden: int = 500,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
         n, p = self.bias.shape
         # positions in a chunk, see `prefix_outputs`: a hidden layer is multiplied with the V of its
         # whole chunk but needs only part of the result, so chunks are short where V is large
         self.chunk = 16 if p == 1 else 4
         self.weight = nn.Parameter(torch.empty(n, hidden).uniform_(-1, 1) * n**-0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        self.class_hidden = ClassBias(self.label_rows, hidden)
         self.output = nn.Parameter(torch.empty(n, p, hidden).uniform_(-1, 1) * hidden**-0.5)
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
         # float32, because the sums have a term for each position
         with torch.autocast(s.device.type, enabled=False):
             x = self.unit(s).squeeze(-1).T.contiguous()
-            out = prefix_outputs(x, self.weight, self.hidden_bias, self.output, self.chunk)
-            return out.transpose(0, 1) + self.bias
+            shift = self.class_hidden.of(y)
+            bias = self.hidden_bias if shift is None else self.hidden_bias + shift
+            out = prefix_outputs(x, self.weight, bias, self.output, self.chunk)
+            return out.transpose(0, 1) + self.biases(y)
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`; each step adds one column of W.
 
         On a CPU only the hidden layers that changed, i.e. whose last value is not zero, are computed
         again. On other devices the host would have to wait for their number.
         """
-        total = self.hidden_bias.repeat(n, 1)
+        total = self.class_hidden(self.hidden_bias.repeat(n, 1), y)
         h, count, binary = total.sigmoid(), by_hand(total), self.levels == 2
-        parts = zip(self.weight, self.output.mT, self.bias, strict=True)
+        biases = self.biases(y)
+        biases = biases if biases.dim() == 2 else biases.transpose(0, 1)
+        parts = zip(self.weight, self.output.mT, biases, strict=True)
         for i, (weight, output, bias) in enumerate(parts):
             value = (yield Block(i, torch.addmm(bias, h, output)[:, None])).view(-1)
             if not count:

@@ -39,6 +39,10 @@ class NICE(FlowModel):
         standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
             dimension, see `gdl.flows.vectors.Standardize`.
         whiten: They are decorrelated next, so that training starts at the Gaussian of the data.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: There is one dimension, or the prior is unknown.
@@ -56,6 +60,10 @@ class NICE(FlowModel):
         checkpoint_conditioners: bool = False,
         standardize: bool = False,
         whiten: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         d = math.prod(shape)
         if d < 2:
@@ -78,4 +86,6 @@ class NICE(FlowModel):
         )
         first = first_maps(d, standardize, whiten) if levels is None else []
         flow = Chain([Flatten(shape), *first, Permutation(order), couplings, Scale([d])])
-        super().__init__(shape, levels, flow, PRIORS[prior](), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, PRIORS[prior](), *noise, *labels)

@@ -12,6 +12,7 @@ from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps
 from gdl.families.autoregressive import AutoregressiveModel
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.gated import GatedPixelNet
 from gdl.nn.linear import Linear
 
@@ -33,6 +34,8 @@ class PixelCNN(AutoregressiveModel):
         kernel: Odd size of the others.
         hidden: Width of the network at each pixel.
         dropout: Probability that a channel is dropped inside a layer.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
 
     Raises:
         GdlError: A kernel is even.
@@ -53,14 +56,17 @@ class PixelCNN(AutoregressiveModel):
         kernel: int = 3,
         hidden: int = 64,
         dropout: float = 0.0,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood)
+        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout)
         for name, size in (("kernel", kernel), ("first_kernel", first_kernel)):
             if size % 2 == 0:
                 raise GdlError(f"model.{name} must be odd, got {size}: use {size + 1}.")
         channels, height, image_width = self.shape
+        size, rows = (height, image_width), self.label_rows
         self.net = GatedPixelNet(
-            channels, (height, image_width), width, layers, first_kernel, kernel, dropout
+            channels, size, width, layers, first_kernel, kernel, dropout, rows
         )
         self.heads = nn.ModuleList(
             nn.Sequential(
@@ -71,22 +77,29 @@ class PixelCNN(AutoregressiveModel):
             )
             for c in range(channels)
         )
+        self.class_hidden = nn.ModuleList(ClassBias(rows, hidden) for _ in range(channels))
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
         x = self.scale(s).view(len(s), -1, len(self.heads))
-        h = self.net(x)
-        out = [head(_with(h, x[..., :c])) for c, head in enumerate(self.heads)]
-        return torch.stack(out, 2).flatten(1, 2) + self.bias
+        h = self.net(x, y)
+        out = [self._head(c, _with(h, x[..., :c]), y) for c in range(len(self.heads))]
+        return torch.stack(out, 2).flatten(1, 2) + self.biases(y)
 
-    def steps(self, n: int) -> PositionSteps:
+    def _head(self, channel: int, h: Tensor, y: Tensor | None) -> Tensor:
+        """Return the parameters (B, ..., P) of a channel; the hidden layer has a bias of the class."""
+        act, first, act2, last = self.heads[channel]  # pyright: ignore[reportGeneralTypeIssues]
+        return last(act2(self.class_hidden[channel](first(act(h)), y, axis=-1)))
+
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
-        pieces = self.net.pieces(n)
+        pieces = self.net.pieces(n, y)
         h, start = next(pieces), 0
-        for biases in self.bias.unflatten(0, (-1, len(self.heads))):
+        for biases in self.biases(y).unflatten(-2, (-1, len(self.heads))).unbind(-3):
             x = h.new_empty(n, 0)
-            for head, bias in zip(self.heads, biases, strict=True):
-                values = yield Block(start, (head(_with(h, x)) + bias)[:, None])
+            for channel, bias in enumerate(biases.unbind(-2)):
+                out = self._head(channel, _with(h, x), y) + bias
+                values = yield Block(start, out[:, None])
                 x = torch.cat([x, self.scale(values[:, 0])], 1)
                 start += 1
             h = pieces.send(x) if start < self.num_positions else h

@@ -31,6 +31,8 @@ class PixelCNNpp(AutoregressiveModel):
         blocks: Blocks per stream and resolution on the way down, and as many on the way up.
         resolutions: Number of resolutions; each has half the height and width of the one before.
         dropout: Probability that a channel is dropped inside a block.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
     """
 
     joint_channels = True
@@ -44,22 +46,25 @@ class PixelCNNpp(AutoregressiveModel):
         blocks: int = 1,
         resolutions: int = 3,
         dropout: float = 0.0,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood)
+        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout)
         channels, height, image_width = self.shape
         size = (height, image_width)
-        self.net = PyramidPixelNet(channels, size, width, blocks, resolutions, dropout)
+        rows = self.label_rows
+        self.net = PyramidPixelNet(channels, size, width, blocks, resolutions, dropout, rows)
         self.head = Linear(width, self.likelihood.num_params)
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        return self.head(self.net(self.scale(s))) + self.bias
+        return self.head(self.net(self.scale(s), y)) + self.biases(y)
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
-        pieces = self.net.pieces(n)
+        pieces = self.net.pieces(n, y)
         h = next(pieces)
-        for i, bias in enumerate(self.bias):
+        for i, bias in enumerate(self.biases(y).unbind(-2)):
             values = yield Block(i, (self.head(h) + bias)[:, None])
             if i + 1 < self.num_positions:
                 h = pieces.send(self.scale(values[:, 0]))

@@ -59,6 +59,10 @@ class RealNVP(FlowModel):
         standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
             dimension, see `gdl.flows.vectors.Standardize`.
         whiten: They are decorrelated next, so that training starts at the Gaussian of the data.
+        noise_couplings: See `FlowModel`.
+        noise_width: See `FlowModel`.
+        num_classes: Number of labels of a conditional flow, which has a prior per class.
+        label_dropout: See `ClassLabels`.
 
     Raises:
         GdlError: There is no such coupling, or a number is below 1.
@@ -80,6 +84,10 @@ class RealNVP(FlowModel):
         checkpoint_conditioners: bool = False,
         standardize: bool = False,
         whiten: bool = False,
+        noise_couplings: int = 4,
+        noise_width: int = 32,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
         if coupling not in ("affine", "mixture"):
             raise GdlError(f"model.coupling must be affine or mixture, got {coupling!r}.")
@@ -98,7 +106,9 @@ class RealNVP(FlowModel):
             )
             images = _image_flow(tuple(shape), num_scales, width, make_net)
             flow = Chain([Logit(alpha), images])
-        super().__init__(shape, levels, flow, NormalPrior(), dequantization)
+        noise = (dequantization, noise_couplings, noise_width)
+        labels = (num_classes, label_dropout)
+        super().__init__(shape, levels, flow, NormalPrior(), *noise, *labels)
 
 
 def _vector_flow(

@@ -35,6 +35,8 @@ class Transformer(AutoregressiveModel):
         window: Odd side of the square around a pixel whose earlier values its token starts from. A
             token always starts from the value before it.
         dropout: Probability that an output of attention or MLP is dropped.
+        num_classes: See `GenerativeModel`.
+        label_dropout: See `GenerativeModel`.
 
     Raises:
         GdlError: The image has more than MAX_TOKENS values, the heads do not divide the width, or
@@ -54,8 +56,10 @@ class Transformer(AutoregressiveModel):
         heads: int = 4,
         window: int = 5,
         dropout: float = 0.0,
+        num_classes: int = 0,
+        label_dropout: float = 0.0,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
         if self.num_positions > self.MAX_TOKENS:
             raise GdlError(
                 f"Transformer attends to every value of an image, here {self.num_positions:,}, and "
@@ -69,23 +73,23 @@ class Transformer(AutoregressiveModel):
             raise GdlError(f"model.window must be odd, got {window}: use {window + 1}.")
         channels, height, image_width = self.shape
         near = neighbours(self.order, channels, (height, image_width), window)
-        self.net = ImageTransformer(near, width, blocks, heads, dropout)
+        self.net = ImageTransformer(near, width, blocks, heads, dropout, self.label_rows)
         self.head = Linear(width, self.likelihood.num_params)
 
-    def params(self, s: Tensor) -> Tensor:
+    def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        return self.head(self.net(self.scale(s).squeeze(-1))) + self.bias
+        return self.head(self.net(self.scale(s).squeeze(-1), y)) + self.biases(y)
 
-    def steps(self, n: int) -> PositionSteps:
+    def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         past = self.net.caches(n)
         s = torch.zeros(n, self.num_positions, 1, dtype=torch.uint8, device=self.device)
         x = self.net.padded(self.scale(s).squeeze(-1))
-        start, size = 0, block_size(4, n, self.device)
+        start, size, biases = 0, block_size(4, n, self.device), self.biases(y)
         while start < self.num_positions:
             block = slice(start, min(start + size, self.num_positions))
-            features = self.net.block(x, block, past)
-            values = yield Block(start, self.head(features) + self.bias[block])
+            features = self.net.block(x, block, past, y)
+            values = yield Block(start, self.head(features) + biases[..., block, :])
             final = num_final(values, s[:, block])
             s[:, block], x[:, block] = values, self.scale(values).squeeze(-1)
             start += final

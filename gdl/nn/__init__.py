@@ -2,7 +2,12 @@
 
 from gdl.nn.attention import CausalBlock, ImageTransformer, KeyValues, neighbours
 from gdl.nn.conv import ConvDecoder, ConvEncoder
-from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
+from gdl.nn.coupling_networks import (
+    ConvConditioner,
+    NoiseConditioner,
+    VectorConditioner,
+    ZeroConv,
+)
 from gdl.nn.gated import GatedPixelNet
 from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
 from gdl.nn.mlp import MLPDecoder, MLPEncoder, activation, perceptron
@@ -21,6 +26,7 @@ __all__ = [
     "KeyValues",
     "MLPDecoder",
     "MLPEncoder",
+    "NoiseConditioner",
     "Piece",
     "PrefixLinear",
     "PyramidPixelNet",

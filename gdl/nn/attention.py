@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.dropout import Dropout
 from gdl.nn.linear import Linear
 
@@ -47,10 +48,14 @@ class CausalBlock(nn.Module):
         dropout: Probability that an output of the attention or of the MLP is zeroed.
         std: Standard deviation of the initial weights of the last layer of attention and MLP. It is
             small, so that the residual stream keeps its size through many blocks.
+        classes: Number of classes, whose biases are added to the input of the block.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, std: float) -> None:
+    def __init__(
+        self, width: int, heads: int, dropout: float, std: float, classes: int = 0
+    ) -> None:
         super().__init__()
+        self.class_bias = ClassBias(classes, width)
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.qkv = Linear(width, 3 * width)
@@ -61,14 +66,22 @@ class CausalBlock(nn.Module):
             nn.init.normal_(layer.weight, std=std)
         self.dropout = Dropout(dropout)
 
-    def forward(self, h: Tensor, past: KeyValues | None = None, start: int = 0) -> Tensor:
+    def forward(
+        self,
+        h: Tensor,
+        past: KeyValues | None = None,
+        start: int = 0,
+        y: Tensor | None = None,
+    ) -> Tensor:
         """Map tokens (B, T, width) to (B, T, width).
 
         Args:
             h: All tokens, or those from `start` on.
             past: The cache of the tokens before `start`.
             start: Position of the first token.
+            y: The class (B,) of each image, see `ClassBias`.
         """
+        h = self.class_bias(h, y, axis=-1)
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
         q, k, v = qkv.unbind() if past is None else (qkv[0], *past.put(start, qkv[1:]))
@@ -76,8 +89,8 @@ class CausalBlock(nn.Module):
         if past is not None and h.shape[1] > 1:
             mask = torch.ones(h.shape[1], start + h.shape[1], dtype=torch.bool, device=h.device)
             mask = mask.tril(start)
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=past is None)
-        h = h + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
+        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=past is None)
+        h = h + self.dropout(self.out(found.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
 
 
@@ -93,12 +106,19 @@ class ImageTransformer(nn.Module):
         blocks: Number of blocks.
         heads: Attention heads.
         dropout: See `CausalBlock`.
+        classes: See `CausalBlock`.
     """
 
     neighbours: Tensor
 
     def __init__(
-        self, neighbours: Tensor, width: int, blocks: int, heads: int, dropout: float
+        self,
+        neighbours: Tensor,
+        width: int,
+        blocks: int,
+        heads: int,
+        dropout: float,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -106,14 +126,16 @@ class ImageTransformer(nn.Module):
         self.first = Linear(neighbours.shape[1], width)
         self.position = nn.Parameter(0.02 * torch.randn(len(neighbours), width))
         std = 0.02 / (2 * blocks) ** 0.5
-        self.blocks = nn.ModuleList(CausalBlock(width, heads, dropout, std) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            CausalBlock(width, heads, dropout, std, classes) for _ in range(blocks)
+        )
         self.last = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map values (B, N) to features (B, N, width)."""
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map values (B, N) of images, perhaps with classes y (B,), to features (B, N, width)."""
         h = self.first(self.padded(x)[:, self.neighbours]) + self.position
         for block in self.blocks:
-            h = block(h)
+            h = block(h, y=y)
         return self.last(h)
 
     @staticmethod
@@ -127,7 +149,9 @@ class ImageTransformer(nn.Module):
         size = width // self.heads
         return [KeyValues(n, self.heads, length, size, self.position) for _ in self.blocks]
 
-    def block(self, x: Tensor, positions: slice, past: list[KeyValues]) -> Tensor:
+    def block(
+        self, x: Tensor, positions: slice, past: list[KeyValues], y: Tensor | None = None
+    ) -> Tensor:
         """Return the features (n, T, width) of T positions; those before are in the caches.
 
         They equal the features of `forward`, up to rounding. The caches then hold these positions, too.
@@ -136,10 +160,11 @@ class ImageTransformer(nn.Module):
             x: The values (n, N + 1), padded, of these positions and of those before.
             positions: The T positions.
             past: The cache of each block.
+            y: The class (n,) of each image, see `ClassBias`.
         """
         h = self.first(x[:, self.neighbours[positions]]) + self.position[positions]
         for block, kv in zip(self.blocks, past, strict=True):
-            h = block(h, kv, positions.start)
+            h = block(h, kv, positions.start, y)
         return self.last(h)
 
 

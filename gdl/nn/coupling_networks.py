@@ -10,7 +10,7 @@ from gdl.kernels.recompute import recomputed
 from gdl.nn.linear import Linear
 from gdl.nn.mlp import perceptron
 
-__all__ = ["ConvConditioner", "VectorConditioner", "ZeroConv"]
+__all__ = ["ConvConditioner", "NoiseConditioner", "VectorConditioner", "ZeroConv"]
 
 
 class ZeroConv(nn.Module):
@@ -81,6 +81,40 @@ class ConvConditioner(nn.Module):
             h = h + block(h)
             out = out + skip(h)
         return self.last(out.relu())
+
+
+class NoiseConditioner(nn.Module):
+    """A small network of a pixel's noise and of the image, at half of the resolution, of any size.
+
+    Args:
+        channels: Channels of the image.
+        width: Channels of the hidden layers.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(8 * channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 1),
+            nn.ReLU(),
+            ZeroConv(width, 8 * channels),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, h: Tensor, image: Tensor) -> Tensor:
+        """Return (B, 2 C, H, W).
+
+        Args:
+            h: Logits of the noise (B, C, H, W), 0 where it is not to be seen.
+            image: (B, C, H, W) in [-1, 1].
+        """
+        height, width = image.shape[2:]
+        # logits have long tails; tanh(h / 2) is the noise itself, scaled to (-1, 1)
+        seen = torch.cat([torch.tanh(h / 2), image], 1)
+        seen = F.pad(seen, (0, width % 2, 0, height % 2))
+        return self.layers(seen)[:, :, :height, :width]
 
 
 class VectorConditioner(nn.Sequential):

@@ -6,6 +6,7 @@ Eq. 2 and Fig. 2.
 
 from torch import Tensor, nn
 
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.dropout import Dropout
 from gdl.nn.masked import CausalConv, Piece, TwoStreams, columns
 
@@ -20,16 +21,20 @@ class VerticalLayer(nn.Module):
     Args:
         width: Channels.
         size: Size of the convolution; see `CausalConv`.
+        classes: Number of classes, whose biases are added before the gate (Eq. 4 of the paper).
     """
 
-    def __init__(self, width: int, size: int) -> None:
+    def __init__(self, width: int, size: int, classes: int = 0) -> None:
         super().__init__()
         self.conv = CausalConv(width, 2 * width, size, vertical=True)
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
+        self.class_bias = ClassBias(classes, 2 * width)
 
-    def forward(self, v: Tensor, piece: Piece | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, v: Tensor, piece: Piece | None, y: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the output (B, width, H, W), and features (B, 2 width, H, W) for the other stream."""
-        v = self.conv(v, piece)
+        v = self.class_bias(self.conv(v, piece), y)
         return _gate(v), self.across(v)
 
 
@@ -40,17 +45,22 @@ class HorizontalLayer(nn.Module):
         width: Channels.
         size: Size of the convolution; see `CausalConv`.
         dropout: Probability that an input of the last 1x1 convolution is zeroed.
+        classes: See `VerticalLayer`.
     """
 
-    def __init__(self, width: int, size: int, dropout: float) -> None:
+    def __init__(self, width: int, size: int, dropout: float, classes: int = 0) -> None:
         super().__init__()
+        self.class_bias = ClassBias(classes, 2 * width)
         self.conv = CausalConv(width, 2 * width, size, vertical=False)
         self.out = CausalConv(width, width, 1, vertical=False)
         self.dropout = Dropout(dropout)
 
-    def forward(self, h: Tensor, above: Tensor, piece: Piece | None) -> Tensor:
+    def forward(
+        self, h: Tensor, above: Tensor, piece: Piece | None, y: Tensor | None = None
+    ) -> Tensor:
         """Return the output (B, width, H, W); `above` are the vertical layer's features."""
-        return h + self.out(self.dropout(_gate(self.conv(h, piece) + above)), piece)
+        gates = self.class_bias(self.conv(h, piece) + above, y)
+        return h + self.out(self.dropout(_gate(gates)), piece)
 
 
 class GatedPixelNet(TwoStreams):
@@ -64,6 +74,7 @@ class GatedPixelNet(TwoStreams):
         first: Size of the first convolution; see `CausalConv`.
         kernel: Size of the convolutions of the gated layers.
         dropout: See `HorizontalLayer`.
+        classes: See `VerticalLayer`.
     """
 
     def __init__(
@@ -75,28 +86,37 @@ class GatedPixelNet(TwoStreams):
         first: int = 7,
         kernel: int = 3,
         dropout: float = 0.0,
+        classes: int = 0,
     ) -> None:
         super().__init__(in_channels, width, size)
         self.first_down = CausalConv(in_channels + 1, width, first, vertical=True)
         self.first_right = CausalConv(in_channels + 1, width, first, vertical=False)
-        self.down = nn.ModuleList(VerticalLayer(width, kernel) for _ in range(layers))
-        self.right = nn.ModuleList(HorizontalLayer(width, kernel, dropout) for _ in range(layers))
+        self.down = nn.ModuleList(VerticalLayer(width, kernel, classes) for _ in range(layers))
+        self.right = nn.ModuleList(
+            HorizontalLayer(width, kernel, dropout, classes) for _ in range(layers)
+        )
 
-    def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
+    def vertical(
+        self, x: Tensor, piece: Piece | None = None, y: Tensor | None = None
+    ) -> list[list[Tensor]]:
         """See `TwoStreams.vertical`."""
         v, above = self.first_down(x, piece), []
         for layer in self.down:
-            v, across = layer(v, piece)
+            v, across = layer(v, piece, y)
             above.append(across)
         return [above]
 
     def horizontal(
-        self, x: Tensor, above: list[list[Tensor]], piece: Piece | None = None
+        self,
+        x: Tensor,
+        above: list[list[Tensor]],
+        piece: Piece | None = None,
+        y: Tensor | None = None,
     ) -> Tensor:
         """See `TwoStreams.horizontal`."""
         h = self.first_right(x, piece)
         for layer, a in zip(self.right, columns(above[0], piece), strict=True):
-            h = layer(h, a, piece)
+            h = layer(h, a, piece, y)
         return h
 
 

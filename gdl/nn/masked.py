@@ -110,18 +110,25 @@ class TwoStreams(nn.Module, ABC):
         self.in_channels, self.out_channels, self.size = in_channels, out_channels, size
 
     @abstractmethod
-    def vertical(self, x: Tensor, piece: Piece | None = None) -> list[list[Tensor]]:
+    def vertical(
+        self, x: Tensor, piece: Piece | None = None, y: Tensor | None = None
+    ) -> list[list[Tensor]]:
         """Return the features for the horizontal stream: a list per resolution, one tensor per layer.
 
         Args:
             x: (B, in_channels + 1, H, W) moved down by a row, with a channel of ones.
             piece: The row, if x is one row (B, in_channels + 1, 1, W). Then only the resolutions
                 that get a new row are returned. The highest resolution comes first.
+            y: The class (B,) of each image, see `ClassBias`.
         """
 
     @abstractmethod
     def horizontal(
-        self, x: Tensor, above: list[list[Tensor]], piece: Piece | None = None
+        self,
+        x: Tensor,
+        above: list[list[Tensor]],
+        piece: Piece | None = None,
+        y: Tensor | None = None,
     ) -> Tensor:
         """Return the features (B, out_channels, H, W).
 
@@ -129,17 +136,22 @@ class TwoStreams(nn.Module, ABC):
             x: (B, in_channels + 1, H, W) moved to the right by a pixel, with a channel of ones.
             above: The features of the vertical stream, for the image or for the row of the pixel.
             piece: The pixel, if x is one pixel (B, in_channels + 1, 1, 1).
+            y: The class (B,) of each image, see `ClassBias`.
         """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pixels (B, H W, in_channels) in raster order to features (B, H W, out_channels)."""
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map pixels (B, H W, in_channels) in raster order to features (B, H W, out_channels).
+
+        The images may have classes y (B,), see `ClassBias`.
+        """
         # the channel of ones tells pixels from padding; convolutions are fast with channels last
         x = torch.cat([x, torch.ones_like(x[..., :1])], -1).unflatten(1, self.size)
         x = x.permute(0, 3, 1, 2)
-        above = self.vertical(F.pad(x, (0, 0, 1, 0))[..., :-1, :])
-        return self.horizontal(F.pad(x, (1, 0))[..., :-1], above).permute(0, 2, 3, 1).flatten(1, 2)
+        above = self.vertical(F.pad(x, (0, 0, 1, 0))[..., :-1, :], None, y)
+        features = self.horizontal(F.pad(x, (1, 0))[..., :-1], above, None, y)
+        return features.permute(0, 2, 3, 1).flatten(1, 2)
 
-    def pieces(self, n: int) -> Generator[Tensor, Tensor, None]:
+    def pieces(self, n: int, y: Tensor | None = None) -> Generator[Tensor, Tensor, None]:
         """Yield the features (n, out_channels) of one position of n images after the other.
 
         The caller sends the pixels (n, in_channels) of a position to get the features of the next
@@ -151,12 +163,12 @@ class TwoStreams(nn.Module, ABC):
         above: list[list[Tensor]] = []
         row = like.new_zeros(n, self.in_channels + 1, 1, width)
         for r in range(height):
-            new = self.vertical(row, Piece(r, None, memory))
+            new = self.vertical(row, Piece(r, None, memory), y)
             above = new + above[len(new) :]
             row = torch.ones_like(row)
             pixel = torch.zeros_like(row[..., :1])
             for c in range(width):
-                features = self.horizontal(pixel, above, Piece(r, c, memory))
+                features = self.horizontal(pixel, above, Piece(r, c, memory), y)
                 row[:, :-1, 0, c] = yield features.flatten(1)
                 pixel = row[..., c : c + 1]
 

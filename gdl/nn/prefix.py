@@ -50,11 +50,20 @@ class PrefixLinear(nn.Module):
 
 
 class PrefixLayer(NamedTuple):
-    """The weight W (O, I), the bias (O,) and the reach (O,) of a `PrefixLinear`."""
+    """The weight W (O, I), the bias (O,) and the reach (O,) of a `PrefixLinear`.
+
+    A `shift` (O, n) is added to the bias, for each of n examples.
+    """
 
     weight: Tensor
     bias: Tensor
     reach: Tensor
+    shift: Tensor | None = None
+
+    def biases(self, rows: slice) -> Tensor:
+        """Return these biases (O', 1), or (O', n) with those of the examples."""
+        bias = self.bias[rows, None]
+        return bias if self.shift is None else bias + self.shift[rows]
 
     def part(self, rows: slice, columns: slice) -> Tensor:
         """Return this part of W, zero where an output does not see an input."""
@@ -109,7 +118,7 @@ class PrefixNet:
                 self._final[k + 1] = ready
                 rows = slice(ready, some)
             before = self._units[k][:seen]
-            base = addmm(layer.bias[rows, None], layer.weight[rows, :seen], before)
+            base = addmm(layer.biases(rows), layer.weight[rows, :seen], before)
             self._base.append(base)
             self._inner.append(layer.part(rows, block))
             self._blocks.append(rows)
@@ -136,7 +145,7 @@ class PrefixNet:
         if rows.start < rows.stop:
             layer, out = self._layers[k], self._units[k + 1][rows]
             before = self._units[k][:seen]
-            addmm(layer.bias[rows, None], layer.weight[rows, :seen], before, out=out).relu_()
+            addmm(layer.biases(rows), layer.weight[rows, :seen], before, out=out).relu_()
 
     def _count(self, k: int, seen: int) -> int:
         """Return the number of outputs of layer k that see at most the first `seen` inputs."""

@@ -21,7 +21,7 @@ def prefix_outputs(x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, chun
     Args:
         x: Inputs (N, B).
         weight: W (N, H).
-        bias: c (H,).
+        bias: c (H,), or one for each example (B, H).
         output: V (N, P, H).
         chunk: Positions in a chunk.
     """

@@ -9,7 +9,9 @@ from gdl.errors import GdlError
 
 __all__ = [
     "BOUNDS",
+    "CODES",
     "COSTS",
+    "GIVEN_LABEL",
     "KINDS",
     "NAMES",
     "STEADY_COSTS",
@@ -22,6 +24,7 @@ __all__ = [
     "limits",
     "name_of",
     "not_whole",
+    "stored_name",
     "unit",
     "unused_latents",
 ]
@@ -49,21 +52,43 @@ NAMES = {
 }
 """What a number is called where it is printed, by its key."""
 
+CLASSIFIED = "classify-"
+"""What keys begin with that say how well classes are told apart; the name of the classifier follows."""
+
+SCORES = {
+    "/accuracy": "accuracy by Bayes' rule",
+    "/log_loss": "log-loss (nats)",
+    "/calibration_error": "calibration error",
+}
+"""What the keys of the scores of a classifier end with, and their names."""
+
 EFFECTIVE = {
     "/effective_samples": "effective samples of an image, median",
     "/effective_samples_min": "smallest",
 }
 """What the keys of effective sample sizes end with, after the kind of the bound, and their names."""
 
-TERMS = {"bpd": "bits/dim", "nll": "nll (nats)", "loss": "loss"}
+TERMS = {
+    "bpd": "bits/dim",
+    "bpd_given_label": "bits/dim given the label",
+    "nll": "nll (nats)",
+    "nll_given_label": "nats given the label",
+    "loss": "loss",
+}
 """What a curve may show, the first that a run has, and its name."""
 
-BOUNDS = ("iwae-", "dequant-")
+BOUNDS = ("iwae-", "dequant-", "vardeq-")
 """What keys of metrics.json begin with that hold tighter bounds than the test's own; K follows."""
 
 KINDS = (*BOUNDS, "given-", "ordered-")
 """What keys of metrics.json begin with that hold likelihoods beside the test's own."""
 
+CODES = "code-"
+"""What keys of metrics.json begin with that hold bits/dim of general coders on the test images."""
+
+
+GIVEN_LABEL = "given-label"
+"""The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
 IDENTITY = (
     *("data", "data/shape", "data/levels", "data/train", "data/val", "data/test"),
@@ -82,9 +107,39 @@ def name_of(key: str) -> str | None:
     'iwae-100: effective samples of an image, median'
     """
     kind, slash, rest = key.partition("/")
+    if key.startswith(CODES):
+        return f"{kind.removeprefix(CODES)}: bits/dim"
+    if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:
+        return _name_of_score(kind.removeprefix(CLASSIFIED), SCORES[slash + rest])
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
+
+
+def _name_of_score(classifier: str, score: str) -> str | None:
+    """Return the name of a score; of the discriminative classifiers only the accuracy is printed.
+
+    >>> _name_of_score("iwae-16", "accuracy by Bayes' rule")
+    "accuracy by Bayes' rule with iwae-16, a bound of p(x | y)"
+    >>> _name_of_score("cnn-100", "accuracy by Bayes' rule")
+    'accuracy of cnn-100'
+    """
+    if classifier.startswith(("cnn-", "logistic-")):
+        return f"accuracy of {classifier}" if score.startswith("accuracy") else None
+    if not score.startswith("accuracy"):
+        return score
+    return score if classifier == "exact" else f"{score} with {classifier}, a bound of p(x | y)"
+
+
+def stored_name(key: str) -> str:
+    """Return the key in metrics.json of a number that a test has logged.
+
+    >>> stored_name("test/bpd_given_label"), stored_name("test/bpd")
+    ('given-label/bpd', 'test/bpd')
+    """
+    stage, _, term = key.partition("/")
+    unit = term.removesuffix("_given_label")
+    return key if stage != "test" or unit == term else f"{GIVEN_LABEL}/{unit}"
 
 
 def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -96,7 +151,7 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        measured |= key.startswith(("best_", "test/", *KINDS, *BOUNDS))
+        measured |= key.startswith(("best_", "test/", CODES, CLASSIFIED, *KINDS, *BOUNDS))
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63

@@ -7,6 +7,7 @@ import gdl.models as models
 from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel
+from gdl.tasks.labels import ALL, labels_of
 from gdl.tasks.latents import check_temperature
 
 __all__ = ["complete"]
@@ -21,6 +22,7 @@ def complete(
     completions: int = 6,
     seed: int = 0,
     temperature: float = 1.0,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
 
@@ -34,10 +36,12 @@ def complete(
         completions: How many completions of each.
         seed: Seed of the whole set.
         temperature: See the model's `sample`.
+        label: Of a conditional model, the class of the completions, or "all" for one of each class;
+            None draws the classes, given the known pixels.
 
     Raises:
         Incapable: The model cannot.
-        GdlError: There is no such choice of known pixels.
+        GdlError: There is no such choice of known pixels, or no such class.
     """
     if not isinstance(model, SamplesGiven):
         asked = "task=complete asks for draws of some pixels given others"
@@ -50,9 +54,13 @@ def complete(
             "unknown pixels before them are drawn without looking at them."
         )
     x = x[:images].to(model.device)
+    if label == ALL and model.num_classes:
+        completions = model.num_classes
+    labels = labels_of(model, label, lambda k: torch.arange(k).repeat(len(x)))
     given = x.repeat_interleave(completions, 0)
     check_temperature(temperature)
-    drawn = model.sample_given(len(given), given, mask, seed=seed, temperature=temperature)
+    options = {"seed": seed, "temperature": temperature, **labels}
+    drawn = model.sample_given(len(given), given, mask, **options)
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
     return {"completions": torch.cat(rows, 1)}

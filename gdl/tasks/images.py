@@ -11,21 +11,29 @@ __all__ = ["LazyImages"]
 
 
 class LazyImages:
-    """A tensor of images (N, C, H, W) that does not exist before it is used.
+    """A tensor of images (N, C, H, W), with labels, that does not exist before it is used.
 
     A task that uses none, such as drawing from a model, then needs no data.
 
     Args:
         read: Returns the tensor.
+        read_labels: Returns the labels (N,) int64, or None where the images have none.
     """
 
-    def __init__(self, read: Callable[[], Tensor]) -> None:
-        self._read = read
+    def __init__(
+        self, read: Callable[[], Tensor], read_labels: Callable[[], Tensor | None] = lambda: None
+    ) -> None:
+        self._read, self._read_labels = read, read_labels
 
     @cached_property
     def images(self) -> Tensor:
         """The tensor."""
         return self._read()
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """The labels (N,) int64, -1 where unknown, or None."""
+        return self._read_labels()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.images, name)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gdl.data.decoding import read_image
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
-from gdl.tasks.latents import decode_grid, with_latents
+from gdl.tasks.latents import Images, decode_grid, encoded, given_labels, with_latents
 
 __all__ = ["interpolate"]
 
@@ -17,14 +17,17 @@ __all__ = ["interpolate"]
 @torch.inference_mode()
 def interpolate(
     model: GenerativeModel,
-    x: Tensor,
+    x: Images,
     images: Sequence[str] | None = None,
     pairs: int = 8,
     steps: int = 10,
     path: str = "linear",
     grid: bool = False,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Walk through latent space between real images.
+
+    A conditional model decodes a point with the label of the end that is nearer.
 
     Args:
         model: A model with latents.
@@ -34,6 +37,8 @@ def interpolate(
         steps: Images from one end to the other, both included.
         path: "linear", or "spherical" for a walk that keeps the norm typical of N(0, I).
         grid: Interpolate bilinearly between four images, one in each corner.
+        label: Of a conditional model, the label to decode with, instead of the images' own. It is the
+            label of the user's own images, too.
 
     Raises:
         GdlError: The model has no latents, an option is unknown, or files are missing.
@@ -49,15 +54,20 @@ def interpolate(
                 f"'task.images=[{','.join(f'{c}.png' for c in 'abcd'[:need])}]'."
             )
         x = torch.stack([_user_image(model, f) for f in images])
-    z = latents.encode(x[: 4 if grid else 2 * pairs].to(model.device))
+    count = 4 if grid else 2 * pairs
+    own, shown = (None if y is None else y[:count] for y in given_labels(model, x, label))
+    z = encoded(latents, x[:count].to(model.device), own)
     mix = _slerp if path == "spherical" else torch.lerp
     t = torch.linspace(0, 1, steps, device=z.device, dtype=z.dtype).view(-1, *[1] * z.dim())
+    nearer = (t.flatten() > 0.5).long()
     if grid:
         left, right = mix(z[0:1], z[2:3], t), mix(z[1:2], z[3:4], t)  # (steps, 1, M) each
         walk = torch.stack([mix(left, right, s) for s in t], 1).squeeze(2)
-        return {"interpolation_grid": decode_grid(latents, walk)}
+        y = None if shown is None else shown.view(2, 2)[nearer[:, None], nearer]
+        return {"interpolation_grid": decode_grid(latents, walk, y)}
     walk = mix(z[0::2], z[1::2], t).transpose(0, 1)
-    return {"moving_interpolation": decode_grid(latents, walk)}
+    y = None if shown is None else shown[: 2 * len(walk)].view(-1, 2)[:, nearer]
+    return {"moving_interpolation": decode_grid(latents, walk, y)}
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -2,14 +2,28 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 import gdl.models as models
-from gdl.capabilities import HasLatents, refuse
+from gdl.capabilities import HasLatents, Invertible, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.tasks.images import LazyImages
+from gdl.tasks.labels import ALL, labels_of
 
-__all__ = ["check_images", "check_temperature", "decode_grid", "with_latents"]
+__all__ = [
+    "Images",
+    "check_images",
+    "check_temperature",
+    "decode_grid",
+    "encoded",
+    "given_labels",
+    "with_latents",
+]
+
+Images = Tensor | LazyImages
+"""Test images (N, C, H, W) uint8."""
 
 
 def check_images(model: GenerativeModel, task: str) -> None:
@@ -44,6 +58,53 @@ def with_latents(model: GenerativeModel, task: str) -> HasLatents:
     return model
 
 
-def decode_grid(latents: HasLatents, walk: Tensor) -> Tensor:
-    """Return the images (rows, columns, C, H, W) of latents (rows, columns, ...)."""
-    return latents.decode(walk.flatten(0, 1)).unflatten(0, walk.shape[:2])
+def given_labels(
+    model: GenerativeModel, x: Images, label: int | str | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the labels (N,) to encode test images with, and those to decode with.
+
+    An image is encoded with its own label, and decoded with `label` where that is given: as an image of
+    another class in the same style. Both are None for a model without labels, and for a flow, whose
+    latents do not depend on them.
+
+    Args:
+        model: The model.
+        x: Test images (N, C, H, W), with `labels` if they have some.
+        label: The option of the task, a class by its name or number.
+
+    Raises:
+        GdlError: The labels of the images are not known, or there is no such label.
+    """
+    if label == ALL:
+        raise GdlError("task.label=all is for task=sample and task=complete: name one class here.")
+    one = labels_of(model, label, torch.arange).get("label")
+    if isinstance(model, Invertible) or not model.num_classes:
+        return None, None
+    own: Tensor | None = getattr(x, "labels", None)
+    own = None if own is None else own[: len(x)].to(model.device)
+    shown = own if one is None else model.checked_labels(one, len(x))
+    own = shown if own is None else own
+    if own is None and not model.label_dropout:
+        raise GdlError(
+            f"This {type(model).__name__} is conditional, and the labels of these images are not "
+            f"known: set task.label to one of 0 to {model.num_classes - 1}."
+        )
+    return own, shown
+
+
+def encoded(latents: HasLatents, x: Tensor, y: Tensor | None) -> Tensor:
+    """Return the latents of images x (B, C, H, W) with labels y (B,), of a model that takes some."""
+    return latents.encode(x) if y is None else latents.encode(x, y)  # pyright: ignore
+
+
+def decode_grid(latents: HasLatents, walk: Tensor, y: Tensor | None = None) -> Tensor:
+    """Return the images (rows, columns, C, H, W) of latents (rows, columns, ...).
+
+    Args:
+        latents: The model.
+        walk: The latents.
+        y: Labels (rows, columns), of a model that takes some.
+    """
+    z = walk.flatten(0, 1)
+    images = latents.decode(z) if y is None else latents.decode(z, y.flatten())  # pyright: ignore
+    return images.unflatten(0, walk.shape[:2])

@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 from gdl.families.base import GenerativeModel
-from gdl.tasks.latents import with_latents
+from gdl.tasks.latents import Images, decode_grid, encoded, given_labels, with_latents
 
 __all__ = ["reconstruct"]
 
 
 @torch.inference_mode()
-def reconstruct(model: GenerativeModel, x: Tensor, n: int = 32) -> dict[str, Tensor]:
+def reconstruct(
+    model: GenerativeModel, x: Images, n: int = 32, label: int | str | None = None
+) -> dict[str, Tensor]:
     """Show images in odd rows and decode(encode(x)), without randomness, below each.
 
     "reconstruction/max_error" and "reconstruction/mean_error" are of |decode(encode(x)) - x| in levels
@@ -20,10 +22,13 @@ def reconstruct(model: GenerativeModel, x: Tensor, n: int = 32) -> dict[str, Ten
         model: A model with latents.
         x: Test images.
         n: How many of them.
+        label: Of a conditional model, the label to decode with, instead of the image's own.
     """
-    x = x[:n].to(model.device)
     latents = with_latents(model, "reconstruct")
-    y = latents.decode(latents.encode(x))
+    own, shown = (None if y is None else y[:n] for y in given_labels(model, x, label))
+    x = x[:n].to(model.device)
+    z = encoded(latents, x, own)
+    y = decode_grid(latents, z[None], shown)[0]
     error = (y - x).abs().double()
     columns = min(8, len(x))
     whole = len(x) // columns * columns

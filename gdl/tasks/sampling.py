@@ -7,7 +7,8 @@ from gdl.capabilities import Samples
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
-from gdl.tasks.latents import check_temperature, with_latents
+from gdl.tasks.labels import ALL, labels_of
+from gdl.tasks.latents import check_temperature, decode_grid, with_latents
 
 __all__ = ["sample"]
 
@@ -20,6 +21,7 @@ def sample(
     seed: int = 0,
     temperature: float = 1.0,
     mean: bool = True,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Draw n images, or n vectors (n, D); draw k depends on (seed, k) only.
 
@@ -33,22 +35,31 @@ def sample(
         seed: Seed of the whole set.
         temperature: Multiplies the standard deviation of the prior.
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
+        label: Of a conditional model, the class of the images, or "all" for a row of about n / K images
+            of each of the K classes; None draws the classes, too.
 
     Raises:
-        GdlError: n is below 1, or the model draws nothing.
+        GdlError: n is below 1, the model draws nothing, or there is no such class.
     """
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
-    if model.levels is None and isinstance(model, Samples):
-        return {"samples": model.sample(n, seed=seed, temperature=temperature).flatten(1)}
+    columns = max(1, round(n**0.5))
+    if label == ALL and model.num_classes:
+        columns = max(1, round(n / model.num_classes))
+        n = columns * model.num_classes
+    labels = labels_of(model, label, lambda k: torch.arange(k).repeat_interleave(columns))
     if isinstance(model, Samples):
-        images = model.sample(n, seed=seed, temperature=temperature, mean=mean)
+        images = model.sample(n, seed=seed, temperature=temperature, mean=mean, **labels)
     else:
         latents = with_latents(model, "sample")
         noise = SampleNoise(seed, range(n), model.device, model.dtype)
-        images = latents.decode(temperature * noise.normal(*latents.latent_shape))
-    columns = max(1, round(n**0.5))
+        z = temperature * noise.normal(*latents.latent_shape)
+        given = model.checked_labels(labels.get("label"), n)
+        rows = None if given is None else model.drawn_labels(given, [*range(n)], seed)
+        images = decode_grid(latents, z[None], None if rows is None else rows[None])[0]
+    if model.levels is None:
+        return {"samples": images.flatten(1)}
     missing = -n % columns
     images = torch.cat([images, torch.zeros_like(images[:1]).expand(missing, -1, -1, -1)])
     return {"samples": images.unflatten(0, (-1, columns))}

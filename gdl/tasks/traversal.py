@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
-from gdl.tasks.latents import decode_grid, with_latents
+from gdl.tasks.latents import Images, decode_grid, encoded, given_labels, with_latents
 
 __all__ = ["traverse"]
 
@@ -13,12 +13,13 @@ __all__ = ["traverse"]
 @torch.inference_mode()
 def traverse(
     model: GenerativeModel,
-    x: Tensor,
+    x: Images,
     index: int = 0,
     units: int = 10,
     steps: int = 11,
     span: float = 2.5,
     images: int = 500,
+    label: int | str | None = None,
 ) -> dict[str, Tensor]:
     """Move one latent at a time, around an encoded image; a row is a latent.
 
@@ -33,6 +34,7 @@ def traverse(
         steps: Images in a row.
         span: Reach in both directions, in standard deviations.
         images: Test images that the standard deviations are taken over.
+        label: Of a conditional model, the label to decode with, instead of the image's own.
 
     Raises:
         GdlError: The model has no latents, or there is no such image.
@@ -40,12 +42,16 @@ def traverse(
     if not 0 <= index < len(x):
         raise GdlError(f"task.index={index} is no test image: the last one is {len(x) - 1}.")
     latents = with_latents(model, "traverse")
-    z = latents.encode(x[:images].to(model.device)).flatten(1)
+    own, shown = given_labels(model, x, label)
+    z = encoded(latents, x[:images].to(model.device), None if own is None else own[:images])
+    z = z.flatten(1)
     std = z.std(0)
     order = std.argsort(descending=True)[:units]
-    start = latents.encode(x[index : index + 1].to(model.device))
+    at = slice(index, index + 1)
+    start = encoded(latents, x[at].to(model.device), None if own is None else own[at])
     walk = start.flatten().repeat(len(order), steps, 1)
     reach = torch.linspace(-span, span, steps, device=z.device, dtype=z.dtype)
     for row, unit in enumerate(order):
         walk[row, :, unit] = z[:, unit].mean() + reach * std[unit]
-    return {"moving_traversal": decode_grid(latents, walk.unflatten(-1, start.shape[1:]))}
+    y = None if shown is None else shown[at].expand(walk.shape[:2])
+    return {"moving_traversal": decode_grid(latents, walk.unflatten(-1, start.shape[1:]), y)}

@@ -198,7 +198,8 @@ def open_wandb_logger(
     run = start_run(mode, {**options, "project": project, "id": id}, own)
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    for metric, best in (("loss", "min"), ("nll", "min"), ("bpd", "min"), ("elbo", "max")):
+    smallest = ("loss", "nll", "bpd", "nll_given_label", "bpd_given_label")
+    for metric, best in [*((name, "min") for name in smallest), ("elbo", "max")]:
         run.define_metric(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
         )

@@ -18,7 +18,7 @@ from gdl.capabilities import HasLatents, Samples
 from gdl.families.base import GenerativeModel
 from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
-from gdl.tasks import reconstruct, sample
+from gdl.tasks import LazyImages, reconstruct, sample
 
 __all__ = ["ImageGrids", "ProgressLine"]
 
@@ -80,7 +80,7 @@ class ProgressLine(ProgressBar):
         parts = [f"epoch {epoch}"]
         if epochs is not None and epochs >= 0:
             parts = [f"epoch {min(epoch, epochs)}/{epochs}"]
-        unit = "bpd" if "train/bpd" in latest else "loss"
+        unit = next((u for u in ("bpd", "bpd_given_label") if f"train/{u}" in latest), "loss")
         if f"train/{unit}" in latest:
             parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
         if f"val/{unit}" in trainer.callback_metrics:
@@ -149,13 +149,14 @@ class ImageGrids(Callback):
         assert isinstance(pl_module, GenerativeModel)
         if pl_module.levels is None:
             return
-        x = trainer.datamodule.images("val")[:32]  # pyright: ignore[reportAttributeAccessIssue]
+        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        x = LazyImages(lambda: data.images("val")[:32], lambda: data.labels("val"))
         for name, grid in self.draw(pl_module, x).items():
             path = self.folder / f"{name}_epoch{epoch:04d}.png"
             save_grid(grid.flatten(0, 1), path, pl_module.levels, grid.shape[1])
             self._log(trainer, f"images/{name}", path, epoch)
 
-    def draw(self, model: GenerativeModel, x: Tensor) -> dict[str, Tensor]:
+    def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Tensor]:
         """Return the grids that the model is capable of."""
         grids: dict[str, Tensor] = {}
         if isinstance(model, Samples | HasLatents):

@@ -69,11 +69,13 @@ def preview(
         limit: Seconds after which the training ends in any case.
     """
     x = data.images("train")[: data.batch_size].to(device)
+    labels = data.labels("train") if model.num_classes else None
+    y = None if labels is None else labels[: len(x)].to(device)
     with torch.random.fork_rng():
         twin = copy.deepcopy(model).to(device).train()
         if isinstance(twin, InitializesFromData):
             twin.initialize(x[:FEW])
-        step = _training_step(twin, device)
+        step = _training_step(twin, device, y)
         few = x[:FEW]
         step(few)
         seconds = step(few)
@@ -92,14 +94,23 @@ def preview(
     return Preview(params, rate, whole, max(0, whole - done / rate))
 
 
-def _training_step(model: GenerativeModel, device: torch.device) -> Callable[[Tensor], float]:
-    """Return a function that takes a training step on a batch, and returns its seconds."""
+def _training_step(
+    model: GenerativeModel, device: torch.device, y: Tensor | None
+) -> Callable[[Tensor], float]:
+    """Return a function that takes a training step on images, and returns its seconds.
+
+    Args:
+        model: The model.
+        device: Its device.
+        y: Of a conditional model, the labels of at least as many images.
+    """
     optimizer = torch.optim.Adam(model.parameters())
 
     def step(batch: Tensor) -> float:
         start = time.perf_counter()
         optimizer.zero_grad()
-        model.loss(batch)["loss"].mean().backward()
+        terms = model.loss(batch) if y is None else model.loss(batch, y[: len(batch)])
+        terms["loss"].mean().backward()
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

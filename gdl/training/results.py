@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from gdl.capabilities import HasLogProb
 from gdl.evaluation import divergence
 from gdl.runs.directory import LAST
-from gdl.runs.metrics import COSTS, limits
+from gdl.runs.metrics import COSTS, GIVEN_LABEL, limits, stored_name
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, keep_model, offline_dir
@@ -65,7 +65,12 @@ def _final_metrics(job: Training, best: BestCheckpoint | None) -> dict[str, Any]
     times = [c.sampling_ms for c in callbacks if isinstance(c, ImageGrids) and c.sampling_ms]
     sampling = {"sampling_ms": times[0]} if times else {}
     names = HydraConfig.get().runtime.choices
-    tested = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+    found = trainer.callback_metrics.items()
+    tested = {stored_name(k): float(v) for k, v in found if k.startswith("test/")}
+    labels = job.data.labels("test") if model.num_classes else None
+    if labels is not None and bool((labels < 0).any()):
+        # their mean is also over images without a label; `measure=bits` leaves these out
+        tested = {k: v for k, v in tested.items() if not k.startswith(GIVEN_LABEL)}
     if isinstance(job.data, HasLogProb):
         tested |= divergence(model, job.data)
     return {

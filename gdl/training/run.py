@@ -25,7 +25,9 @@ from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
+from gdl.serialization import TRAINING_KEYS
 from gdl.training.callbacks import seconds_left
+from gdl.training.conditional import add_classes
 from gdl.training.lean_loop import lean
 from gdl.training.loggers import open_loggers
 from gdl.training.preview import Preview, images_to_train, preview
@@ -83,6 +85,7 @@ def prepare(cfg: DictConfig) -> Training:
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
+    add_classes(cfg, data)
     model = build_model(cfg.model)
     if tuple(model.shape) != tuple(data.shape):
         raise GdlError(
@@ -94,6 +97,8 @@ def prepare(cfg: DictConfig) -> Training:
     model.config = {str(k): v for k, v in config.items()} | {
         "choices": {k: str(v) for k, v in choices.items() if not k.startswith("hydra")}
     }
+    if model.num_classes and data.class_names is not None:
+        model.config["class_names"] = list(data.class_names)
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
     data.prepare_data()
     data.setup("fit")
@@ -108,8 +113,10 @@ def prepare(cfg: DictConfig) -> Training:
         hold(run.path)
         record = run.note_command(**record)
     checkpoint = cfg.callbacks.checkpoint
-    if model.nll_kind is None and checkpoint is not None and checkpoint.monitor == "val/nll":
-        checkpoint.monitor = "val/loss"  # a model without a likelihood has only its loss
+    if checkpoint is not None and checkpoint.monitor == "val/nll":
+        # a model without a likelihood has only its loss
+        other = "val/loss" if model.nll_kind is None else "val/nll_given_label"
+        checkpoint.monitor = "val/nll" if model.nll_kind and not model.num_classes else other
     loggers = open_loggers(cfg, run, record)
     for logger in loggers:
         facts = {"git_commit": record.get("git_commit"), "run_dir": str(run.path)}
@@ -136,7 +143,8 @@ def prepare(cfg: DictConfig) -> Training:
 def build_model(node: DictConfig) -> GenerativeModel:
     """Return the model of a configuration node, with its optimizer and scheduler."""
     arguments: Any = OmegaConf.to_container(node, resolve=True)
-    parts = {key: arguments.pop(key, None) for key in ("optimizer", "scheduler")}
+    parts = {key: arguments.pop(key, None) for key in TRAINING_KEYS}
+    del parts["conditional"]  # see `add_classes`
     # inside of a node called "model", because error messages contain the path of the node
     with enough_memory(copies=1 if torch.cuda.is_available() else 4):
         model: GenerativeModel = instantiate({"model": arguments}, _convert_="all")["model"]

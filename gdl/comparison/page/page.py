@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
+from gdl.comparison.codes import codes_of
 from gdl.comparison.entries import Entry, LeftOut
 from gdl.comparison.page.row import Row
 from gdl.comparison.page.section import Section
@@ -27,13 +29,19 @@ BEST, BEST_OF_ALL = 16, 64
 FOLDER = Path(__file__).parent
 
 
-def write_page(entries: Iterable[Entry], left_out: Sequence[LeftOut], path: Path) -> Path:
+def write_page(
+    entries: Iterable[Entry],
+    left_out: Sequence[LeftOut],
+    path: Path,
+    coders: Sequence[dict[str, Any]] = (),
+) -> Path:
     """Write the HTML page and return its path.
 
     Args:
         entries: The rows of the comparison.
         left_out: Runs that are in no table, which are listed at the end.
         path: The file.
+        coders: Records of coders, see `gdl.comparison.codes.known_codes`.
 
     Raises:
         GdlError: The folder of the file does not exist. A missing plotly is reported in the same way.
@@ -60,7 +68,8 @@ def write_page(entries: Iterable[Entry], left_out: Sequence[LeftOut], path: Path
             )
             for i in group
         ]
-        sections.append(Section(f"data-{len(sections)}", lines[0].entry.data, lines))
+        codes = codes_of([{"metrics": entries[i].metrics} for i in group], coders)
+        sections.append(Section(f"data-{len(sections)}", lines[0].entry.data, lines, codes))
     total = sum(len(e.paths) for e in entries)
     parts = {
         "title": f"gdl: {total} run{'s' if total > 1 else ''} compared",

@@ -1,10 +1,11 @@
 """The section of a page for one data set: its HTML, and the numbers that page.js draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from gdl.comparison.codes import Code
 from gdl.comparison.page.row import LENGTHS, SEEDS, Row
 from gdl.comparison.settings import differences, shown
 from gdl.comparison.tables import DIFFERS
@@ -22,6 +23,8 @@ class Section:
     data: str
     """Name of the data set."""
     lines: list[Row]
+    codes: list[Code] = field(default_factory=list)
+    """What general coders make of the test images."""
 
     @property
     def unit(self) -> str:
@@ -71,12 +74,15 @@ class Section:
             f'<div class="scroll" tabindex="0" role="region" aria-label="Runs on {escape(self.data)}">'
             '<table class="comparison"><thead><tr><th scope="col"><input type="checkbox" class="all" '
             f'checked aria-label="draw all rows"></th>{head}</tr></thead><tbody>{rows}</tbody>'
-            f"</table></div>{self._limits()}"
+            f"</table></div>{self._notes()}"
         )
 
-    def _limits(self) -> str:
+    def _notes(self) -> str:
         best = sum(n.detailed for n in self.lines)
         notes = []
+        if self.codes:
+            numbers = "; ".join(f"{escape(c.title)} {c.bpd:.4f}" for c in self.codes)
+            notes.append(f"General coders on the same test images, bits/dim: {numbers}.")
         if best < len(self.lines):
             notes.append(
                 f"Curves, configurations and samples are shown for the best {best} of "

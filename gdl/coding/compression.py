@@ -1,0 +1,209 @@
+"""Images to bytes and back, with the coder that fits the model."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdl.coding.autoregressive import BATCH, code_images
+from gdl.coding.bits_back import largest_batch, pop_images, push_images
+from gdl.coding.container import MAX_VALUES, Header, pack, unpack
+from gdl.coding.pinned import arithmetic, pinned
+from gdl.coding.tables import RangeDecoder, RangeEncoder, Stack
+from gdl.errors import GdlError
+from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.base import GenerativeModel
+from gdl.models import VAE
+from gdl.version import __version__
+
+__all__ = ["Compressed", "check_codable", "compress", "decompress", "model_digest"]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """Images as bytes.
+
+    Attributes:
+        content: The bytes of the file.
+        payload_bits: Bits of the coder's words, without header and checksum.
+        initial_bits: Of these, the bits that bits-back coding had at its start.
+        seconds: What the coding took.
+    """
+
+    content: bytes
+    payload_bits: int
+    initial_bits: int
+    seconds: float
+
+
+def check_codable(model: GenerativeModel) -> None:
+    """Check that images can be coded with a model.
+
+    Raises:
+        GdlError: They cannot; the message says with which models they can.
+    """
+    name = type(model).__name__
+    if not isinstance(model, AutoregressiveModel | VAE):
+        raise GdlError(
+            f"{name} gives no probabilities that can be coded exactly: gdl compress takes runs of "
+            "autoregressive models (fvsbn, made, nade, pixelcnn, pixelcnn_pp, transformer) and of vae."
+        )
+    if getattr(model, "num_masks", 1) > 1:
+        raise GdlError(
+            f"{name} with model.num_masks={model.num_masks} is a mixture of orders, which cannot be "
+            "coded pixel by pixel: use a run with model.num_masks=1."
+        )
+    if getattr(model, "num_classes", 0) > 0:
+        raise GdlError(
+            f"This {name} is conditional, and a file of images has no labels: use a run without "
+            "model.conditional."
+        )
+    if model.levels is None or model.levels > 256:
+        raise GdlError(f"gdl compress takes images of up to 256 levels, not {model.levels}.")
+
+
+def compress(
+    model: GenerativeModel,
+    images: Tensor,
+    names: Sequence[str] | None = None,
+    run: str = "",
+) -> Compressed:
+    """Return images as bytes, which `decompress` turns back into the same images.
+
+    Args:
+        model: An autoregressive model or a VAE, on the CPU, in eval mode.
+        images: (n, C, H, W) uint8, n > 0, in {0, ..., levels - 1}.
+        names: A file name for each image.
+        run: Where the model is from, for whoever has the file.
+
+    Raises:
+        GdlError: The model cannot code images, or these are none of its images.
+    """
+    check_codable(model)
+    images = images.cpu()
+    _check_images(model, images)
+    started = time.perf_counter()
+    with pinned(model):
+        if isinstance(model, AutoregressiveModel):
+            kind, batch, initial, encoder = "autoregressive", BATCH, 0, RangeEncoder()
+            code_images(model, encoder, len(images), batch, images)
+            words = encoder.words()
+        else:
+            assert isinstance(model, VAE)
+            assert model.levels is not None
+            kind, batch, stack = "bits-back", largest_batch(model.shape, model.levels), Stack()
+            push_images(model, stack, images, batch)
+            words, initial = stack.words()
+    seconds = time.perf_counter() - started
+    header = Header(
+        digest=model_digest(model),
+        run=run,
+        kind=kind,
+        shape=model.shape,
+        levels=model.levels,
+        count=len(images),
+        batch=batch,
+        initial_words=initial,
+        pixels=_pixel_digest(images),
+        names=None if names is None else tuple(names),
+        arithmetic=arithmetic(),
+        gdl=__version__,
+    )
+    return Compressed(pack(header, words), 32 * len(words), 32 * initial, seconds)
+
+
+def decompress(
+    model: GenerativeModel, content: bytes, where: str = "The file"
+) -> tuple[Tensor, Header]:
+    """Return the images (n, C, H, W) uint8 of a file, and its header.
+
+    Args:
+        model: The model with which the file was written, on the CPU, in eval mode.
+        content: The bytes of the file.
+        where: Its name, for errors.
+
+    Raises:
+        GdlError: The file is damaged, is of another model, or this machine computes other numbers
+            than the one that wrote it. Wrong images are never returned.
+    """
+    header, words = unpack(content, where)
+    _check_model(model, header, where)
+    with pinned(model):
+        images = _decoded(model, header, words)
+    if images is None or _pixel_digest(images) != header.pixels:
+        here = arithmetic()
+        raise GdlError(
+            f"{where} cannot be decoded exactly here, so no image was written: the model's numbers "
+            f"differ from those of the machine that wrote it ({header.arithmetic:.100}; this one has "
+            f"{here}). Decode it on such a machine."
+        )
+    return images, header
+
+
+def _decoded(model: GenerativeModel, header: Header, words: np.ndarray) -> Tensor | None:
+    """Return the images, None where the words are not of these numbers."""
+    if isinstance(model, AutoregressiveModel):
+        try:
+            return code_images(model, RangeDecoder(words), header.count, header.batch)
+        except AssertionError:  # constriction's, of words that no encoder writes
+            return None
+    assert isinstance(model, VAE)
+    stack = Stack(words, header.initial_words)
+    images = pop_images(model, stack, header.count, header.batch)
+    return images if stack.is_start() else None
+
+
+def _check_images(model: GenerativeModel, images: Tensor) -> None:
+    assert model.levels is not None
+    if not len(images):
+        raise GdlError("There are no images to compress: name image files, or folders with some.")
+    if images.numel() > MAX_VALUES:
+        raise GdlError(
+            f"{len(images):,} images are more than one file can have, "
+            f"{MAX_VALUES // images[0].numel():,}: compress them in parts."
+        )
+    if tuple(images.shape[1:]) != model.shape or images.dtype != torch.uint8:
+        raise GdlError(
+            f"The images have shape {tuple(images.shape[1:])} and type {images.dtype}, the model takes "
+            f"{model.shape} and torch.uint8: use a run that was trained on such images."
+        )
+    if int(images.max()) >= model.levels:
+        raise GdlError(
+            f"The images have values up to {int(images.max())}, the model takes values below "
+            f"{model.levels}: use a run that was trained on such images."
+        )
+
+
+def _check_model(model: GenerativeModel, header: Header, where: str) -> None:
+    kind = "autoregressive" if isinstance(model, AutoregressiveModel) else "bits-back"
+    if model_digest(model) != header.digest:
+        hint = f" ({header.run:.200})" if header.run else ""
+        raise GdlError(
+            f"{where} was written with another model than this run's: name the run that wrote it{hint} "
+            "with run=."
+        )
+    check_codable(model)
+    own = (kind, model.shape, model.levels)
+    if own != (header.kind, header.shape, header.levels):
+        raise GdlError(f"{where} is damaged: its header does not fit the model that it names.")
+
+
+def model_digest(model: GenerativeModel) -> str:
+    """Return a SHA-256, as hexadecimal digits, of a model's configuration and weights."""
+    own = model.config.get("model") or model.description()
+    config = {k: v for k, v in own.items() if k not in ("optimizer", "scheduler")}
+    whole = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name, t in sorted(model.state_dict().items()):
+        whole.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        whole.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()
+
+
+def _pixel_digest(images: Tensor) -> str:
+    text = f"{tuple(images.shape)}".encode()
+    return hashlib.sha256(text + images.contiguous().numpy().tobytes()).hexdigest()

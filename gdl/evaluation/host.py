@@ -1,0 +1,53 @@
+"""What a command does for a measure: it opens other data and other runs, and says where files go."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gdl.capabilities import Incapable
+from gdl.data.base import ImageData
+from gdl.families.base import GenerativeModel
+
+__all__ = ["Host"]
+
+
+def _no_data(name: str) -> ImageData:
+    raise Incapable(
+        f"This measure asks for data={name}, and only gdl evaluate opens data by name."
+    )
+
+
+def _no_run(name: str) -> GenerativeModel:
+    raise Incapable(f"This measure asks for the run {name}, and only gdl evaluate opens runs.")
+
+
+@dataclass
+class Host:
+    """A measure with a parameter `host` gets one from the command that calls it.
+
+    Args:
+        folder: Where files go.
+        names: The other data that the command was asked for, as data=[mnist,noise]; empty for none.
+        out: A file that the user names for the measure's table; its other files go beside it and are
+            called after it.
+        open_data: Returns data by their name.
+        open_run: Returns the model of a run, in eval mode, by its directory or checkpoint.
+    """
+
+    folder: Path
+    names: Sequence[str] = ()
+    out: Path | None = None
+    open_data: Callable[[str], ImageData] = _no_data
+    open_run: Callable[[str], GenerativeModel] = _no_run
+    written: list[Path] = field(default_factory=list)
+    """The files so far, which the command prints at the end."""
+
+    def file(self, name: str) -> Path:
+        """Return where a file goes that the measure calls e.g. "scores.csv", and make its folder."""
+        path = self.folder / name
+        if self.out is not None:
+            same = self.out.suffix.lower() == path.suffix.lower()
+            path = self.out if same else self.out.with_name(f"{self.out.stem}-{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.written.append(path)
+        return path
