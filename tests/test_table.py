@@ -125,6 +125,8 @@ def test_other_rows_have_the_columns_of_the_first_table(tmp_path: Path) -> None:
     assert data.images("test").tolist() == [[1.0, 2.0, 5.0], [1.0, 3.0, 5.0]]
     assert [len(data.images(s)) for s in SPLITS] == [0, 0, 2]
     assert len(data.digest()) == 64
+    with pytest.raises(GdlError, match=r"leaves none for training.*data\.drop"):
+        data.setup("fit")
     with pytest.raises(GdlError, match="has no column d: it has c, id, b, a"):
         table(new, columns=["a", "d"])
     with pytest.raises(GdlError, match="column id is x, which is no number in line 2"):

@@ -89,6 +89,19 @@ class Table(ImageData):
         self.split_seed = whole_number("data.split_seed", split_seed, largest=2**63 - 1)
         self._facts: dict[str, Any] = {}
 
+    def setup(self, stage: str | None = None) -> None:
+        """Load the rows, see `ImageData.setup`.
+
+        Raises:
+            GdlError: They are to be trained on, and are for testing only.
+        """
+        if stage == "fit" and self.columns is not None:
+            raise GdlError(
+                "data.columns is for rows that a trained model scores, and leaves none for training: "
+                "leave it out, and name the columns to leave out by data.drop."
+            )
+        super().setup(stage)
+
     def load(self) -> dict[str, Split]:
         """Return the three splits, each in random order."""
         rows = read_table(self.file, self.label, self.drop, self.columns)
