@@ -12,7 +12,7 @@ from gdl.errors import GdlError
 from gdl.evaluation import class_log_posterior, importance_weighted_bound
 from gdl.families.base import GenerativeModel
 from gdl.families.latent import LatentModel
-from gdl.models import NICE, VAE, Autoencoder, Glow, RealNVP
+from gdl.models import NICE, VAE, Autoencoder, Gaussian, Glow, RealNVP
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import seed_noise
@@ -30,6 +30,7 @@ MODELS: dict[str, Callable[..., LatentModel]] = {
     "nice": lambda **o: NICE(SHAPE, LEVELS, hidden=[16], **o),
     "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, width=4, blocks=1, **o),
     "glow": lambda **o: Glow(SHAPE, LEVELS, depth=1, width=8, **o),
+    "gaussian": lambda **o: Gaussian((2,), None, **o),
     "nice_2d": lambda **o: NICE((2,), None, hidden=[16], **o),
     "realnvp_1d": lambda **o: RealNVP((1,), None, num_couplings=2, coupling="mixture", **o),
     "vae": lambda **o: VAE(SHAPE, LEVELS, 3, **MLP, **o),
@@ -40,7 +41,7 @@ MODELS: dict[str, Callable[..., LatentModel]] = {
     "conv_ae": lambda **o: Autoencoder(SHAPE, LEVELS, 3, **CONV, **o),
 }
 each = pytest.mark.parametrize("name", MODELS)
-FLOWS = ("nice", "realnvp", "glow", "nice_2d", "realnvp_1d")
+FLOWS = ("gaussian", "nice", "realnvp", "glow", "nice_2d", "realnvp_1d")
 DENSITIES = [name for name in MODELS if "ae" not in name or "vae" in name]
 LABELS = torch.arange(N) % CLASSES
 PER_LABEL = ("class_prior", "label_input", "label_code", "log_class_prior")
@@ -61,7 +62,7 @@ def build(name: str, moved: bool = True, seed: int = 0, **options: Any) -> Laten
     torch.manual_seed(seed)
     options = {"num_classes": CLASSES, **options}
     model = MODELS[name](**options)
-    if isinstance(model, NICE | RealNVP | Glow):
+    if isinstance(model, NICE | RealNVP | Glow | Gaussian):
         model.initialize(data(name, 50))
     if moved:
         for p in model.parameters():

@@ -357,8 +357,8 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 CAPABLE = {
     HasImportanceWeights: ["vae"],
     HasPosterior: ["vae"],
-    HasLatents: ["ae", "glow", "nice", "realnvp", "vae"],
-    Invertible: ["glow", "nice", "realnvp"],
+    HasLatents: ["ae", "gaussian", "glow", "nice", "realnvp", "vae"],
+    Invertible: ["gaussian", "glow", "nice", "realnvp"],
     ScoresGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
     SamplesGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
 }

@@ -12,6 +12,7 @@ from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization
 from gdl.flows.priors import ClassPrior, Prior
 from gdl.flows.variational import VariationalDequantization
+from gdl.flows.vectors import Standardize, Whitening
 from gdl.noise import SampleNoise
 
 __all__ = ["FlowModel"]
@@ -114,6 +115,8 @@ class FlowModel(LatentModel):
         """
         params = sum(p.numel() for p in self.parameters())
         n = min(self.INIT_IMAGES, max(32, self.INIT_IMAGES * 3_000_000 // params))
+        if any(isinstance(m, Standardize | Whitening) for m in self.bijection.modules()):
+            n = len(x)  # moments are those of all rows
         initialize(self.bijection, self._continuous(x[:n].to(self.device))[0])
 
     def compile_networks(self) -> None:
