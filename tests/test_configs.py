@@ -165,7 +165,7 @@ def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
     # each measure has a file, each model one in sweep/space too; sweep/wandb is not read by Hydra
     several = ("model", "experiment", "space", "measure", "wandb")
-    assert sum(folder not in several for folder in files) < 58
+    assert sum(folder not in several for folder in files) < 63
 
 
 def test_searches_for_weights_and_biases_name_existing_keys():
