@@ -283,6 +283,16 @@ def test_classes_of_folders_and_arrays(tmp_path: Path) -> None:
         folder = Folder(str(tmp_path / "images"), shape=[3, 4, 4], size=4, **options)
         assert folder.num_classes == 2
         assert folder.class_names == ["cat", "hen"]
+    (tmp_path / "images" / "unlabelled").mkdir()
+    for i in range(6):
+        Image.new("RGB", (4, 4), (i, i, i)).save(tmp_path / "images" / "unlabelled" / f"{i}.png")
+    folder = Folder(str(tmp_path / "images"), shape=[3, 4, 4], size=4, **options)
+    assert (folder.num_classes, folder.class_names) == (2, ["cat", "hen"])
+    for split in ("train", "val", "test"):
+        y = folder.labels(split)
+        assert y is not None
+        dark = folder.images(split).flatten(1).amax(1) < 6
+        assert torch.equal(y == -1, dark)
     x, y = rng.integers(0, 2, (20, 2, 2), dtype=np.uint8), np.arange(20) % 4 - 1
     np.savez(tmp_path / "x.npz", images=x, labels=y)
     arrays = Arrays(str(tmp_path / "x.npz"), [1, 2, 2], data_dir=str(tmp_path), levels=2)

@@ -88,7 +88,9 @@ def build(
     facts: dict[str, Any] = {"images": len(order) - len(broken), "skipped_files": len(broken)}
     facts["skipped_first"] = [f"{images.names[i]} ({broken[i]})" for i in sorted(broken)[:5]]
     facts |= {"white": white} if largest else {}
-    facts |= {} if images.labels is None else {"classes": len(set(images.labels))}
+    facts |= (
+        {} if images.labels is None else {"classes": len({y for y in images.labels if y >= 0})}
+    )
     return {"sizes": sizes_of(chosen), "facts": facts}
 
 
