@@ -249,7 +249,11 @@ def test_sample_k_depends_on_seed_label_and_k_only(name: str) -> None:
     alone = model.sample(130, label=2, seed=4)
     torch.testing.assert_close(alone[labels == 2], many[labels == 2])
     assert not torch.equal(alone[labels == 0], many[labels == 0])
+    drawn: list[int] = []
+    draw = model.drawn_labels
+    model.drawn_labels = lambda y, indices, seed: drawn.extend(indices) or draw(y, indices, seed)
     free = model.sample(130, seed=4)
+    assert drawn == list(range(130)), "each label is drawn by the sample's own noise"
     torch.testing.assert_close(model.sample(50, seed=4), free[:50])
 
 

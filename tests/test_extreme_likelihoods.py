@@ -113,7 +113,7 @@ def test_trained_models_score_strange_images_finitely(
         for what, x in strange_images().items():
             found = model.loss(x)
             if model.nll_kind is not None:
-                found |= {"nll of several draws": model.nll(x, 3)}
+                found |= {"nll of several draws": model.nll(x, k=3)}
             for term, values in found.items():
                 assert values.isfinite().all(), f"{term} of {what}"
                 assert term == "elbo" or (values > -1e-3).all(), f"{term} of {what}"
