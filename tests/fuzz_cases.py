@@ -108,6 +108,8 @@ def settings() -> list[tuple[str, list[str], str, Any]]:
                 command = {"task": "sample", "measure": "evaluate"}[group]
                 full = f"{group}.{key}"
                 found.append((command, [f"{group}={name}"], full, value))
+            elif group == "score":
+                found.append(("evaluate", ["measure=ood"], f"measure.scores.{key}", value))
             else:
                 base = [f"{group}={name}"] if group not in ("model", "data") else []
                 base += [f"model={name}" if group == "model" else "model=vae"]

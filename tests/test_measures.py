@@ -4,6 +4,7 @@ import ast
 import inspect
 import math
 import re
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -115,7 +116,8 @@ INVERSION = {"inversion/max_error", "inversion/mean_error", "samples/nonfinite"}
 
 SCORES = {"likelihood": outliers.likelihood, "complexity": outliers.complexity}
 OOD_NUMBERS = {f"{n}{end}" for n in detection.METRICS for end in ("", "_low", "_high")}
-FOREIGN = ("noise", "constant", "inverted")
+FOREIGN = ("noise",)
+HOST = Host(Path(tempfile.gettempdir(), "gdl-tests-of-measures"), FOREIGN)
 OOD = {f"test/ood/{d}/{s}/{n}" for d in FOREIGN for s in SCORES for n in OOD_NUMBERS}
 OOD |= {"test/ood/k", *(f"test/ood/{d}/images" for d in FOREIGN)}
 
@@ -177,11 +179,11 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
         dict.fromkeys(("made", "made of classes"), nll("ordered-left")),
     ),
     "ood": (
-        {"scores": SCORES, "resamples": 5},
+        {"scores": SCORES, "resamples": 5, "host": HOST},
         dict.fromkeys((n for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad")), OOD),
     ),
     "scores": (
-        {"scores": SCORES},
+        {"scores": SCORES, "host": Host(HOST.folder)},
         {n: set() for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad", "toy")},
     ),
 }
@@ -196,13 +198,10 @@ def test_a_capable_model_gets_numbers_and_another_one_a_sentence(
     digits: Digits,
     toy: Toy,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(classifier, "MAX_STEPS", 3)
     monkeypatch.setattr("gdl.evaluation.out_of_distribution.save_scores", lambda *_: None)
     options, capable = MEASURES[measure]
-    if measure in ("ood", "scores"):
-        options = {**options, "host": Host(tmp_path)}
     data = toy if name == "toy" else digits
     ask = partial(getattr(evaluation, measure), build(name), data, **options, limit=N)
     if name in capable:
