@@ -51,16 +51,17 @@ class Table:
     Args:
         title: Heading in RESULTS.md.
         columns: Names of the columns.
+        timed: Whether the numbers are times, which other load would change.
 
     Raises:
-        SystemExit: A record is wanted, and others keep more than one core busy.
+        SystemExit: Times are to be recorded, and others keep more than one core busy.
     """
 
-    def __init__(self, title: str, *columns: str) -> None:
-        self._title, self.columns = title, columns
+    def __init__(self, title: str, *columns: str, timed: bool = True) -> None:
+        self._title, self.columns, self._timed = title, columns, timed
         self._rows: list[list[str]] = []
         self._record = options().get("record")
-        if self._record:
+        if self._record and timed:
             self._refuse(self._load_of(seconds=3))
         self._start, self._load = time.perf_counter(), OtherLoad()
         print(" | ".join(columns))
@@ -80,8 +81,10 @@ class Table:
         print(f"others used {load:.2f} cores meanwhile")
         if not self._record:
             return
-        self._refuse(load)
+        if self._timed:
+            self._refuse(load)
         arguments = [a for a in sys.argv[1:] if not a.startswith("record=")]
+        arguments = ["data_dir=FOLDER" if a.startswith("data_dir=") else a for a in arguments]
         script = Path(sys.argv[0]).name
         record = {
             "title": self._title,

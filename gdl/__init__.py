@@ -18,6 +18,7 @@ from gdl.version import __version__
 
 if TYPE_CHECKING:
     from gdl import (
+        audit,
         capabilities,
         data,
         distributions,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "audit",
     "capabilities",
     "data",
     "distributions",

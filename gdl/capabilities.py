@@ -16,6 +16,7 @@ __all__ = [
     "Incapable",
     "InitializesFromData",
     "Invertible",
+    "MapsContinuous",
     "Samples",
     "SamplesGiven",
     "ScoresGiven",
@@ -133,6 +134,22 @@ class Invertible(HasLatents, HasLogProb, Protocol):
 
     def sample_continuous(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
         """Return n draws (n, ...) of the continuous density, before they are rounded to pixels."""
+        ...
+
+
+@runtime_checkable
+class MapsContinuous(Protocol):
+    """A flow on continuous y, of which an image is a rounding."""
+
+    prior: object
+    """The distribution of the latents."""
+
+    def middle(self, x: Tensor) -> Tensor:
+        """Return the continuous y (B, C, H, W) that images x (B, C, H, W) uint8 stand for."""
+        ...
+
+    def latents(self, y: Tensor) -> Tensor:
+        """Return the latents (B, D) of continuous y (B, C, H, W), differentiable."""
         ...
 
 

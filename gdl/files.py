@@ -1,5 +1,7 @@
 """Files that readers see whole or not at all."""
 
+import csv
+import io
 import json
 import math
 import os
@@ -8,6 +10,7 @@ import shlex
 import stat
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ __all__ = [
     "read_yaml",
     "write_atomically",
     "write_json",
+    "write_rows",
 ]
 
 
@@ -39,6 +43,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, rows: Sequence[Sequence[float]], names: Sequence[str] | None) -> Path:
+    """Write numbers as CSV, a row a line; without names the columns are numbered from 1."""
+    text, width = io.StringIO(), len(rows[0])
+    if names is None or len(names) != width:
+        names = [str(i + 1) for i in range(width)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([f"{number:.9g}" for number in row] for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.getvalue())
+    return path
 
 
 def write_json(path: Path, content: Any, indent: int = 2) -> None:

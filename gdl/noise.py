@@ -13,7 +13,8 @@ training, and sample k does not depend on the batch size:
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +23,15 @@ from torch import Tensor
 
 from gdl.part import Part, current_part, set_part
 
-__all__ = ["SampleNoise", "mix_seed", "normal", "seed_noise", "uniform"]
+__all__ = [
+    "SampleNoise",
+    "drawn_in",
+    "mix_seed",
+    "normal",
+    "same_for_each_image",
+    "seed_noise",
+    "uniform",
+]
 
 
 def mix_seed(*parts: int | str) -> int:
@@ -68,15 +77,53 @@ def uniform(shape: Sequence[int], like: Tensor, axis: int = 0) -> Tensor:
     return _of_batch(torch.rand, shape, axis, like)
 
 
+_same = False
+
+
+@contextmanager
+def same_for_each_image() -> Iterator[None]:
+    """Let `normal` and `uniform` give all images of a batch the same noise, within the context.
+
+    Then a score that is drawn, e.g. a bound, is a function of the seed and the image alone: neither
+    the other images of the batch nor the place in it matter. Several draws per image still differ.
+    """
+    global _same
+    before, _same = _same, True
+    try:
+        yield
+    finally:
+        _same = before
+
+
+_drawn_in: torch.dtype | None = None
+
+
+@contextmanager
+def drawn_in(dtype: torch.dtype) -> Iterator[None]:
+    """Draw the noise of batches in this dtype, and convert it: torch draws other numbers in each.
+
+    So a model in float64 can be compared with itself in float32.
+    """
+    global _drawn_in
+    before, _drawn_in = _drawn_in, dtype
+    try:
+        yield
+    finally:
+        _drawn_in = before
+
+
 def _of_batch(
     draw: Callable[..., Tensor], shape: Sequence[int], axis: int, like: Tensor
 ) -> Tensor:
-    where: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+    where: dict[str, Any] = {"dtype": _drawn_in or like.dtype, "device": like.device}
+    if _same:
+        one = draw(*shape[:axis], 1, *shape[axis + 1 :], **where)
+        return one.to(like.dtype).expand(*shape)
     part = current_part()
     if part is None or shape[axis] != part.count:
-        return draw(*shape, **where)
+        return draw(*shape, **where).to(like.dtype)
     all_of_it = [*shape[:axis], part.total, *shape[axis + 1 :]]
-    return draw(*all_of_it, **where).narrow(axis, part.first, part.count)
+    return draw(*all_of_it, **where).narrow(axis, part.first, part.count).to(like.dtype)
 
 
 class SampleNoise:

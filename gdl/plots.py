@@ -122,9 +122,10 @@ def save_scores(scores: Mapping[str, tuple[Tensor, Tensor]], path: Path, foreign
         bins = torch.linspace(low, high if high > low else low + 1, 60).numpy()
         for values, label in ((own, "own"), (other, foreign)):
             shown = values.double().nan_to_num(nan=high).clamp(bins[0], bins[-1])
-            panel.hist(shown.numpy(), bins, density=True, alpha=0.55, label=label)
+            filled = {"histtype": "stepfilled", "density": True, "alpha": 0.55}
+            panel.hist(shown.numpy(), bins, label=label, **filled)
         panel.set(title=name, yticks=[])
-        panel.legend(fontsize="small")
+        panel.legend(fontsize="small", loc="upper right")
         grid = both.nan_to_num(nan=torch.inf).unique().flip(0)
         above = lambda x, t=grid: (  # noqa: E731
             1 - torch.searchsorted(x.double().nan_to_num(nan=torch.inf).sort().values, t) / len(x)

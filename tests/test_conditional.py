@@ -107,6 +107,23 @@ def test_one_class_is_the_unconditional_model(name, options):
     assert torch.equal(one.sample(5, label=0), plain.sample(5))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [v for v in VARIANTS if v[0] in ("FVSBN", "NADE", "MADE")], ids=str
+)
+def test_biases_of_a_class_are_biases_of_the_unconditional_model(name, options):
+    model, plain, x = build(name, options), build(name, options, num_classes=0), every_image()
+    state = model.state_dict()
+    own = {k: state.pop(k) for k in [*state] if "class_" in k}
+    biases = {"class_bias.weight": "bias", "class_hidden.weight": "hidden_bias"}
+    biases |= {f"class_hidden.{k}.weight": f"hidden_biases.{k}" for k in range(2)}
+    for y in range(CLASSES):
+        moved = {biases[k]: state[biases[k]] + v[y] for k, v in own.items() if k in biases}
+        assert len(moved) == len(own) - 1, "all but p(y)"
+        plain.load_state_dict(state | moved)
+        torch.testing.assert_close(model.nll(x, labels(x, y)), plain.nll(x))
+        assert torch.equal(model.sample(9, label=y), plain.sample(9))
+
+
 @parametrised
 def test_a_row_for_unknown_labels_is_the_model_of_p_x(name, options):
     model, x = build(name, options, label_dropout=0.3), every_image()
@@ -146,6 +163,8 @@ def test_fast_steps_draw_what_whole_passes_draw_for_every_label(name, options):
 @pytest.mark.parametrize("label", [None, 1])
 def test_samples_and_completions_have_the_frequencies_of_the_model(name, options, label):
     model, x = build(name, options), every_image()
+    with torch.no_grad():
+        model.class_bias.weight *= 5  # known pixels tell much of the class
     weights = 2 ** torch.arange(5, -1, -1)
     number = lambda images: (images.flatten(1).long() * weights).sum(1)  # noqa: E731
     p = (-model.nll(x) if label is None else -model.nll(x, labels(x, label))).exp()

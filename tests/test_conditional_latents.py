@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
-from gdl.evaluation import class_log_posterior
+from gdl.evaluation import class_log_posterior, importance_weighted_bound
 from gdl.families.base import GenerativeModel
 from gdl.families.latent import LatentModel
-from gdl.models import NICE, VAE, Autoencoder, Glow, RealNVP
+from gdl.models import NICE, VAE, Autoencoder, Gaussian, Glow, RealNVP
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
+from gdl.noise import seed_noise
 
 SHAPE, LEVELS, CLASSES, N = (1, 4, 4), 5, 3, 12
 CONV = {
@@ -29,6 +30,7 @@ MODELS: dict[str, Callable[..., LatentModel]] = {
     "nice": lambda **o: NICE(SHAPE, LEVELS, hidden=[16], **o),
     "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, width=4, blocks=1, **o),
     "glow": lambda **o: Glow(SHAPE, LEVELS, depth=1, width=8, **o),
+    "gaussian": lambda **o: Gaussian((2,), None, **o),
     "nice_2d": lambda **o: NICE((2,), None, hidden=[16], **o),
     "realnvp_1d": lambda **o: RealNVP((1,), None, num_couplings=2, coupling="mixture", **o),
     "vae": lambda **o: VAE(SHAPE, LEVELS, 3, **MLP, **o),
@@ -39,7 +41,7 @@ MODELS: dict[str, Callable[..., LatentModel]] = {
     "conv_ae": lambda **o: Autoencoder(SHAPE, LEVELS, 3, **CONV, **o),
 }
 each = pytest.mark.parametrize("name", MODELS)
-FLOWS = ("nice", "realnvp", "glow", "nice_2d", "realnvp_1d")
+FLOWS = ("gaussian", "nice", "realnvp", "glow", "nice_2d", "realnvp_1d")
 DENSITIES = [name for name in MODELS if "ae" not in name or "vae" in name]
 LABELS = torch.arange(N) % CLASSES
 PER_LABEL = ("class_prior", "label_input", "label_code", "log_class_prior")
@@ -60,7 +62,7 @@ def build(name: str, moved: bool = True, seed: int = 0, **options: Any) -> Laten
     torch.manual_seed(seed)
     options = {"num_classes": CLASSES, **options}
     model = MODELS[name](**options)
-    if isinstance(model, NICE | RealNVP | Glow):
+    if isinstance(model, NICE | RealNVP | Glow | Gaussian):
         model.initialize(data(name, 50))
     if moved:
         for p in model.parameters():
@@ -139,20 +141,34 @@ def test_a_new_conditional_flow_is_the_unconditional_one(name: str) -> None:
         torch.testing.assert_close(new.sample(5, label=label), plain.sample(5))
 
 
+@pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("name", DENSITIES)
-def test_the_marginal_is_the_mixture(name: str) -> None:
+def test_the_marginal_is_the_mixture(name: str, k: int) -> None:
     model, x = build(name), data(name)
-    k = 1 if name in FLOWS else 2  # with more samples a VAE draws label by label, too
     each = seeded(lambda: model.class_nll(x, k=k))
     assert each.shape == (N, CLASSES)
     marginal = -(model.log_class_prior - each).logsumexp(1)
     torch.testing.assert_close(seeded(lambda: model.nll(x, k=k)), marginal)
     if name in FLOWS:
-        given = seeded(lambda: model.nll(x, LABELS))
+        given = seeded(lambda: model.nll(x, LABELS, k=k))
         torch.testing.assert_close(given, each.gather(1, LABELS[:, None])[:, 0])
     bayes = seeded(lambda: class_log_posterior(model, [x], k=k))
     assert bayes.shape == (N, CLASSES)
     torch.testing.assert_close(bayes.exp().sum(1), torch.ones(N).double())
+
+
+@pytest.mark.parametrize("name", [name for name in DENSITIES if name not in FLOWS])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@torch.no_grad()
+def test_the_measured_bound_without_labels_is_that_of_the_mixture(
+    name: str, dropout: float
+) -> None:
+    model, x = build(name, label_dropout=dropout), data(name)
+    bound, effective = importance_weighted_bound(model, [x], 5)
+    seed_noise(model.device, "iwae", 0, 0)
+    torch.testing.assert_close(bound, model.nll(x, k=5))
+    draws = 5 if dropout else 5 * CLASSES
+    assert ((effective >= 1) & (effective <= draws)).all()
 
 
 @pytest.mark.parametrize("name", DENSITIES)

@@ -1,16 +1,23 @@
 """Training, testing, sampling and evaluating a conditional model, and the data that it needs."""
 
+import inspect
 import re
 from pathlib import Path
 
+import hydra
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+import yaml
+from hydra.utils import get_class
 from PIL import Image
 from runs_in_process import assert_same_run, numbers, rows, train, train_and_kill
+from small_models import small
 
 import gdl
+from gdl.capabilities import InitializesFromData
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.comparison.entries import read_runs
 from gdl.data import Arrays, Digits, Folder
 from gdl.data.labels import keep_labels
@@ -19,6 +26,8 @@ from gdl.evaluation import bits
 from gdl.families import GenerativeModel
 from gdl.models import MADE
 from gdl.tasks import complete, sample
+from gdl.training.conditional import add_classes
+from gdl.training.run import build_model
 
 MADE_GIVEN_LABELS = ["model=made", "model.hidden=[8]", "model.conditional=true"]
 WHOLE = ["trainer.max_epochs=1", "trainer.limit_val_batches=1.0", "trainer.limit_test_batches=1.0"]
@@ -156,8 +165,6 @@ def test_a_run_that_cannot_be_conditional_says_why(options, message, tmp_path, r
 def test_a_model_that_takes_no_labels_is_refused() -> None:
     from omegaconf import OmegaConf
 
-    from gdl.training.conditional import add_classes
-
     for value, message in (
         (True, "lacks: leave it out, or use model=.*made"),
         ("yes", "true or false"),
@@ -175,6 +182,40 @@ def test_a_users_model_may_take_labels() -> None:
 
     x, model = torch.ones(2, 1, 2, 2, dtype=torch.uint8), Noisy([1, 2, 2], 2, num_classes=3)
     assert model.class_nll(x).tolist() == [[4, 5, 6]] * 2
+
+
+CHOICES = sorted(
+    path.stem
+    for path in (CONF / "model").glob("*.yaml")
+    if (target := yaml.safe_load(path.read_text()).get("_target_"))
+    and "num_classes" in inspect.signature(get_class(target)).parameters
+)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_step_moves_every_parameter_of_a_conditional_model(choice: str, dropout: float) -> None:
+    register_resolvers()
+    options = [f"model={choice}", "model.conditional=true", f"model.label_dropout={dropout}"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [*options, "data=digits", *small(choice), "run_dir=/nowhere"])
+    data = digits()
+    add_classes(cfg, data)
+    model = build_model(cfg.model)
+    assert (model.num_classes, model.label_rows) == (10, 10 + bool(dropout))
+    x, y = data.images("train")[:64], data.labels("train")
+    assert y is not None
+    if isinstance(model, InitializesFromData):
+        model.initialize(x)
+    with torch.no_grad():
+        for p in model.parameters():  # what starts at zero may hide what is behind it
+            p.add_(0.01 * torch.randn_like(p))
+    y = torch.where(torch.arange(64) % 8 == 0, -1, y[:64])
+    model.loss(x, y)["loss"].mean().backward()
+    still = [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    assert not still
+    rows = [p.grad for n, p in model.named_parameters() if n.startswith("class_bias")]
+    assert all(bool(g[k].any()) for g in rows if g is not None for k in range(model.label_rows))
 
 
 # ---- samples of a class
@@ -242,6 +283,16 @@ def test_classes_of_folders_and_arrays(tmp_path: Path) -> None:
         folder = Folder(str(tmp_path / "images"), shape=[3, 4, 4], size=4, **options)
         assert folder.num_classes == 2
         assert folder.class_names == ["cat", "hen"]
+    (tmp_path / "images" / "unlabelled").mkdir()
+    for i in range(6):
+        Image.new("RGB", (4, 4), (i, i, i)).save(tmp_path / "images" / "unlabelled" / f"{i}.png")
+    folder = Folder(str(tmp_path / "images"), shape=[3, 4, 4], size=4, **options)
+    assert (folder.num_classes, folder.class_names) == (2, ["cat", "hen"])
+    for split in ("train", "val", "test"):
+        y = folder.labels(split)
+        assert y is not None
+        dark = folder.images(split).flatten(1).amax(1) < 6
+        assert torch.equal(y == -1, dark)
     x, y = rng.integers(0, 2, (20, 2, 2), dtype=np.uint8), np.arange(20) % 4 - 1
     np.savez(tmp_path / "x.npz", images=x, labels=y)
     arrays = Arrays(str(tmp_path / "x.npz"), [1, 2, 2], data_dir=str(tmp_path), levels=2)

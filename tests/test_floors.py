@@ -17,7 +17,7 @@ FLOORS = [  # from the ground
     ["flows"],
     ["families"],
     ["models"],
-    ["tasks", "evaluation", "coding"],
+    ["tasks", "evaluation", "coding", "audit"],
     ["runs", "tracking"],
     ["training", "sweeps", "comparison", "api"],
     ["commands"],

@@ -17,6 +17,7 @@ from gdl.errors import GdlError
 from gdl.evaluation import dequantization_bound, inversion
 from gdl.families.flow import FlowModel
 from gdl.flows import Affine, Chain, Flatten, GlowStep, NormalPrior, Squeeze
+from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
 from gdl.models.nice import NICE
 from gdl.models.realnvp import RealNVP
@@ -34,6 +35,7 @@ def plain_glow(**options: object) -> FlowModel:
 
 
 FLOWS = {
+    "gaussian": lambda **o: Gaussian(SHAPE, LEVELS, **o),
     "nice": lambda **o: NICE(SHAPE, LEVELS, **{"hidden": [32], **o}),
     "realnvp": lambda **o: RealNVP(SHAPE, LEVELS, width=8, **{"blocks": 1, **o}),
     "glow": lambda **o: Glow(SHAPE, LEVELS, depth=2, width=16, **o),

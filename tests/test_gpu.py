@@ -139,4 +139,4 @@ def test_a_training_step_never_waits_for_the_gpu(name: str) -> None:
     )
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == 12
-    assert all(p.is_cuda for p in average._average_model.parameters())
+    assert all(p.is_cuda for p in average._other)

@@ -43,8 +43,6 @@ USED = {
 
 UNUSED = {
     "evaluate": {
-        "data=mnist": "other data are not possible yet",
-        "data.source=x": "other data are not possible yet",
         "model=vae": "the checkpoint says with which one",
         "model.optimizer.lr=1": "belongs to gdl train",
         "likelihood=bernoulli": "belongs to gdl train",

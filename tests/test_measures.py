@@ -32,7 +32,17 @@ from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
 from gdl.data import Digits, Toy
 from gdl.errors import GdlError
-from gdl.evaluation import bits, classifier, conditional, divergence, iwae, several
+from gdl.evaluation import (
+    Host,
+    bits,
+    classifier,
+    conditional,
+    detection,
+    divergence,
+    iwae,
+    outliers,
+    several,
+)
 from gdl.families.base import GenerativeModel
 from gdl.models import MADE, NICE, VAE, Autoencoder, RealNVP
 
@@ -103,6 +113,12 @@ def scores(*names: str) -> set[str]:
 
 INVERSION = {"inversion/max_error", "inversion/mean_error", "samples/nonfinite"}
 
+SCORES = {"likelihood": outliers.likelihood, "complexity": outliers.complexity}
+OOD_NUMBERS = {f"{n}{end}" for n in detection.METRICS for end in ("", "_low", "_high")}
+FOREIGN = ("noise", "constant", "inverted")
+OOD = {f"test/ood/{d}/{s}/{n}" for d in FOREIGN for s in SCORES for n in OOD_NUMBERS}
+OOD |= {"test/ood/k", *(f"test/ood/{d}/images" for d in FOREIGN)}
+
 MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     "bits": (
         {},
@@ -160,6 +176,14 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
         {"known": "left"},
         dict.fromkeys(("made", "made of classes"), nll("ordered-left")),
     ),
+    "ood": (
+        {"scores": SCORES, "resamples": 5},
+        dict.fromkeys((n for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad")), OOD),
+    ),
+    "scores": (
+        {"scores": SCORES},
+        {n: set() for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad", "toy")},
+    ),
 }
 """A row for each measure: options for a test, and the keys by the models that are capable."""
 
@@ -167,10 +191,18 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_capable_model_gets_numbers_and_another_one_a_sentence(
-    measure: str, name: str, digits: Digits, toy: Toy, monkeypatch: pytest.MonkeyPatch
+    measure: str,
+    name: str,
+    digits: Digits,
+    toy: Toy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(classifier, "MAX_STEPS", 3)
+    monkeypatch.setattr("gdl.evaluation.out_of_distribution.save_scores", lambda *_: None)
     options, capable = MEASURES[measure]
+    if measure in ("ood", "scores"):
+        options = {**options, "host": Host(tmp_path)}
     data = toy if name == "toy" else digits
     ask = partial(getattr(evaluation, measure), build(name), data, **options, limit=N)
     if name in capable:
@@ -201,8 +233,11 @@ def test_the_options_in_the_file_are_those_of_the_function(measure: str) -> None
     assert get_object(node["_target_"]) is getattr(evaluation, measure)
     parameters = inspect.signature(getattr(evaluation, measure)).parameters
     options = {key for key in node if not str(key).startswith("_")}
+    if "defaults" in node:
+        options = options - {"defaults"} | {"scores"}
+        assert {"/score@scores": "default"} in node["defaults"]
     # `limit` is the command's: a measure of a part of the images must not be kept as one of all
-    assert options == set(parameters) - {"model", "data", "limit"}
+    assert options == set(parameters) - {"model", "data", "limit", "host"}
     for key, value in OmegaConf.to_container(node, resolve=False).items():
         if key in options and not str(value).startswith("${"):
             default = parameters[key].default
@@ -322,8 +357,8 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 CAPABLE = {
     HasImportanceWeights: ["vae"],
     HasPosterior: ["vae"],
-    HasLatents: ["ae", "glow", "nice", "realnvp", "vae"],
-    Invertible: ["glow", "nice", "realnvp"],
+    HasLatents: ["ae", "gaussian", "glow", "nice", "realnvp", "vae"],
+    Invertible: ["gaussian", "glow", "nice", "realnvp"],
     ScoresGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
     SamplesGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
 }

@@ -24,6 +24,7 @@ MODELS = {
     "vae": ["model=vae"],
     "beta_vae": ["model=beta_vae"],
     "iwae": ["model=vae", "model.num_importance_samples=5"],
+    "gaussian": ["model=gaussian"],
     "nice": ["model=nice", "model.hidden=[64,64]"],
     "realnvp": ["model=realnvp", "model.width=8", "model.blocks=1"],
     "glow": ["model=glow_tiny", "model.depth=2", "model.width=16"],

@@ -12,6 +12,7 @@ import hydra
 import pytest
 
 from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.measure_keys import with_measure_keys
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import mounted, with_filters
 
@@ -40,7 +41,8 @@ def test_every_command_composes(script, args, monkeypatch):
     register_resolvers()
     if script == "compare.py":
         args = with_filters(args, config)
-    overrides = [mounted(a) for a in with_new_names(args, config) if a != "-m"]
+    args = with_measure_keys(with_new_names(args, config), config)
+    overrides = [mounted(a) for a in args if a != "-m"]
     # a sweep's lists of choices are for the sweeper; the first of each is enough here
     overrides = [re.sub(r"^([\w@.]+=\w+),[\w,]+$", r"\1", o) for o in overrides]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

@@ -28,10 +28,10 @@ def glow(shape: tuple[int, ...], affine: bool, net_norm: bool = True) -> tuple[G
     return steps, 3 * x  # some of which is clipped for the networks
 
 
-def vectors(depth: int, affine: bool) -> tuple[VectorCouplings, Tensor]:
+def vectors(depth: int, affine: bool, d: int) -> tuple[VectorCouplings, Tensor]:
     torch.manual_seed(0)
-    couplings = VectorCouplings(6, depth, [8, 5], affine, init_range=0.5).double()
-    return couplings, torch.randn(5, 6, dtype=torch.float64)
+    couplings = VectorCouplings(d, depth, [8, 5], affine, init_range=0.5).double()
+    return couplings, torch.randn(5, d, dtype=torch.float64)
 
 
 STACKED: dict[str, Callable[[], tuple[Stacked, Tensor]]] = {
@@ -42,11 +42,12 @@ STACKED: dict[str, Callable[[], tuple[Stacked, Tensor]]] = {
     for affine in (True, False)
     for norm in (True, False)
 } | {
-    f"vectors {depth} {'affine' if affine else 'additive'}": (
-        lambda depth=depth, affine=affine: vectors(depth, affine)
+    f"vectors {depth} {'affine' if affine else 'additive'} of {d}": (
+        lambda depth=depth, affine=affine, d=d: vectors(depth, affine, d)
     )
     for depth in (1, 4, 5)
     for affine in (True, False)
+    for d in (2, 3, 5, 6)
 }
 each = pytest.mark.parametrize("name", STACKED)
 

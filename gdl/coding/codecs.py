@@ -10,6 +10,7 @@ Bits per dimension of a code are 8 bytes / (N D), comparable with nll / (N D ln 
 
 import io
 import lzma
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,8 +78,8 @@ def _as_file(kind: str, levels_of_file: int | None = None, *others: Any, **optio
     return Codec(encode, decode, takes_channels=(1, 3))
 
 
-def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes], bytes]) -> Codec:
-    """Return the codec of a compressor of bytes."""
+def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes, int], bytes]) -> Codec:
+    """Return the codec of a compressor of bytes; `expand` is told how many bytes come out at most."""
 
     def encode(x: np.ndarray, levels: int) -> bytes:
         codes = [b"\0" + compress(x.tobytes())]
@@ -87,15 +88,28 @@ def _as_bytes(compress: Callable[[bytes], bytes], expand: Callable[[bytes], byte
         return min(codes, key=len)
 
     def decode(code: bytes, shape: Sequence[int], levels: int) -> np.ndarray:
-        y = np.frombuffer(expand(code[1:]), np.uint8)
+        size = math.prod(shape)
+        y = np.frombuffer(expand(code[1:], size), np.uint8)
         if code[0] == 1:
-            y = np.unpackbits(y, count=int(np.prod(shape)))
+            y = np.unpackbits(y, count=size)
         return y.reshape(tuple(shape))
 
     return Codec(encode, decode, takes_stream=True)
 
 
-_LZMA2: Any = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+def _lzma2(size: int) -> Any:
+    """Return the filter of xz; a dictionary larger than the content would take 60 ms to clear."""
+    window = min(max(size, 4096), 1 << 26)
+    preset = 9 | lzma.PRESET_EXTREME
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": window}]
+
+
+def _xz(content: bytes) -> bytes:
+    return lzma.compress(content, lzma.FORMAT_RAW, filters=_lzma2(len(content)))
+
+
+def _unxz(code: bytes, size: int) -> bytes:
+    return lzma.decompress(code, lzma.FORMAT_RAW, filters=_lzma2(size))
 
 
 def _deflate(content: bytes) -> bytes:
@@ -108,15 +122,18 @@ CODECS: dict[str, Codec] = {
     "png": _as_file(
         "PNG", None, {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}, optimize=True
     ),
-    "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=6, exact=True),
+    "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=4, exact=True),
     "jxl": _as_file("JXL", 256, lossless=True, effort=7),
-    "zlib": _as_bytes(_deflate, lambda code: zlib.decompress(code, -15)),
-    "xz": _as_bytes(
-        lambda content: lzma.compress(content, lzma.FORMAT_RAW, filters=_LZMA2),
-        lambda code: lzma.decompress(code, lzma.FORMAT_RAW, filters=_LZMA2),
-    ),
+    "zlib": _as_bytes(_deflate, lambda code, _: zlib.decompress(code, -15)),
+    "xz": _as_bytes(_xz, _unxz),
 }
 """Codecs by name. "jxl" needs the extra gdl[coding]; see `has_jxl`."""
+
+THOROUGH: dict[str, Codec] = CODECS | {
+    # takes six times as long; tiny and binary images become up to a third smaller
+    "webp": _as_file("WEBP", 256, lossless=True, quality=100, method=6, exact=True),
+}
+"""The same codecs at their best, which no score of every image can wait for."""
 
 
 def has_jxl() -> bool:
@@ -164,13 +181,15 @@ def code_lengths(
     Raises:
         GdlError: A codec is unknown or not installed, or the images have more than 256 levels.
     """
-    names = _usable(codecs, x.shape[1], levels)
+    return _alone(x, levels, {n: CODECS[n] for n in _usable(codecs, x.shape[1], levels)})
+
+
+def _alone(x: Tensor, levels: int | None, codecs: dict[str, Codec]) -> dict[str, Tensor]:
     images = x.cpu().numpy()
     found = {}
     with ThreadPoolExecutor() as pool:  # the encoders release the interpreter lock
-        for name in names:
-            encode = CODECS[name].encode
-            sizes = pool.map(lambda image, f=encode: len(f(image, levels or 0)), images)
+        for name, codec in codecs.items():
+            sizes = pool.map(lambda image, f=codec.encode: len(f(image, levels or 0)), images)
             found[name] = torch.tensor(list(sizes), dtype=torch.int64)
     return found
 
@@ -181,14 +200,15 @@ def stream_lengths(
     """Return the bytes of the code of all images together, by codec.
 
     zlib and xz code the pixels of all images, in order, as one stream; PNG, WebP and JPEG-XL are the
-    sums of files of single images. Arguments and errors are those of `code_lengths`.
+    sums of files of single images, made as small as the codec can. Arguments and errors are those of
+    `code_lengths`.
     """
     names = _usable(codecs, x.shape[1], levels)
-    streams = [name for name in names if CODECS[name].takes_stream]
-    alone = code_lengths(x, levels, [name for name in names if name not in streams])
+    streams = [name for name in names if THOROUGH[name].takes_stream]
+    alone = _alone(x, levels, {n: THOROUGH[n] for n in names if n not in streams})
     whole = x.cpu().numpy()
     return {
-        name: len(CODECS[name].encode(whole, levels or 0))
+        name: len(THOROUGH[name].encode(whole, levels or 0))
         if name in streams
         else int(alone[name].sum())
         for name in names

@@ -1,10 +1,13 @@
 """Where the configuration files are, and the interpolations that they use."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from gdl.sweeps.names import job_name
+
+Name = str | int
 
 __all__ = ["CONF", "conf_dir", "register_resolvers"]
 
@@ -23,15 +26,24 @@ def register_resolvers() -> None:
     """Register the interpolations that the configs use.
 
     `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of a job in the
-    folder of its sweep, and `${array_shape:FILE}` the shape [C, H, W] of the images in a file of
-    arrays.
+    folder of its sweep, `${array_shape:FILE}` the shape [C, H, W] of the images in a file of arrays,
+    and `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
     OmegaConf.register_new_resolver("array_shape", _array_shape, replace=True)
+    OmegaConf.register_new_resolver("table_shape", _table_shape, replace=True)
 
 
 def _array_shape(file: str) -> list[int]:
     from gdl.data.arrays import array_shape  # takes a second to import
 
     return array_shape(file)
+
+
+def _table_shape(
+    file: str, label: Name | None, drop: Sequence[Name], columns: Sequence[Name] | None
+) -> list[int]:
+    from gdl.data.table_files import table_shape
+
+    return table_shape(file, label, drop, columns)

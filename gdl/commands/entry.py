@@ -20,6 +20,7 @@ from gdl.commands.explain import causes, defect, explain
 from gdl.commands.grid import register
 from gdl.commands.help import print_help
 from gdl.commands.known_keys import check_arguments, check_functions
+from gdl.commands.measure_keys import with_measure_keys
 from gdl.commands.old_spellings import with_new_names
 from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_value
 from gdl.commands.places import check_places
@@ -55,7 +56,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     folder: Path | None = None
     try:
         args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
-        args = with_new_names(args, config_name)
+        args = with_measure_keys(with_new_names(args, config_name), config_name)
         check_arguments(args, config_name)
         args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
         args = multirun.with_flag(args)

@@ -8,10 +8,14 @@ from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
     from omegaconf import DictConfig
 
+    from gdl.data.base import ImageData
+    from gdl.evaluation import Host
     from gdl.runs.directory import Run
 
 __all__ = ["evaluate", "main"]
@@ -27,6 +31,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     from hydra.utils import instantiate
 
+    from gdl.evaluation.combination import call
     from gdl.files import for_shell
     from gdl.memory import peak_memory
     from gdl.runs.checkpoints import open_run
@@ -49,19 +54,59 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         options["runs"] = [(model, data) for _, model, data in others]
     enable_garbage_collection()
     started = time.perf_counter()
-    metrics = measure(model, data, limit=cfg.limit)
-    metrics["evaluate_seconds"] = time.perf_counter() - started
-    if unkept is None:
+    host = _host(cfg, run, data, measure)
+    metrics = call(measure, model, data, host, cfg.limit)
+    if metrics:
+        metrics["evaluate_seconds"] = time.perf_counter() - started
+    if metrics and unkept is None:
         run.merge_metrics(metrics)
         run.note_command()
         synced = _to_wandb(run)
-    print_results(run.metrics() | metrics)
-    where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
-    print(f"{'metrics:':<12}{where}")
+    if metrics:
+        print_results(run.metrics() | metrics)
+        where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
+        print(f"{'metrics:':<12}{where}")
+    for path in host.written:
+        print(f"{'written:':<12}{for_shell(path)}")
     print(f"{'memory:':<12}at most {peak_memory() / 1e9:.2f} GB")
     if synced is not None:
         print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics
+
+
+def _host(cfg: DictConfig, run: Run, data: ImageData, measure: Callable[..., Any]) -> Host:
+    """Return what opens other data and other runs for the measure, and says where its files go.
+
+    Raises:
+        GdlError: Other data, or a place for files, are named, and the measure has no use for them.
+    """
+    from pathlib import Path
+
+    from gdl.commands.other_data import open_data
+    from gdl.errors import GdlError
+    from gdl.evaluation import Host
+    from gdl.evaluation.combination import takes_host
+    from gdl.evaluation.outliers import SYNTHETIC
+    from gdl.runs.checkpoints import load_run_model
+
+    asked = [key for key, value in (("data", cfg.other_data), ("out", cfg.out)) if value]
+    for key in asked if not takes_host(measure) else ():
+        raise GdlError(
+            f"{key}= is for measure=ood and measure=scores, which look at other data; the measures "
+            f"chosen look at the run's own: leave out {key}=, or choose one of these."
+        )
+    out = Path(cfg.out).expanduser() if cfg.out else None
+    table = out if out is not None and out.suffix else None
+    folder = run.images if out is None else out if table is None else out.parent
+    folders = [Path(cfg.config_dir)] if cfg.config_dir else []
+    others = {str(name): [*map(str, options)] for name, *options in cfg.other_data or ()}
+    return Host(
+        folder,
+        [*others],
+        table,
+        lambda name: open_data(name, others.get(name, []), data, folders, [*SYNTHETIC]),
+        lambda spec: load_run_model(spec, cfg.device)[1],
+    )
 
 
 def _to_wandb(run: Run) -> Path | None:

@@ -23,7 +23,10 @@ READERS = {"evaluate": "measure", "sample": "task"}
 CODERS = ("compress", "decompress")
 """Commands that read a run and call no functions that have keys."""
 
-GIVEN = {"evaluate": ("model", "data", "limit"), "sample": ("model", "x")}
+GIVEN = {
+    "evaluate": ("model", "data", "limit", "host", "images", "train"),
+    "sample": ("model", "x"),
+}
 """What each passes to these functions itself."""
 
 
@@ -57,7 +60,9 @@ def _is_known(name: str, command: str) -> bool:
         return True
     if at:
         return choice == group and _root(package) == group
-    return name in own_keys(command) or (group is not None and _root(name) == group)
+    if name in own_keys(command):
+        return True
+    return group is not None and (name == group or name.startswith(f"{group}."))
 
 
 def _roots(command: str) -> list[str]:
@@ -78,11 +83,10 @@ def _unknown(name: str, command: str) -> str:
 def _elsewhere(name: str, command: str, arg: str) -> str | None:
     """Say whose key it is, if another command knows it."""
     root = _root(name)
-    if root == "data" and command in READERS:
-        does = "measured on" if command == "evaluate" else "sampled with"
+    if root == "data" and command == "sample":
         return (
-            f"A run is {does} the data that it was trained on; other data are not possible yet: leave "
-            f"out {arg}."
+            "A run is sampled with the data that it was trained on; other data are not possible yet: "
+            f"leave out {arg}."
         )
     if root in _roots(command):
         return None
@@ -126,6 +130,9 @@ def _unused(node: Any, path: str, command: str) -> Iterator[str]:
         if key in given:
             use = f": use {key}=." if key == "limit" else ": leave it out."
             yield f"{own} comes from gdl {command} itself{use}"
+        elif isinstance(value, dict) and "_target_" not in value:  # functions by name
+            for name, part in value.items():
+                yield from _unused(part, f"{own}.{name}", command)
         elif key not in parameters and more:
             yield from _unused(value, own, command)
         elif key not in parameters:

@@ -14,13 +14,16 @@ __all__ = ["main", "sample"]
 
 
 def sample(cfg: DictConfig) -> list[str]:
-    """Run the task; write its images as PNG, and as GIF where movement says more; print its numbers."""
+    """Run the task and print its numbers.
+
+    Images are written as PNG, and as GIF where movement says more; vectors as a CSV file.
+    """
     from functools import cache
     from pathlib import Path
 
     from hydra.utils import instantiate
 
-    from gdl.files import for_shell
+    from gdl.files import for_shell, write_rows
     from gdl.plots import save_result
     from gdl.runs.checkpoints import load_run_data, load_run_model
     from gdl.runs.links import check_links
@@ -39,7 +42,10 @@ def sample(cfg: DictConfig) -> list[str]:
     print_numbers({name: float(x) for name, x in results.items() if x.dim() == 0})
     written = []
     for name, x in results.items():
-        if x.dim() > 0:
+        if x.dim() == 2:
+            names = run.metrics().get("data/columns")
+            written.append(write_rows(folder / f"{name}.csv", x.tolist(), names))
+        elif x.dim() > 0:
             written += save_result(x, folder, name, model.levels)
     for path in written:
         print(for_shell(path))

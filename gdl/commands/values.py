@@ -33,13 +33,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "levels": (2, 256),
     "alpha": (0, 0.49),
     **dict.fromkeys(("beta", "free_bits", "init_range"), (0, 1e6)),
-    **dict.fromkeys(("dropout", "decay"), PART),
+    **dict.fromkeys(("dropout", "decay", "label_dropout"), PART),
     # of the optimizer and its schedule
     **dict.fromkeys(("lr", "eps", "weight_decay"), (0, 1e9)),
     **dict.fromkeys(("betas", "final"), PART),
     **dict.fromkeys(("warmup_steps", "kl_warmup_steps"), SOME),
     # of data
     **dict.fromkeys(("batch_size", "eval_batch_size", "num_train", "num_eval", "size"), COUNT),
+    "labels_per_class": COUNT,
     **dict.fromkeys(("num_val", "n", "index"), SOME),
     "bits": (1, 8),
     **dict.fromkeys(("val_fraction", "test_fraction"), PART),
@@ -48,7 +49,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("k", "chunk", "draws", "pairs", "completions", "images", "units", "limit"), COUNT
     ),
-    **dict.fromkeys(("steps", "frames", "points"), COUNT),
+    **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training
     **dict.fromkeys(("max_epochs", "max_steps", "devices"), (-1, 10**15)),
@@ -90,6 +91,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "seed": int,
         "batch_size": int,
         "limit": int | None,
+        "other_data": list[list[str]] | None,
+        "out": str | None,
         "measure": dict,
     },
     "compress": {
@@ -101,6 +104,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "out": str,
     },
     "decompress": {"run": str, "files": list[str], "out": str},
+    "check": {
+        "run": str | None,
+        "seed": int,
+        "verbose": bool,
+        "data_dir": str,
+        "model": dict,
+        "data": dict,
+    },
     "compare": {
         "folders": list[str],
         "where": list[str],

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gdl.comparison.codes import KIND, Code, codes_of, is_of_coders
+from gdl.comparison.detection import detection_sections
 from gdl.comparison.entries import Entry
+from gdl.comparison.markdown import markdown_table
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
 from gdl.runs.directory import Run
@@ -143,6 +145,7 @@ def render(folder: Path) -> str:
         m = {k: v for k, v in group[0]["metrics"].items() if k != "data/verified"}
         codes = codes_of(group, coders)
         parts.append(_runs(group, published[data_name(m)], codes, letters))
+        parts += detection_sections(group)
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 
@@ -201,7 +204,7 @@ def _runs(
     notes = [f"`{r['command']}`: {r['note']}" for r in records if r.get("note")]
     first = records[0]["metrics"]
     head = [f"## {data_title(first)}\n", *([f"{about}\n"] if (about := about_data(first)) else [])]
-    return "\n".join([*head, _table(lines), *(f"- {x}" for x in distances + notes), ""])
+    return "\n".join([*head, markdown_table(lines), *(f"- {x}" for x in distances + notes), ""])
 
 
 def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str]) -> dict[str, str]:
@@ -262,12 +265,9 @@ def _benchmark(record: dict[str, Any], letters: dict[str, str]) -> str:
     machine = letters[_describe(record["hardware"])]
     text = [f"## {record['title']}\n", f"{where}{machine}{load}\n"]
     note = [record["note"], ""] if record.get("note") else []
-    return "\n".join([*text, _table([[str(c) for c in line] for line in lines]), *note, ""])
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    rows = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:], ""])
+    return "\n".join(
+        [*text, markdown_table([[str(c) for c in line] for line in lines]), *note, ""]
+    )
 
 
 def _shown(value: float | None, digits: int) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gdl.data.huggingface import HuggingFace
     from gdl.data.mnist import MNIST, BinarizedMNIST
     from gdl.data.olivetti import Olivetti
+    from gdl.data.table import Table
     from gdl.data.toy import Toy
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ImageData",
     "Olivetti",
     "Split",
+    "Table",
     "Toy",
     "hold_out",
 ]
@@ -35,7 +37,8 @@ __all__ = [
 _MODULES = {
     **{"CIFAR10": "cifar", "MNIST": "mnist", "Arrays": "arrays", "BinarizedMNIST": "mnist"},
     **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
-    **{"Olivetti": "olivetti", "Split": "base", "Toy": "toy", "hold_out": "base"},
+    **{"Olivetti": "olivetti", "Split": "base", "Table": "table", "Toy": "toy"},
+    "hold_out": "base",
 }
 
 

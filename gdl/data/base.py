@@ -16,11 +16,13 @@ from torch.utils.data import (
 from gdl.data.arguments import checked_path, whole_number
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.data.labels import NO_LABELS, keep_labels, number_of_classes
+from gdl.data.mutation import Mutation, checked_mutation
 from gdl.errors import GdlError
+from gdl.noise import mix_seed
 
 __all__ = ["NAMED_FACTS", "ImageData", "Split", "hold_out"]
 
-NAMED_FACTS = ("binarization", "bits", "target")
+NAMED_FACTS = ("binarization", "bits", "target", "mutation")
 """Keys of `ImageData.facts` that the name of the data shows; they belong to the identity."""
 
 HASHED_AT_ONCE = 8_000_000
@@ -49,6 +51,11 @@ class ImageData(pl.LightningDataModule, ABC):
         data_dir: Folder with one sub-folder per data set.
         labels_per_class: How many training images of each class keep their label, a random choice
             that depends on the seed; the others have -1. None keeps all.
+        mutation: Probability that a pixel is replaced by a uniform level, in the images of all splits;
+            the data of a background model, see `Mutation`.
+
+    Raises:
+        GdlError: An argument is out of range.
     """
 
     class_names: Sequence[str] | None = None
@@ -66,6 +73,7 @@ class ImageData(pl.LightningDataModule, ABC):
         seed: int = 0,
         data_dir: str = "~/.cache/gdl",
         labels_per_class: int | None = None,
+        mutation: float = 0.0,
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
@@ -77,6 +85,7 @@ class ImageData(pl.LightningDataModule, ABC):
         if labels_per_class is not None:
             whole_number("data.labels_per_class", labels_per_class, 1)
         self.labels_per_class = labels_per_class
+        self.mutation = checked_mutation(mutation, levels)
         self._splits: dict[str, Split] = {}
         self._digest: str | None = None
 
@@ -103,7 +112,8 @@ class ImageData(pl.LightningDataModule, ABC):
         """
         self.setup()
         sizes = {split: len(x) for split, (x, _) in self._splits.items()}
-        named = {k: v for k, v in self.facts().items() if k in NAMED_FACTS}
+        facts = self.facts() | ({"mutation": self.mutation} if self.mutation else {})
+        named = {k: v for k, v in facts.items() if k in NAMED_FACTS}
         kind = {"shape": list(self.shape), "levels": self.levels}
         return {**kind, **sizes, **named, "digest": self.digest()}
 
@@ -111,7 +121,7 @@ class ImageData(pl.LightningDataModule, ABC):
         """Return a SHA-256, as hexadecimal digits, of the images of all splits and their shapes.
 
         It is computed once, in threads; 180 MB take about 0.1 s on two cores. Where a transform
-        draws the training images, those before the transform count.
+        or a mutation draws images, those before it count.
         """
         self.setup()
         if self._digest is None:
@@ -184,13 +194,26 @@ class ImageData(pl.LightningDataModule, ABC):
         """Return all images (N, C, H, W) uint8 in {0, ..., levels - 1} of a split.
 
         Training images with a random transform, e.g. a binarization, are transformed with a fixed
-        seed, so every call returns the same images.
+        seed, so every call returns the same images; and so are the images of any split with a mutation.
         """
         self.setup()
         x = self._splits[split][0]
-        if split == "train" and self.transform is not None:
-            return self.transform(x, torch.Generator(x.device).manual_seed(0))
-        return x
+        random_map = self._random_map(split)
+        if random_map is None:
+            return x
+        seed = 0 if split == "train" else mix_seed("mutation", split)
+        return random_map(x, torch.Generator(x.device).manual_seed(seed))
+
+    def _random_map(self, split: str) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+        """Return what draws the images of a split; the transform is of training images only."""
+        transform = self.transform if split == "train" else None
+        if not self.mutation or self.levels is None:
+            return transform
+        return Mutation(self.mutation, self.levels, transform)
+
+    def names(self, split: str) -> list[str]:
+        """Return what the images of a split are called: split[i], or files of a folder."""
+        return [f"{split}[{i}]" for i in range(len(self.images(split)))]
 
     def labels(self, split: str) -> Tensor | None:
         """Return the labels (N,) of a split, -1 where unknown, or None where the data have none."""
@@ -207,7 +230,8 @@ class ImageData(pl.LightningDataModule, ABC):
         self.setup()
         epoch = lambda: self.trainer.current_epoch if self.trainer else 0  # noqa: E731
         labels = self._labels_for_model("train")
-        data = ImageSet(self._splits["train"][0], self.transform, self.seed, epoch, labels)
+        random_map = self._random_map("train")
+        data = ImageSet(self._splits["train"][0], random_map, self.seed, epoch, labels)
         order = EpochShuffle(data, self.seed)
         return Batches(data, self.batch_size, order, self._processes, self._given)
 

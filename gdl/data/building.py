@@ -1,5 +1,6 @@
 """Decodes images into an entry of the cache, whatever they come from."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from gdl.data.cache import create_array, open_array
 from gdl.data.parallel_decoding import Outcome
 from gdl.data.splits import SPLITS, Division, divide
-from gdl.data.stored import in_order, sizes_of, write_rows
+from gdl.data.stored import NAMES, in_order, sizes_of, write_rows
 from gdl.errors import GdlError
 
 __all__ = ["Images", "Rows", "build"]
@@ -53,7 +54,7 @@ def build(
     division: Division,
     white: int | None,
 ) -> dict[str, Any]:
-    """Write images.npy and labels.npy into a folder; return the sizes of the splits, and facts.
+    """Write images.npy, labels.npy and the names into a folder; return sizes of the splits, and facts.
 
     The images stand in the order of the splits, so that a split is a part of the file.
 
@@ -83,12 +84,15 @@ def build(
     if broken:
         readable = [i for i in everything if i not in broken]
         chosen = _leave_out(images, readable, rows, shape, division)
+    (folder / NAMES).write_text(json.dumps([images.names[i] for i in in_order(chosen)]))
     if images.labels is not None:
         np.save(folder / "labels.npy", np.asarray(images.labels, np.int64)[in_order(chosen)])
     facts: dict[str, Any] = {"images": len(order) - len(broken), "skipped_files": len(broken)}
     facts["skipped_first"] = [f"{images.names[i]} ({broken[i]})" for i in sorted(broken)[:5]]
     facts |= {"white": white} if largest else {}
-    facts |= {} if images.labels is None else {"classes": len(set(images.labels))}
+    facts |= (
+        {} if images.labels is None else {"classes": len({y for y in images.labels if y >= 0})}
+    )
     return {"sizes": sizes_of(chosen), "facts": facts}
 
 

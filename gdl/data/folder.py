@@ -23,7 +23,8 @@ class Folder(StoredData):
     read, for any reason, are counted and named.
 
     Folders train/, valid/ or val/, and test/ are the splits. Folders below them, or below `root`, that
-    hold all images are classes, and their numbers in alphabetic order the labels.
+    hold all images are classes, and their numbers in alphabetic order the labels; a folder "unlabelled"
+    among them holds images of no known class.
 
     Args:
         root: The folder; sub-folders count too, also linked ones.
@@ -45,6 +46,8 @@ class Folder(StoredData):
     Raises:
         GdlError: There is no such folder, or an argument is out of range.
     """
+
+    has_names = True
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Folder(StoredData):
             splits = [both for both in splits if both[0]]
         names = [file.name for file in found.files]
         labelled = class_labels(names if splits is None else [rest for _, rest in splits])
-        self.class_names = None if labelled is None else labelled[1]
+        labels, self.class_names = ((), None) if labelled is None else labelled
 
         def decode(indices: Sequence[int], rows: Rows, white: int | None) -> list[Outcome]:
             sources = [str(self.root / names[i]) for i in indices]
@@ -97,12 +100,13 @@ class Folder(StoredData):
             where=str(self.root),
             names=names,
             splits=None if splits is None else [split for split, _ in splits],
-            labels=None if labelled is None else labelled[0],
+            labels=labels or None,
             decode=decode,
         )
         entry = self._stored(
             str(self.root.resolve()),
-            (self.resize, self.white, str(self.division)),
+            # entries of versions in which "unlabelled" was a class are not read
+            (self.resize, self.white, str(self.division), *({-1} & {*labels})),
             found.files,
             lambda folder: build(images, folder, self.shape, self.division, self.white),
         )

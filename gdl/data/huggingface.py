@@ -47,6 +47,8 @@ class HuggingFace(StoredData):
         GdlError: An argument is out of range.
     """
 
+    has_names = True
+
     def __init__(
         self,
         path: str,

@@ -106,17 +106,24 @@ def _recognised(name: str) -> tuple[str, str]:
     return "", name
 
 
+UNLABELLED = ("unlabelled", "unlabeled")
+"""What a folder beside those of classes is called whose images have no label."""
+
+
 def class_labels(names: Sequence[str]) -> tuple[list[int], list[str]] | None:
     """Return labels and classes of files that all lie in folders, of which there are two or more.
+
+    Files in a folder `UNLABELLED` have the label -1.
 
     Args:
         names: Paths without the folder of the split, such as "cats/1.png".
     """
     while names and all("/" in name for name in names):
         parents = [name.split("/", 1)[0] for name in names]
-        if len(classes := sorted(set(parents))) > 1:
+        if len(folders := sorted(set(parents))) > 1:
+            classes = [name for name in folders if name.lower() not in UNLABELLED]
             index = {name: i for i, name in enumerate(classes)}
-            return [index[p] for p in parents], classes
+            return [index.get(p, -1) for p in parents], classes
         names = [name.split("/", 1)[1] for name in names]  # a folder around all
     return None
 

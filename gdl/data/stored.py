@@ -1,6 +1,8 @@
 """A data set of the user's, which is decoded once and then mapped from a file."""
 
+import json
 import re
+import shutil
 import sys
 import time
 from abc import abstractmethod
@@ -22,6 +24,7 @@ from gdl.data.splits import SPLITS, Division, divide
 from gdl.errors import GdlError
 
 __all__ = [
+    "NAMES",
     "StoredData",
     "checked_white",
     "image_shape",
@@ -31,6 +34,9 @@ __all__ = [
     "sizes_of",
     "write_rows",
 ]
+
+NAMES = "names.json"
+"""The names of the images of an entry, in the order of the splits."""
 
 LARGEST = 1 << 30
 """Bytes of one image, far beyond any model."""
@@ -44,6 +50,9 @@ class StoredData(ImageData):
     """
 
     _entry: Entry | None = None
+
+    has_names = False
+    """Whether its images have names of their own, which are kept beside them."""
 
     @abstractmethod
     def open(self) -> Entry:
@@ -67,6 +76,22 @@ class StoredData(ImageData):
         self.setup()
         assert self._entry is not None
         return self._entry.digest
+
+    def names(self, split: str) -> list[str]:
+        """Return what the images of a split are called; of a folder the paths below it."""
+        self.setup()
+        assert self._entry is not None
+        if not self.has_names:
+            return super().names(split)
+        if (every := _stored_names(self._entry)) is None:  # decoded by an older version
+            shutil.rmtree(self._entry.folder, ignore_errors=True)
+            self._splits = {}
+            self.setup()
+            every = _stored_names(self._entry)
+            assert every is not None, self._entry.folder
+        sizes = self._entry.sizes
+        start = sum(sizes[name] for name in SPLITS[: SPLITS.index(split)])
+        return every[start : start + sizes[split]]
 
     def largest(self, x: Tensor) -> int:
         """Return a value that no image exceeds, if it is known from the time of decoding."""
@@ -109,6 +134,16 @@ class StoredData(ImageData):
             more = ", ..." if skipped > 5 else ""
             line += f"; {skipped} not read: {', '.join(facts['skipped_first'])}{more}"
         say(f"{line}.")
+
+
+def _stored_names(entry: Entry) -> list[str] | None:
+    """Return the names of all images in the order of the splits; None where there are none."""
+    try:
+        names = json.loads((entry.folder / NAMES).read_text())
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(names, list) and len(names) == len(entry.images)
+    return names if fits and all(isinstance(name, str) for name in names) else None
 
 
 def write_rows(

@@ -6,6 +6,7 @@ generative classifier may win, with many the discriminative one does.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def classify(
     data: ImageData,
     k: int = 16,
     labels: Sequence[int | str] = (10, 100, 1000, "all"),
-    runs: Sequence[tuple[GenerativeModel, ImageData]] = (),
+    runs: Sequence[Any] = (),
     batch_size: int = 500,
     seed: int = 0,
     out: str | Path | None = None,
@@ -52,8 +53,8 @@ def classify(
         data: The data set, with labels.
         k: Samples per image and class of a bound; an exact density needs none.
         labels: Labels per class, or "all", of the discriminative classifiers; none: leave them out.
-        runs: Other conditional models and their data, e.g. of runs with data.labels_per_class=10. They
-            must be the same images; only the picture shows their accuracies.
+        runs: Pairs of other conditional models and their data, which are the same images, e.g. of runs
+            with data.labels_per_class=10. Only the picture shows their accuracies.
         batch_size: Images at a time.
         seed: Seeds the draws.
         out: Folder for classify.png, which shows accuracies against labels per class, a reliability

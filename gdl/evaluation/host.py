@@ -1,11 +1,13 @@
 """What a command does for a measure: it opens other data and other runs, and says where files go."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 
 __all__ = ["Host"]
@@ -42,12 +44,39 @@ class Host:
     written: list[Path] = field(default_factory=list)
     """The files so far, which the command prints at the end."""
 
+    def table(self, name: str) -> Path:
+        """Return the file of the measure's table, by default called e.g. "scores.csv" in the folder.
+
+        Raises:
+            GdlError: The user's file has another ending.
+        """
+        if self.out is None:
+            return self.file(name)
+        if self.out.suffix.lower() != Path(name).suffix:
+            raise GdlError(
+                f"out={self.out} does not end in {Path(name).suffix}: name a file that does, or a "
+                "folder."
+            )
+        return self._noted(self.out)
+
     def file(self, name: str) -> Path:
-        """Return where a file goes that the measure calls e.g. "scores.csv", and make its folder."""
-        path = self.folder / name
+        """Return where another file goes, and make its folder; asked for before the long work."""
         if self.out is not None:
-            same = self.out.suffix.lower() == path.suffix.lower()
-            path = self.out if same else self.out.with_name(f"{self.out.stem}-{name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+            return self._noted(self.out.with_name(f"{self.out.stem}-{name}"))
+        return self._noted(self.folder / name)
+
+    def _noted(self, path: Path) -> Path:
+        """Note a file, and see that it can be written before the long work.
+
+        Raises:
+            GdlError: It cannot.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as e:
+            raise GdlError(
+                f"{path.parent} cannot be written ({e.strerror}): name another place with out=."
+            ) from e
         self.written.append(path)
         return path

@@ -3,22 +3,18 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
-from gdl.errors import GdlError
 from gdl.evaluation.detection import detection_with_errors
 from gdl.evaluation.held_out import held_out
 from gdl.evaluation.host import Host
-from gdl.evaluation.outliers.fitting import fitted
 from gdl.evaluation.outliers.images import Images, Setting
+from gdl.evaluation.outliers.others import other_images
 from gdl.evaluation.outliers.scoring import Score, chosen, training_sample
-from gdl.evaluation.outliers.synthetic import SYNTHETIC
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
-from gdl.noise import mix_seed
 from gdl.plots import save_scores
 
 __all__ = ["ood"]
@@ -33,7 +29,7 @@ def ood(
     host: Host,
     scores: Mapping[str, Score],
     only: Sequence[str] | None = None,
-    fit: str | None = None,
+    fit: str | Sequence[str] | None = None,
     num_fit: int = 5000,
     resamples: int = 500,
     k: int = 1,
@@ -44,8 +40,9 @@ def ood(
     """Return how well each score tells the test images of other data from the run's test images.
 
     The keys are test/ood/{data}/{score}/{number} with the numbers of `detection_with_errors`, and
-    test/ood/{data}/images, the number of foreign images. With fit=F, {data} is {data}+F. For each
-    data set a picture is written, ood-{data}.png: histograms of each score, and the ROC curves.
+    test/ood/{data}/images, the number of foreign images; test/ood/k is k. {data} also says how they
+    were brought to the run's shape and levels, see `fitted_name`. For each data set a picture is
+    written, ood-{data}.png: histograms of each score, and the ROC curves.
 
     Args:
         model: In eval mode.
@@ -69,54 +66,47 @@ def ood(
     at_least_one("resamples", resamples)
     wanted = chosen(scores, only)
     foreign = _foreign(data, host, fit, seed, limit)
+    pictures = {name: host.file(f"ood-{name}.png") for name in foreign}
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
     own = Images(model, held_out(data, limit), setting, "test images")
-    sets = {name: Images(model, x, setting, name) for name, x in foreign.items()}
-    metrics: dict[str, float] = {f"test/ood/{name}/images": len(x) for name, x in sets.items()}
-    found: dict[str, dict[str, tuple[Tensor, Tensor]]] = {name: {} for name in sets}
-    left_out = {}
-    for label, score in wanted.items():
-        try:
-            of_own = score(own, train)
-            of_sets = {name: score(x, train) for name, x in sets.items()}
-        except Incapable as e:
-            left_out[label] = f"measure=ood asks for the score {label}, and {e}"
-            if only is not None:
-                raise Incapable(left_out[label]) from e
-            continue
-        for name, of_set in of_sets.items():
-            found[name][label] = (of_own, of_set)
-            numbers = detection_with_errors(of_own, of_set, resamples, seed)
-            metrics |= {f"test/ood/{name}/{label}/{key}": v for key, v in numbers.items()}
-    if len(left_out) == len(wanted):
+    left_out: dict[str, str] = {}
+
+    def scored(x: Images) -> dict[str, Tensor]:
+        """Return the scores that are possible."""
+        values = {}
+        for label, score in wanted.items():
+            try:
+                values[label] = score(x, train)
+            except Incapable as e:
+                left_out[label] = f"measure=ood asks for the score {label}, and {e}"
+                if only is not None:
+                    raise Incapable(left_out[label]) from e
+        return values
+
+    of_own = scored(own)
+    if not of_own:
         raise Incapable(next(iter(left_out.values())))
+    metrics: dict[str, float] = {"test/ood/k": k}
+    for name, x in foreign.items():
+        of_set = scored(Images(model, x, setting, name))
+        pairs = {label: (of_own[label], of_set[label]) for label in of_set if label in of_own}
+        metrics[f"test/ood/{name}/images"] = len(x)
+        for label, (a, b) in pairs.items():
+            numbers = detection_with_errors(a, b, resamples, seed)
+            metrics |= {f"test/ood/{name}/{label}/{key}": v for key, v in numbers.items()}
+        save_scores(pairs, pictures[name], name)
     for sentence in left_out.values():
         print(f"note: left out: {sentence}", file=sys.stderr)
-    for name, pairs in found.items():
-        save_scores(pairs, host.file(f"ood-{name}.png"), name)
     return metrics
 
 
 def _foreign(
-    data: ImageData, host: Host, fit: str | None, seed: int, limit: int | None
+    data: ImageData, host: Host, fit: str | Sequence[str] | None, seed: int, limit: int | None
 ) -> dict[str, Tensor]:
     """Return the foreign images by name; all are looked at before the long work."""
-    test = held_out(data, limit).cpu()
     found = {}
     for name in host.names or DEFAULT:
-        if name not in SYNTHETIC:
-            other = host.open_data(name)
-            x = fitted(name, held_out(other, limit), other.levels, data, fit)
-            found[f"{name}+{fit}" if fit else name] = x
-        elif data.levels is None or data.levels > 256:
-            raise Incapable(
-                f"data={name} is made of integers of one byte, and the run's data are not: name "
-                "other data."
-            )
-        else:
-            generator = torch.Generator().manual_seed(mix_seed(name, seed))
-            found[name] = SYNTHETIC[name](test, data.levels, generator)
-    if not found:
-        raise GdlError("measure=ood asks for other data: name some, as data=[mnist,noise].")
+        label, x = other_images(name, data, host, fit, seed, limit)
+        found[label] = x
     return found

@@ -64,7 +64,7 @@ class GenerativeModel(SharedStep):
         if levels is None and not self.takes_continuous:
             raise GdlError(
                 f"{type(self).__name__} models images of integers, but these data are continuous: "
-                "use model=realnvp or model=nice."
+                "use model=realnvp, model=nice or model=gaussian."
             )
         self.shape, self.levels = tuple(shape), levels
         self.num_dims = math.prod(self.shape)

@@ -12,6 +12,7 @@ from gdl.flows.base import Bijection, initialize
 from gdl.flows.dequantize import UniformDequantization
 from gdl.flows.priors import ClassPrior, Prior
 from gdl.flows.variational import VariationalDequantization
+from gdl.flows.vectors import Standardize, Whitening
 from gdl.noise import SampleNoise
 
 __all__ = ["FlowModel"]
@@ -114,6 +115,8 @@ class FlowModel(LatentModel):
         """
         params = sum(p.numel() for p in self.parameters())
         n = min(self.INIT_IMAGES, max(32, self.INIT_IMAGES * 3_000_000 // params))
+        if any(isinstance(m, Standardize | Whitening) for m in self.bijection.modules()):
+            n = len(x)  # moments are those of all rows
         initialize(self.bijection, self._continuous(x[:n].to(self.device))[0])
 
     def compile_networks(self) -> None:
@@ -203,14 +206,22 @@ class FlowModel(LatentModel):
 
     # ---- capabilities
 
+    def middle(self, x: Tensor) -> Tensor:
+        """Return the continuous v (B, C, H, W) of images; a pixel stands for the middle of its cell."""
+        if self.dequantize is None:
+            return x.to(self.dtype)
+        return (x.to(self.dtype) + 0.5) / self.dequantize.levels
+
+    def latents(self, v: Tensor) -> Tensor:
+        """Return the latents (B, D) of continuous v (B, C, H, W), differentiable."""
+        return self.bijection(v)[0]
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return all latents (B, D); an integer pixel stands for the middle of its cell.
 
         They do not depend on the labels y.
         """
-        if self.dequantize is None:
-            return self.bijection(x.to(self.dtype))[0]
-        return self.bijection((x.to(self.dtype) + 0.5) / self.dequantize.levels)[0]
+        return self.latents(self.middle(x))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return images (B, C, H, W), real numbers in [0, levels - 1], of latents (B, D).

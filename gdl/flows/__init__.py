@@ -22,7 +22,7 @@ from gdl.flows.mixture import Mixture, MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import ClassPrior, LogisticPrior, NormalPrior, Prior
 from gdl.flows.variational import VariationalDequantization
-from gdl.flows.vectors import Flatten, Permutation, Scale
+from gdl.flows.vectors import Flatten, Permutation, Scale, Standardize, Whitening, first_maps
 
 __all__ = [
     "LOWEST",
@@ -53,10 +53,13 @@ __all__ = [
     "Scale",
     "SplitPrior",
     "Squeeze",
+    "Standardize",
     "UniformDequantization",
     "VariationalDequantization",
+    "Whitening",
     "checkerboard",
     "clipped",
+    "first_maps",
     "initialize",
     "mix_channels",
     "move",

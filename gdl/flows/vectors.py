@@ -1,4 +1,4 @@
-"""Maps of vectors, as NICE needs them: an image as a vector, its dimensions reordered, scaled."""
+"""Maps of vectors: an image as a vector, dimensions reordered, scaled, standardized, decorrelated."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, DataInitialized
 
-__all__ = ["Flatten", "Permutation", "Scale"]
+__all__ = ["Flatten", "Permutation", "Scale", "Standardize", "Whitening", "first_maps"]
 
 
 class Flatten(Bijection):
@@ -57,6 +57,104 @@ class Scale(Bijection, DataInitialized):
         """See `Bijection.inverse`."""
         self._see()
         return z * (-self.log_scale).exp()
+
+
+class Standardize(Bijection, DataInitialized):
+    """z = (x - mean) / std per dimension, with the moments of the training rows, which stay.
+
+    As a part of the flow it brings its log-determinant, -sum log std, so the density is that of the
+    data in their own units. What follows sees the same numbers whatever the units are, and learns the
+    same: a column in millimetres instead of metres adds log 1000 nats, and changes nothing else.
+
+    Args:
+        num_dims: D of vectors (B, D).
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    def __init__(self, num_dims: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_dims))
+        self.register_buffer("log_std", torch.zeros(num_dims))
+
+    def set_from(self, h: Tensor) -> None:
+        """Take mean and standard deviation of each dimension; a constant one has deviation 1."""
+        std, mean = torch.std_mean(h.double(), 0, correction=0)
+        varies = std > torch.finfo(h.dtype).eps * mean.abs()
+        self.mean.copy_(mean)
+        self.log_std.copy_(torch.where(varies, std, 1.0).log())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        self._see(x)
+        z = (x - self.mean) * (-self.log_std).exp()
+        return z, -self.log_std.sum().expand(len(x))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        self._see()
+        return z * self.log_std.exp() + self.mean
+
+
+class Whitening(Bijection, DataInitialized):
+    """z = W (x - mean), W lower triangular with a positive diagonal: Gaussian data become N(0, I).
+
+    W is the inverse of the Cholesky factor of the covariance, log |det W| the sum of the logs of its
+    diagonal. The first data give mean and covariance S in closed form; S is drawn towards a multiple
+    of the identity, with t = tr S and q = tr S^2,
+
+        (1 - a) S + a (t / D) I,    a = min(1, ((1 - 2/D) q + t^2) / ((N + 1 - 2/D) (q - t^2 / D)))
+
+    (Chen et al., 2010, "Shrinkage algorithms for MMSE covariance estimation", arXiv 0907.4698,
+    Eq. 23), which vanishes as the number of rows N grows, and keeps W finite where rows are few or
+    dimensions depend on one another.
+
+    Args:
+        num_dims: D of vectors (B, D).
+    """
+
+    def __init__(self, num_dims: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(num_dims))
+        # W with the logs of its diagonal
+        self.packed = nn.Parameter(torch.zeros(num_dims, num_dims))
+
+    def set_from(self, h: Tensor) -> None:
+        """Set mean and W in closed form."""
+        h = h.double()
+        n, d = h.shape
+        mean = h.mean(0)
+        s = (h - mean).T @ (h - mean) / n
+        trace, squares = s.trace(), s.square().sum()
+        excess = (n + 1 - 2 / d) * (squares - trace.square() / d)
+        a = ((1 - 2 / d) * squares + trace.square()) / excess if excess > 0 else s.new_tensor(1.0)
+        a = a.clamp(0, 1) if d > 1 else s.new_tensor(0.0)
+        eye = torch.eye(d, dtype=s.dtype, device=s.device)
+        factor = torch.linalg.cholesky((1 - a) * s + (a * trace / d).clamp(min=1e-12) * eye)
+        w = torch.linalg.solve_triangular(factor, eye, upper=False)
+        self.mean.copy_(mean)
+        self.packed.copy_(w.tril(-1) + w.diagonal().log().diag())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Bijection.forward`."""
+        self._see(x)
+        return (x - self.mean) @ self._matrix().T, self.packed.diagonal().sum().expand(len(x))
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """See `Bijection.inverse`."""
+        self._see()
+        x = torch.linalg.solve_triangular(self._matrix(), z.T, upper=False)
+        return x.T + self.mean
+
+    def _matrix(self) -> Tensor:
+        return self.packed.tril(-1) + self.packed.diagonal().exp().diag()
+
+
+def first_maps(num_dims: int, standardize: bool, whiten: bool) -> list[Bijection]:
+    """Return the maps that bring vectors (B, D) of any units to the scale of a network."""
+    maps: list[Bijection] = [Standardize(num_dims)] if standardize else []
+    return [*maps, Whitening(num_dims)] if whiten else maps
 
 
 class Permutation(Bijection):

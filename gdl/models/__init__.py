@@ -13,6 +13,7 @@ torch.Size([2, 1, 8, 8])
 
 from gdl.models.autoencoder import Autoencoder
 from gdl.models.fvsbn import FVSBN
+from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
 from gdl.models.made import MADE
 from gdl.models.nade import NADE
@@ -30,6 +31,7 @@ __all__ = [
     "NICE",
     "VAE",
     "Autoencoder",
+    "Gaussian",
     "Glow",
     "PixelCNN",
     "PixelCNNpp",

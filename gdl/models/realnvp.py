@@ -20,6 +20,7 @@ from gdl.flows.mixture import MixtureCoupling, MixtureLogit
 from gdl.flows.multiscale import MultiScale, SplitPrior, Squeeze
 from gdl.flows.priors import NormalPrior
 from gdl.flows.stacked import VectorCouplings
+from gdl.flows.vectors import first_maps
 from gdl.nn.coupling_networks import ConvConditioner, VectorConditioner, ZeroConv
 
 __all__ = ["RealNVP"]
@@ -34,7 +35,8 @@ class RealNVP(FlowModel):
 
     Vectors: couplings of two halves with perceptrons, affine as in the paper, or through mixtures of
     logistics as in Flow++ (`gdl.flows.mixture`), which split and join modes that affine ones can only
-    move. A vector of one dimension has no halves: its maps are such mixtures without a network.
+    move. Where D is odd, the first half is the larger one. A vector of one dimension has no halves:
+    its maps are such mixtures without a network.
 
     Note:
         ActNorm takes the place of the paper's batch normalisation between couplings, whose
@@ -42,7 +44,7 @@ class RealNVP(FlowModel):
         learned Gaussian given the rest, which contains the paper's N(0, I).
 
     Args:
-        shape: (C, H, W) of an image or (D,) of a vector, D = 1 or even.
+        shape: (C, H, W) of an image or (D,) of a vector.
         levels: Number of values of a pixel, None for continuous data.
         num_scales: Scales of the images; fewer where the size does not allow them.
         width: Channels of the networks at the first scale, doubled after each squeeze.
@@ -54,14 +56,16 @@ class RealNVP(FlowModel):
         coupling: "affine", or "mixture" for vectors.
         mixtures: Logistics in a mixture.
         dequantization: See `FlowModel`.
+        standardize: Vectors of real numbers first get mean 0 and standard deviation 1 in each
+            dimension, see `gdl.flows.vectors.Standardize`.
+        whiten: They are decorrelated next, so that training starts at the Gaussian of the data.
         noise_couplings: See `FlowModel`.
         noise_width: See `FlowModel`.
         num_classes: Number of labels of a conditional flow, which has a prior per class.
         label_dropout: See `ClassLabels`.
 
     Raises:
-        GdlError: A size is odd where halves are needed, there is no such coupling, or a number is
-            below 1.
+        GdlError: There is no such coupling, or a number is below 1.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class RealNVP(FlowModel):
         mixtures: int = 8,
         dequantization: str = "uniform",
         checkpoint_conditioners: bool = False,
+        standardize: bool = False,
+        whiten: bool = False,
         noise_couplings: int = 4,
         noise_width: int = 32,
         num_classes: int = 0,
@@ -89,7 +95,9 @@ class RealNVP(FlowModel):
             if number < 1:
                 raise GdlError(f"model.{name} must be 1 or more, got {number}.")
         if len(shape) == 1:
-            flow = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
+            first = first_maps(shape[0], standardize, whiten)
+            steps = _vector_flow(shape[0], num_couplings, hidden, coupling, mixtures)
+            flow = Chain([*first, *steps])
         elif coupling == "mixture":
             raise GdlError("model.coupling=mixture is for vectors: images need coupling=affine.")
         else:
@@ -105,26 +113,24 @@ class RealNVP(FlowModel):
 
 def _vector_flow(
     d: int, num_couplings: int, hidden: Sequence[int], coupling: str, mixtures: int
-) -> Chain:
-    half = d // 2
-    maps: list[Bijection]
+) -> list[Bijection]:
+    """Return the maps of vectors (B, D), an ActNorm before, between and behind the couplings."""
+    maps: list[Bijection] = []
     if d == 1:
         maps = [MixtureLogit(1, mixtures) for _ in range(num_couplings)]
-    elif d % 2:
-        raise GdlError(
-            f"Real NVP couples two halves of a vector, but the data have {d} dimensions, an odd "
-            "number: use data=toy1d or data=toy2d."
-        )
     elif coupling == "affine":
         # the same map as `num_couplings` times AffineCoupling, computed faster
         maps = [VectorCouplings(d, num_couplings, hidden)]
     else:
-        nets = [VectorConditioner(half, 3 * mixtures * half, hidden) for _ in range(num_couplings)]
-        maps = [MixtureCoupling(net, mixtures, bool(k % 2)) for k, net in enumerate(nets)]
+        halves = (d - d // 2, d // 2)  # the one that stays comes first in every second coupling
+        for k in range(num_couplings):
+            stays, moved = halves[:: -1 if k % 2 else 1]
+            net = VectorConditioner(stays, 3 * mixtures * moved, hidden)
+            maps.append(MixtureCoupling(net, mixtures, swap=k % 2 > 0))
     steps: list[Bijection] = [ActNorm(d)]
     for m in maps:
         steps += [m, ActNorm(d)]
-    return Chain(steps)
+    return steps
 
 
 MakeNet = Callable[[int, int, int], nn.Module]

@@ -185,6 +185,8 @@ def data_name(metrics: dict[str, Any], *more: str) -> str:
     details = [str(metrics[k]) for k in ("data/binarization", "data/target") if k in metrics]
     if metrics.get("data/bits", 8) != 8:
         details.append(f"{metrics['data/bits']} bits")
+    if metrics.get("data/mutation"):
+        details.append(f"mutation {metrics['data/mutation']:g}")
     if metrics.get("data/verified") is False:
         details.append("copy with other checksums")
     details += more
@@ -199,7 +201,10 @@ def data_identity(metrics: dict[str, Any]) -> str:
     """
     if "data/digest" not in metrics:
         return data_name(metrics, UNKNOWN)
-    return json.dumps([metrics.get(key) for key in IDENTITY], default=str)
+    values = [metrics.get(key) for key in IDENTITY]
+    # appended, so that the titles of all other data stay what they were
+    values += [metrics["data/mutation"]] if metrics.get("data/mutation") else []
+    return json.dumps(values, default=str)
 
 
 def data_title(metrics: dict[str, Any]) -> str:

@@ -53,6 +53,11 @@ def density(
             "task=density draws flows on the line and in the plane: use a run of model=realnvp "
             "data=toy1d or data=toy2d."
         )
+    if model.num_classes:
+        raise GdlError(
+            "task=density draws one prior, and a conditional flow has one for each class: use a run "
+            "with model.conditional=false."
+        )
     layers = bijection.layers()
     stops = [x[:points].to(next(model.parameters()))]
     for layer in layers:

@@ -8,7 +8,12 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 from gdl.tasks.labels import ALL, labels_of
-from gdl.tasks.latents import check_images, check_temperature, decode_grid, with_latents
+from gdl.tasks.latents import (
+    Images,
+    check_temperature,
+    decode_grid,
+    with_latents,
+)
 
 __all__ = ["sample"]
 
@@ -16,14 +21,14 @@ __all__ = ["sample"]
 @torch.inference_mode()
 def sample(
     model: GenerativeModel,
-    x: Tensor,
+    x: Images,
     n: int = 64,
     seed: int = 0,
     temperature: float = 1.0,
     mean: bool = True,
     label: int | str | None = None,
 ) -> dict[str, Tensor]:
-    """Draw n images; image k depends on (seed, k) only.
+    """Draw n images, or n vectors (n, D); draw k depends on (seed, k) only.
 
     A model with latents but without a distribution over them, such as an autoencoder, decodes
     draws from N(0, I): the course's picture of what it is not.
@@ -39,9 +44,8 @@ def sample(
             of each of the K classes; None draws the classes, too.
 
     Raises:
-        GdlError: n is below 1, the model draws no images, or there is no such class.
+        GdlError: n is below 1, the model draws nothing, or there is no such class.
     """
-    check_images(model, "sample")
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
@@ -59,6 +63,8 @@ def sample(
         given = model.checked_labels(labels.get("label"), n)
         rows = None if given is None else model.drawn_labels(given, [*range(n)], seed)
         images = decode_grid(latents, z[None], None if rows is None else rows[None])[0]
+    if model.levels is None:
+        return {"samples": images.flatten(1)}
     missing = -n % columns
     images = torch.cat([images, torch.zeros_like(images[:1]).expand(missing, -1, -1, -1)])
     return {"samples": images.unflatten(0, (-1, columns))}

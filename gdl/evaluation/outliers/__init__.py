@@ -7,9 +7,14 @@ options stand beside its name in conf/score/default.yaml.
 """
 
 from gdl.evaluation.outliers.complexity import complexity
+from gdl.evaluation.outliers.density_of_states import dose
+from gdl.evaluation.outliers.ensemble import waic
 from gdl.evaluation.outliers.fitting import FITS, fitted
 from gdl.evaluation.outliers.images import Images, Setting
+from gdl.evaluation.outliers.intrinsic_dimension import dimension
 from gdl.evaluation.outliers.likelihood import likelihood
+from gdl.evaluation.outliers.likelihood_ratio import ratio
+from gdl.evaluation.outliers.likelihood_regret import regret
 from gdl.evaluation.outliers.synthetic import SYNTHETIC
 from gdl.evaluation.outliers.typicality import typicality
 
@@ -19,7 +24,12 @@ __all__ = [
     "Images",
     "Setting",
     "complexity",
+    "dimension",
+    "dose",
     "fitted",
     "likelihood",
+    "ratio",
+    "regret",
     "typicality",
+    "waic",
 ]

@@ -1,6 +1,6 @@
 """Other data as images of the model's shape and levels."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,18 +10,17 @@ from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
 from gdl.data.mnist import bernoulli
 from gdl.errors import GdlError
+from gdl.evaluation.outliers.shapes import FITS, ways
 
-__all__ = ["FITS", "fitted"]
-
-Fit = Callable[[Tensor, tuple[int, ...]], Tensor]
-"""Maps images (N, C, H, W) uint8 to the shape (C, H, W), or leaves an axis for another fit as it is."""
-
-FITS: dict[str, Fit] = {}
-"""Ways to bring images to another shape, by the name that fit= has for them."""
+__all__ = ["FITS", "fitted", "fitted_name"]
 
 
 def fitted(
-    name: str, x: Tensor, levels: int | None, data: ImageData, fit: str | None = None
+    name: str,
+    x: Tensor,
+    levels: int | None,
+    data: ImageData,
+    fit: str | Sequence[str] | None = None,
 ) -> Tensor:
     """Return images of other data as images of the run's shape and levels, on the CPU.
 
@@ -33,33 +32,70 @@ def fitted(
         x: Images (N, C, H, W) uint8.
         levels: Of the other data; None for continuous data.
         data: The run's data.
-        fit: How images of another shape are brought to the run's: names in `FITS` joined by "+".
+        fit: How images of another shape are brought to the run's: names in `FITS`, or joined by "+",
+            which are applied in this order.
 
     Raises:
-        Incapable: The images have another shape and no fit is named, or one kind of data is
-            continuous and the other is not.
+        Incapable: The images have another shape and no fit that brings them to the run's is named, or
+            one kind of data is continuous and the other is not.
         GdlError: There is no such fit.
     """
-    for part in (fit or "").split("+") if fit else []:
-        if part not in FITS:
-            raise GdlError(f"fit={fit} is not known: choose from {', '.join(FITS)}.")
-        x = FITS[part](x, data.shape)
-    if tuple(x.shape[1:]) != data.shape:
-        own = "x".join(map(str, data.shape))
-        way = f"set fit={', '.join(FITS)}" if FITS else f"choose data of {own}"
+    y = x
+    for part in _parts(fit) if tuple(x.shape[1:]) != data.shape and x.ndim == 4 else []:
+        y = FITS[part](y, data.shape)
+    if tuple(y.shape[1:]) != data.shape:
+        shapes = ["x".join(map(str, shape)) for shape in (x.shape[1:], data.shape, y.shape[1:])]
+        comparable = x.ndim == 4 and len(data.shape) == 3
+        found = ["+".join(way) for way in ways(x, data.shape)] if comparable else []
+        how = f"set ood.fit={' or '.join(found)}" if found else f"choose data of {shapes[1]}"
+        after = f", with fit={'+'.join(_parts(fit))} of {shapes[2]}" if fit else ""
         raise Incapable(
-            f"data={name} has images of {'x'.join(map(str, x.shape[1:]))}, and the run's are {own}: "
-            f"{way}."
+            f"data={name} has images of {shapes[0]}{after}, and the run's are {shapes[1]}: {how}."
         )
+    x = y
     if (levels is None) != (data.levels is None):
         kinds = ("continuous", "integers") if levels is None else ("integers", "continuous")
         raise Incapable(
-            f"The values of data={name} are {kinds[0]}, and the run's are {kinds[1]}: choose other data."
+            f"The values of data={name} are {kinds[0]}, and the run's are {kinds[1]}: choose "
+            "other data."
         )
     x = x.cpu()
     if levels is None or data.levels is None or levels == data.levels:
         return x
     return to_levels(x, levels, data.levels, data.facts())
+
+
+def fitted_name(
+    name: str, other: ImageData, data: ImageData, fit: str | Sequence[str] | None
+) -> str:
+    """Return the name of other data in a table, with what `fitted` has done to them.
+
+    An example is "cifar10+grey+resize", and for a run with 5 bits "mnist+pad+32levels". Fits that
+    leave these images as they are, since they were asked for because of others, are not named.
+    """
+    parts, x = [], torch.zeros(1, *other.shape, dtype=torch.uint8)
+    for part in _parts(fit) if other.shape != data.shape and len(other.shape) == 3 else []:
+        y = FITS[part](x, data.shape)
+        parts += [part] if y.shape != x.shape else []  # else it did nothing
+        x = y
+    parts += [] if other.levels == data.levels else [f"{data.levels}levels"]
+    return "+".join([name, *parts])
+
+
+def _parts(fit: str | Sequence[str] | None) -> list[str]:
+    """Return the names of fits.
+
+    Raises:
+        GdlError: There is no such fit.
+    """
+    parts = fit.split("+") if isinstance(fit, str) else list(fit or [])
+    for part in parts:
+        if part not in FITS:
+            raise GdlError(
+                f"ood.fit={'+'.join(map(str, parts))} is not known: choose from {', '.join(FITS)}, or "
+                "join some as grey+resize."
+            )
+    return parts
 
 
 def to_levels(x: Tensor, levels: int, target: int, facts: dict[str, Any]) -> Tensor:

@@ -14,7 +14,7 @@ from gdl.capabilities import Incapable
 from gdl.coding import code_lengths
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
-from gdl.noise import seed_noise
+from gdl.noise import same_for_each_image, seed_noise
 
 __all__ = ["Images", "Setting"]
 
@@ -65,12 +65,20 @@ class Images:
         Raises:
             Incapable: The model has no density.
         """
+        self.check_density()
+        return self.each(lambda x: self.model.nll(x, k=self.setting.k), "nll")
+
+    def check_density(self) -> None:
+        """Check that the model has a density.
+
+        Raises:
+            Incapable: It has none.
+        """
         if self.model.nll_kind is None:
             raise Incapable(
                 f"it asks for a density, which {type(self.model).__name__} lacks: use a run of "
                 "model=vae, made, pixelcnn, realnvp or glow."
             )
-        return self.each(lambda x: self.model.nll(x, k=self.setting.k), "nll")
 
     @cached_property
     def code_lengths(self) -> dict[str, Tensor]:
@@ -82,16 +90,18 @@ class Images:
         """Return f of batches of the images, on the model's device, as one tensor on the CPU.
 
         Args:
-            f: Maps images (B, ...) to (B, ...); its draws are those of the seed, `what` and the batch.
-                Gradients are off; a score that needs them turns them on with torch.enable_grad().
+            f: Maps images (B, ...) to (B, ...); its draws are those of the seed and of `what`, the same
+                for all images, so that the other images of a batch do not matter. Gradients are off; a
+                score that needs them turns them on with torch.enable_grad().
             what: Name of the quantity, for a progress bar and the seeds.
         """
         batches = self.x.split(self.setting.batch_size)
         shown = track(batches, f"{what} of {self.name}", transient=True)
         found = []
-        for i, x in enumerate(shown if sys.stdout.isatty() else batches):
-            seed_noise(self.model.device, what, self.setting.seed, i)
-            found.append(f(x.to(self.model.device)).detach().cpu())
+        with same_for_each_image():
+            for x in shown if sys.stdout.isatty() else batches:
+                seed_noise(self.model.device, what, self.setting.seed)
+                found.append(f(x.to(self.model.device)).detach().cpu())
         values = torch.cat(found)
         return values.double() if values.is_floating_point() else values
 
@@ -114,7 +124,7 @@ class Images:
         own = self.model
         if (other.shape, other.levels) != (own.shape, own.levels):
             raise Incapable(
-                f"The run {run} is of images {other.shape} with {other.levels} levels, this one of "
-                f"{own.shape} with {own.levels}: name a run on the same data."
+                f"it asks for a run on images of {own.shape} with {own.levels} levels, and those of "
+                f"{run} are of {other.shape} with {other.levels}: name a run on the same data."
             )
         return Images(other.to(own.device), self.x, self.setting, self.name)

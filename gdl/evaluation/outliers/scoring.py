@@ -16,7 +16,7 @@ from gdl.noise import mix_seed
 __all__ = ["Score", "chosen", "training_sample"]
 
 Score = Callable[[Images, Images], Tensor]
-"""Maps images and training images to scores (N,), or (N // n,) of groups of n; higher is more foreign."""
+"""Maps images and training images to scores (N,), of groups of n (N // n,); higher is more foreign."""
 
 
 def chosen(scores: Mapping[str, Score], only: Sequence[str] | None) -> dict[str, Score]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdl.flows.base import Bijection, Chain
@@ -26,8 +27,12 @@ class VectorCouplings(Stacked):
     The networks are perceptrons with ReLU, see `VectorConditioner`; their parameters of a kind are
     one tensor for all K. `gdl.flows.stacked.forms.choose` says which implementation runs.
 
+    Where D is odd, the first half is the larger one. Inside, the second half then has one more
+    dimension, which is 0 for ever: no network moves it, so it adds nothing to a log-determinant, and
+    the parameters that belong to it stay without effect.
+
     Args:
-        num_dims: D of vectors (B, D), even.
+        num_dims: D of vectors (B, D), at least 2.
         depth: K.
         hidden: Widths of the hidden layers of the networks, at least one.
         affine: Affine couplings, else additive ones.
@@ -47,7 +52,8 @@ class VectorCouplings(Stacked):
     ) -> None:
         super().__init__()
         self.checkpoint_conditioners = checkpoint_conditioners
-        half = num_dims // 2
+        self.num_dims = num_dims
+        half = (num_dims + 1) // 2
         sizes = [half, *hidden, 2 * half if affine else half]
         self.stacks = nn.ParameterList()
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
@@ -56,7 +62,6 @@ class VectorCouplings(Stacked):
             bound = default if init_range is None else init_range
             for shape in ((depth, fan_out, fan_in), (depth, fan_out)):
                 self.stacks.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
-
         self._views: tuple[object, list[Layers]] | None = None
 
     @property
@@ -71,27 +76,55 @@ class VectorCouplings(Stacked):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Bijection.forward`."""
-        checkpointed = self.checkpoint_conditioners
-        if choose(x, checkpointed=checkpointed) is Form.FUSED:
-            return FusedCouplings.apply(x, self._networks(), *self.stacks)
-        return _couple(x, networks(tuple(self.stacks)), checkpointed)
+        if self.num_dims % 2 == 0:
+            return self._forward(x, tuple(self.stacks))
+        z, log_det = self._forward(F.pad(x, (0, 1)), self._odd_stacks())
+        return z[:, :-1], log_det
 
     def inverse(self, z: Tensor) -> Tensor:
         """See `Bijection.inverse`."""
-        if choose(z, inverse=True) is Form.FUSED:
-            return invert_couplings(z, self._networks())
-        return _decouple(z, networks(tuple(self.stacks)))
+        if self.num_dims % 2 == 0:
+            return self._inverse(z, tuple(self.stacks))
+        return self._inverse(F.pad(z, (0, 1)), self._odd_stacks())[:, :-1]
 
-    def _networks(self) -> list[Layers]:
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the kept views: a copy has other stacks, and a view alone cannot be copied."""
+        return self.__dict__ | {"_views": None}
+
+    def _forward(self, x: Tensor, stacks: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        checkpointed = self.checkpoint_conditioners
+        if choose(x, checkpointed=checkpointed) is Form.FUSED:
+            return FusedCouplings.apply(x, self._networks(stacks), *stacks)
+        return _couple(x, networks(stacks), checkpointed)
+
+    def _inverse(self, z: Tensor, stacks: tuple[Tensor, ...]) -> Tensor:
+        if choose(z, inverse=True) is Form.FUSED:
+            return invert_couplings(z, self._networks(stacks))
+        return _decouple(z, networks(stacks))
+
+    def _odd_stacks(self) -> tuple[Tensor, ...]:
+        """Return the stacks, with zeros for what would move the dimension that is not there.
+
+        Every second coupling, from the first on, moves the second half; of its network's shifts, and
+        of its scales, the last one belongs to that dimension.
+        """
+        *others, weight, bias = self.stacks
+        half, (depth, out) = (self.num_dims + 1) // 2, bias.shape
+        kept = bias.new_ones(depth, out // half, half)
+        kept[::2, :, -1] = 0
+        kept = kept.flatten(1)
+        return (*others, weight * kept[..., None], bias * kept)
+
+    def _networks(self, stacks: tuple[Tensor, ...]) -> list[Layers]:
         """Return the networks as views of the stacks, which are kept: to make them takes time.
 
         A view shows what is written into its stack. It also keeps the memory, so that no other tensor
         can have the address.
         """
-        key = [(s.data_ptr(), s.shape, s.stride(), s.dtype) for s in self.stacks]
+        key = [(s.data_ptr(), s.shape, s.stride(), s.dtype) for s in stacks]
         if self._views is None or self._views[0] != key:
             with torch.no_grad():
-                self._views = (key, networks(tuple(self.stacks)))
+                self._views = (key, networks(stacks))
         return self._views[1]
 
     def plain(self) -> Chain:
@@ -99,16 +132,23 @@ class VectorCouplings(Stacked):
         return Chain(self._plain_coupling(k) for k in range(len(self.stacks[0])))
 
     def _plain_coupling(self, k: int) -> Bijection:
-        weights, biases = list(self.stacks[::2]), list(self.stacks[1::2])
-        half, (*hidden, out) = weights[0].shape[2], [b.shape[1] for b in biases]
+        weights, biases = [w[k] for w in self.stacks[::2]], [b[k] for b in self.stacks[1::2]]
+        half, swap = weights[0].shape[1], k % 2 > 0
+        coupling = AffineCoupling if len(biases[-1]) > half else AdditiveCoupling
+        smaller = self.num_dims // 2  # the size of the second half
+        if swap:
+            weights[0] = weights[0][:, :smaller]
+        else:
+            for last in (weights, biases):
+                last[-1] = last[-1].unflatten(0, (-1, half))[:, :smaller].flatten(0, 1)
         with torch.device("meta"):
-            net = VectorConditioner(half, out, hidden)
-        coupling = AffineCoupling if out > half else AdditiveCoupling
-        step = coupling(net, swap=k % 2 > 0)
+            sizes = [weights[0].shape[1], *map(len, biases)]
+            net = VectorConditioner(sizes[0], sizes[-1], sizes[1:-1])
+        step = coupling(net, swap)
         state = {}
         for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             # a ReLU is between one layer and the next
-            state[f"net.{2 * i}.weight"], state[f"net.{2 * i}.bias"] = weight[k], bias[k]
+            state[f"net.{2 * i}.weight"], state[f"net.{2 * i}.bias"] = weight, bias
         lend(step, state)
         return step
 
