@@ -74,7 +74,7 @@ def bounds_are_in_order(model: GenerativeModel, x: Tensor, n: int = 2000) -> lis
     found = []
     exact = evidence(model, x) if isinstance(model, HasPosterior) else None
     if exact is not None:
-        found += _beside_quadrature(log_w, *exact, math.prod(model.latent_shape))
+        found += _beside_quadrature(log_w, *exact, math.prod(model.latent_shape))  # pyright: ignore
     kind, reported = str(model.nll_kind), draws(model, x, n)
     k = int(kind.partition("-")[2]) if kind.startswith("iwae-") else 1
     found.append(_reported(reported, log_w, k, model.num_dims))

@@ -56,8 +56,8 @@ def _small(
                 raise
             continue
         break
-    perturb(made, 0.3)  # pyright: ignore[reportPossiblyUnbound]
-    return made.double().eval(), x  # pyright: ignore[reportPossiblyUnbound]
+    perturb(made, 0.3)  # pyright: ignore[reportPossiblyUnboundVariable]
+    return made.double().eval(), x  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def _autoregressive(model: AutoregressiveModel) -> Iterator[list[Finding]]:
@@ -108,7 +108,7 @@ def checks_of_a_bijection(made: GenerativeModel, x: Tensor) -> Iterator[Finding]
     yield flows.inverts(parts, 1e-8)
     single = copy.deepcopy(made).float()
     with torch.no_grad():
-        back = single.decode(single.encode(x))  # pyright: ignore[reportAttributeAccessIssue]
+        back = single.decode(single.encode(x))  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
     error = float((back.double() - x.double()).abs().max())
     reason = (
         "decode(encode(x)) is not x in float32: scales are too extreme, or a step is not undone"

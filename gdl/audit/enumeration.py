@@ -82,7 +82,8 @@ def probabilities(model: GenerativeModel, x: Tensor, nll: Tensor) -> tuple[Tenso
     seed_noise(model.device, "audit", "weights")
     if isinstance(model, HasPosterior):
         # from the prior: a perturbed posterior would give weights without a variance
-        z = torch.randn(5 * k, 1, *model.latent_shape).to(x.device, model.dtype)
+        like = next(model.parameters())  # pyright: ignore[reportAttributeAccessIssue]
+        z = torch.randn(5 * k, 1, *model.latent_shape).to(like)
         w = torch.cat([model.log_joint(x, part.expand(-1, len(x), -1))[0] for part in z.split(50)])
     elif isinstance(model, HasImportanceWeights) and not kind.startswith(("iwae", "dequant")):
         w = torch.cat([sum(model.log_weights(x, 50)) for _ in range(-(-k // 50))])  # pyright: ignore

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def inner_bijections(bijection: Bijection, y: Tensor) -> list[tuple[str, Bijecti
     """
     found: list[tuple[str, Bijection, Tensor]] = []
 
-    def note(name: str, module: Bijection, args: tuple[Tensor, ...]) -> None:
+    def note(name: str, module: Any, args: tuple[Tensor, ...]) -> None:
         found.append((name, module, args[0].detach().clone()))
 
     modules = [(n, m) for n, m in bijection.named_modules() if isinstance(m, Bijection)]
