@@ -97,3 +97,12 @@ def test_the_seed_alone_decides_the_interval() -> None:
     assert one == detection_with_errors(own, foreign, 50, seed=3)
     assert one != detection_with_errors(own, foreign, 50, seed=4)
     assert set(one) == {f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")}
+
+
+def test_both_sets_of_images_are_drawn_anew() -> None:
+    """Where one set is a single value, the width comes from the other: of a binomial of 100 images."""
+    spread, one = torch.tensor([0.0, 2.0] * 50), torch.ones(100)
+    for own, foreign in ((spread, one), (one, spread)):
+        found = detection_with_errors(own, foreign, 400)
+        width = found["auroc_high"] - found["auroc_low"]
+        assert width == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 100), rel=0.2)
