@@ -57,9 +57,8 @@ def _of_run(cfg: DictConfig) -> tuple[GenerativeModel, Tensor]:
     ]
     if given := [o for o in given if not o.lstrip("+~").startswith("data_dir")]:
         raise GdlError(
-            f"A run has its own model and data: leave out {given[0]}, or leave out "
-            "run= to check a model "
-            "without training it."
+            f"A run has its own model and data: leave out {given[0]}, or leave out run= to check a "
+            "model without training it."
         )
     _, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
     return model, data.images("test")[:IMAGES]
@@ -72,9 +71,11 @@ def _of_configuration(cfg: DictConfig) -> tuple[GenerativeModel, Tensor]:
 
     from gdl.errors import GdlError
     from gdl.families.base import GenerativeModel
+    from gdl.training.conditional import add_classes
     from gdl.training.run import build_model
 
     data: ImageData = instantiate(cfg.data, _convert_="all")
+    add_classes(cfg, data)
     torch.manual_seed(cfg.seed)
     model = build_model(cfg.model)
     if not isinstance(model, GenerativeModel):
