@@ -1,6 +1,8 @@
 """Bayes' rule as a classifier: the formula, the scores, the classifiers beside it, the picture."""
 
+import functools
 import math
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,13 +16,18 @@ from torchmetrics.classification import MulticlassCalibrationError
 from gdl.capabilities import Incapable
 from gdl.data import Digits
 from gdl.errors import GdlError
-from gdl.evaluation import class_log_posterior, classifier, classify
+from gdl.evaluation import Host, bayes_rule, class_log_posterior, classifier
 from gdl.evaluation.classification_scores import BINS, classification_scores, reliability
 from gdl.evaluation.discriminative import discriminative_classifiers
 from gdl.models import MADE, VAE, Autoencoder
 from gdl.tasks import LazyImages, interpolate, reconstruct, traverse
 
 SHAPE, LEVELS, CLASSES = (1, 8, 8), 17, 10
+
+
+classify = functools.partial(
+    bayes_rule.classify, host=Host(Path(tempfile.gettempdir(), "gdl-tests-of-classify"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +120,12 @@ def test_test_images_without_label_do_not_count(digits: Digits) -> None:
     half: Any = SimpleNamespace(
         images=lambda split: digits.images("test"),
         labels=lambda split: some if split == "test" else digits.labels(split),
+        class_names=None,
     )
     every_other: Any = SimpleNamespace(
         images=lambda split: digits.images("test")[::2],
         labels=lambda split: y[::2] if split == "test" else digits.labels(split),
+        class_names=None,
     )
     assert classify(model, half, labels=[]) == classify(model, every_other, labels=[])
 
@@ -188,7 +197,7 @@ def test_more_labels_make_better_classifiers(digits: Digits) -> None:
 
 def test_a_picture_is_written_where_it_is_asked_for(digits: Digits, tmp_path: Path) -> None:
     model = conditional(MADE, hidden=[10])
-    numbers = classify(model, digits, labels=[3, "all"], limit=100, out=tmp_path / "new")
+    numbers = classify(model, digits, labels=[3, "all"], limit=100, host=Host(tmp_path / "new"))
     with Image.open(tmp_path / "new" / "classify.png") as picture:
         assert picture.size[0] > 1000
         assert len(picture.convert("RGB").getcolors(10**6)) > 50

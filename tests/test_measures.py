@@ -148,7 +148,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
         {n: {"active_units"} for n in ("vae", "iwae", "vae of classes")},
     ),
     "classify": (
-        {"k": 2, "labels": [3]},
+        {"k": 2, "labels": [3], "host": HOST},
         {
             "vae of classes": scores("iwae-2", "logistic-3", "cnn-3"),
             "flow of classes": scores("dequant-2", "logistic-3", "cnn-3"),

@@ -131,7 +131,7 @@ def _mean_sum(p: Tensor, error: Tensor, model: GenerativeModel, levels: int) -> 
         return skipped("sum to 1", "", "the estimates of p(x) vary too much")
     total = float(p.sum())
     errors = (total - 1) / max(float(error.square().sum().sqrt()), 1e-3)
-    leaks = str(model.nll_kind).startswith("dequant")  # to values that are no pixels
+    leaks = str(model.nll_kind).startswith(("dequant", "vardeq"))  # to values that are no pixels
     named = diagnosis.of_total(-p.log(), model.num_dims, levels)
     reason = f"p(x) sums to {total:.4g} over all images: {named or 'it is not normalised'}"
     what = "sum of the estimates of p(x) - 1, in errors"

@@ -85,9 +85,11 @@ def probabilities(model: GenerativeModel, x: Tensor, nll: Tensor) -> tuple[Tenso
         like = next(model.parameters())  # pyright: ignore[reportAttributeAccessIssue]
         z = torch.randn(5 * k, 1, *model.latent_shape).to(like)
         w = torch.cat([model.log_joint(x, part.expand(-1, len(x), -1))[0] for part in z.split(50)])
-    elif isinstance(model, HasImportanceWeights) and not kind.startswith(("iwae", "dequant")):
+    elif isinstance(model, HasImportanceWeights) and not kind.startswith(
+        ("iwae", "dequant", "vardeq")
+    ):
         w = torch.cat([sum(model.log_weights(x, 50)) for _ in range(-(-k // 50))])  # pyright: ignore
-    elif kind.startswith(("iwae", "dequant")):
+    elif kind.startswith(("iwae", "dequant", "vardeq")):
         w = -nll
     else:
         return None
@@ -161,7 +163,11 @@ def samples_follow(tiny: Tiny, p: Tensor, error: Tensor, n: int) -> Finding:
     if not isinstance(tiny.model, Samples):
         return skipped(check, what, "the model does not sample")
     counts, outside = frequencies(tiny.model, shape, levels, n)
-    if str(tiny.model.nll_kind).startswith("dequant") and not outside and float(p.sum()) < 0.99:
+    if (
+        str(tiny.model.nll_kind).startswith(("dequant", "vardeq"))
+        and not outside
+        and float(p.sum()) < 0.99
+    ):
         # what lies outside of the pixels' range was clamped to its border before it was counted
         inner = ((tiny.x > 0) & (tiny.x < levels - 1)).flatten(1).all(1)
         outside = int(counts[~inner].sum())

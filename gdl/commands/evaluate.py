@@ -46,12 +46,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     check_links(run.path)
-    cfg.out = cfg.out or str(run.images)
     measure = instantiate(cfg.measure, _convert_="all")
-    options = getattr(measure, "keywords", {})
-    if options.get("runs"):  # a measure knows models and data, not where they are kept
-        others = [open_run(other, cfg.device, data_dir=cfg.data_dir) for other in options["runs"]]
-        options["runs"] = [(model, data) for _, model, data in others]
     enable_garbage_collection()
     started = time.perf_counter()
     host = _host(cfg, run, data, measure)
@@ -87,13 +82,13 @@ def _host(cfg: DictConfig, run: Run, data: ImageData, measure: Callable[..., Any
     from gdl.evaluation import Host
     from gdl.evaluation.combination import takes_host
     from gdl.evaluation.outliers import SYNTHETIC
-    from gdl.runs.checkpoints import load_run_model
+    from gdl.runs.checkpoints import load_run_model, open_run
 
     asked = [key for key, value in (("data", cfg.other_data), ("out", cfg.out)) if value]
     for key in asked if not takes_host(measure) else ():
         raise GdlError(
-            f"{key}= is for measure=ood and measure=scores, which look at other data; the measures "
-            f"chosen look at the run's own: leave out {key}=, or choose one of these."
+            f"{key}= is for measure=ood and measure=scores, which look at other data or write files; "
+            f"the measures chosen do not: leave out {key}=, or choose one of these."
         )
     out = Path(cfg.out).expanduser() if cfg.out else None
     table = out if out is not None and out.suffix else None
@@ -106,6 +101,7 @@ def _host(cfg: DictConfig, run: Run, data: ImageData, measure: Callable[..., Any
         table,
         lambda name: open_data(name, others.get(name, []), data, folders, [*SYNTHETIC]),
         lambda spec: load_run_model(spec, cfg.device)[1],
+        lambda spec: open_run(spec, cfg.device, data_dir=cfg.data_dir)[1:],
     )
 
 

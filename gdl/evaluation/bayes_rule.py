@@ -6,7 +6,6 @@ generative classifier may win, with many the discriminative one does.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from gdl.evaluation.classification_scores import (
 )
 from gdl.evaluation.discriminative import discriminative_classifiers
 from gdl.evaluation.held_out import held_out_batches
+from gdl.evaluation.host import Host
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.noise import seed_noise
@@ -34,31 +34,32 @@ def classify(
     data: ImageData,
     k: int = 16,
     labels: Sequence[int | str] = (10, 100, 1000, "all"),
-    runs: Sequence[Any] = (),
+    runs: Sequence[str] = (),
     batch_size: int = 500,
     seed: int = 0,
-    out: str | Path | None = None,
+    *,
+    host: Host,
     limit: int | None = None,
 ) -> dict[str, float]:
     """Return how well p(y | x) = p(y) p(x | y) / p(x) tells the classes of the test images apart.
 
     The keys are classify-{name}/accuracy, /log_loss in nats and /calibration_error, each with _se; see
     `classification_scores`. The name of the model itself is "exact", or where its p(x | y) is a bound
-    "iwae-{k}" or "dequant-{k}". The others are trained on the same images: "logistic-{n}", a logistic
-    regression, and "cnn-{n}", a small convolutional network, see `discriminative_classifiers`, where n
-    is the number of training labels per class that they see.
+    "iwae-{k}", "dequant-{k}" or "vardeq-{k}". The others are trained on the same images:
+    "logistic-{n}", a logistic regression, and "cnn-{n}", a small convolutional network, see
+    `discriminative_classifiers`, where n is the number of training labels per class that they see.
 
     Args:
         model: A conditional model with a density, in eval mode.
         data: The data set, with labels.
         k: Samples per image and class of a bound; an exact density needs none.
         labels: Labels per class, or "all", of the discriminative classifiers; none: leave them out.
-        runs: Pairs of other conditional models and their data, which are the same images, e.g. of runs
-            with data.labels_per_class=10. Only the picture shows their accuracies.
+        runs: Other conditional runs on the same images, e.g. with data.labels_per_class=10. Only the
+            picture shows their accuracies.
         batch_size: Images at a time.
         seed: Seeds the draws.
-        out: Folder for classify.png, which shows accuracies against labels per class, a reliability
-            diagram and the confusion matrix; None for no picture.
+        host: Opens the runs, and says where classify.png goes, which shows accuracies against labels
+            per class, a reliability diagram and the confusion matrix.
         limit: Only the first so many test images.
 
     Raises:
@@ -72,18 +73,16 @@ def classify(
             "measure=classify asks for labels of the test images, and these data have none: use a "
             "run on labelled images, e.g. data=mnist."
         )
-    own, *others = (
-        _predictions(m, d, data, k, batch_size, seed, limit) for m, d in [(model, data), *runs]
-    )
+    picture = host.file("classify.png")
+    trained = [(model, data), *map(host.open_run_and_data, runs)]
+    own, *others = (_predictions(m, d, data, k, batch_size, seed, limit) for m, d in trained)
     choice = model.config.get("choices", {}).get("data", "data")
     rivals = list(discriminative_classifiers(data, labels, choice, model.num_classes, limit))
     known = (truth := truth.cpu()[:limit]) >= 0
     scores = {
         p: classification_scores(p.log_p[known], truth[known]) for p in (own, *others, *rivals)
     }
-    if out is not None:
-        names = getattr(data, "class_names", None)
-        _picture(Path(out) / "classify.png", scores, truth, names)
+    _picture(picture, scores, truth, data.class_names)
     return {
         f"classify-{p.name}/{score}": value
         for p in (own, *rivals)
@@ -157,8 +156,8 @@ def _refuse_or_kind(model: GenerativeModel, k: int) -> str:
             "with model.conditional=true."
         )
     at_least_one("k of measure=classify", k)
-    if model.nll_kind.startswith("dequant"):
-        return f"dequant-{k}"
+    if model.nll_kind.startswith(("dequant", "vardeq")):
+        return f"{model.nll_kind.partition('-')[0]}-{k}"
     if isinstance(model, HasImportanceWeights):
         return model.nll_kind if k == 1 and model.nll_kind.startswith("iwae") else f"iwae-{k}"
     return model.nll_kind

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gdl.capabilities import Incapable
 from gdl.data.base import ImageData
@@ -19,7 +20,7 @@ def _no_data(name: str) -> ImageData:
     )
 
 
-def _no_run(name: str) -> GenerativeModel:
+def _no_run(name: str) -> Any:
     raise Incapable(f"This measure asks for the run {name}, and only gdl evaluate opens runs.")
 
 
@@ -34,6 +35,7 @@ class Host:
             called after it.
         open_data: Returns data by their name.
         open_run: Returns the model of a run, in eval mode, by its directory or checkpoint.
+        open_run_and_data: Returns the model of a run and the data that it was trained on.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Host:
     out: Path | None = None
     open_data: Callable[[str], ImageData] = _no_data
     open_run: Callable[[str], GenerativeModel] = _no_run
+    open_run_and_data: Callable[[str], tuple[GenerativeModel, ImageData]] = _no_run
     written: list[Path] = field(default_factory=list)
     """The files so far, which the command prints at the end."""
 
