@@ -131,6 +131,8 @@ def value_cases(seed: int, per_key: int = 1) -> list[Case]:
             wrong = chance.choice(WRONG[chance.choice([*WRONG])])
             plus = "+" if key.endswith("_target_") else ""
             run = {"sample": ["run=run"], "evaluate": ["run=run", "limit=8"], "compare": ["."]}
+            run |= {"check": ["data=digits", "model=vae"], "decompress": ["run=run", "x.gdlz"]}
+            run["compress"] = ["run=run", "limit=8"]
             args = [*TINY, *base] if command == "train" else [*run[command], *base]
             args = [a for a in args if a.partition("=")[0].lstrip("+") != key]
             cases.append(

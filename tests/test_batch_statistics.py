@@ -32,6 +32,7 @@ from gdl.part import Part, current_part
 
 SHAPE, LEVELS, NUM = (1, 8, 8), 17, 7
 X = torch.randint(LEVELS, (NUM, *SHAPE), dtype=torch.uint8)
+Y = torch.arange(NUM) % 3
 
 LIKELIHOODS = [
     Categorical,
@@ -55,13 +56,14 @@ VALUES: dict[str, list[Any]] = {
     "coupling": [],  # see COUPLINGS
     "alpha": [0.1],
     "prior": ["normal"],
+    "num_classes": [3],
 }
 """Values of each option that is no size."""
 COUPLINGS = {"Glow": "additive", "RealNVP": "affine"}
 SIZES = {
     "encoder", "decoder", "latent_dim", "hidden", "num_couplings", "init_range", "num_levels", "depth",
     "width", "layers", "first_kernel", "kernel", "blocks", "resolutions", "num_scales", "mixtures",
-    "heads", "window", "noise_couplings", "noise_width",
+    "heads", "window", "noise_couplings", "noise_width", "standardize", "whiten",
 }  # fmt: skip
 BOTH: list[tuple[str, dict[str, Any]]] = [
     ("VAE", {"likelihood": DiscretizedGaussian, "num_importance_samples": 3}),
@@ -77,7 +79,9 @@ def options_of(name: str) -> list[str]:
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in gdl.models.__all__:
         yield name, {}
-        for option in set(options_of(name)) - SIZES - {"likelihood"}:
+        if "label_dropout" in options_of(name):
+            yield name, {"num_classes": 3, "label_dropout": 0.4}
+        for option in set(options_of(name)) - SIZES - {"likelihood", "label_dropout"}:
             known = VALUES[option] if option != "coupling" else [COUPLINGS[name]]
             yield from ((name, {option: value}) for value in known)
         for likelihood in LIKELIHOODS if "likelihood" in options_of(name) else []:
@@ -101,8 +105,9 @@ def step(name: str, options: dict[str, Any], part: Part) -> dict[str, Tensor]:
             p += 0.05 * torch.randn_like(p)  # zeros would hide what depends on them
     model.train()
     seed_noise(torch.device("cpu"), "test", part=part)
-    mine = X[part.first : part.first + max(1, part.count)]
-    loss = model.loss(mine)["loss"].mean() * part.weight
+    mine = slice(part.first, part.first + max(1, part.count))
+    labels = [Y[mine]] if model.num_classes else []
+    loss = model.loss(X[mine], *labels)["loss"].mean() * part.weight
     loss.backward()
     found = {"loss": loss.detach()}
     found |= {f"gradient {k}": p.grad for k, p in model.named_parameters() if p.grad is not None}

@@ -43,7 +43,7 @@ def test_all_bits_are_nats_per_pixel_in_bits(measure: str, name: str, digits: Di
     )
     pixels = 32 if measure == "conditional" else 64  # of the left half, of the whole image
     for key, value in found.items():
-        if "/bpd" in key:
+        if "/bpd" in key and not key.startswith("code-"):  # a code has no nats of its own
             nats = found[key.replace("/bpd", "/nll")]
             assert value == pytest.approx(nats / (pixels * math.log(2)), rel=1e-9), key
 
@@ -212,4 +212,6 @@ def test_no_pixel_is_left_alone(name: str) -> None:
     y = torch.rand(1, *SHAPE, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda y: model.bijection(y)[0][0], y)
     counts = (jacobian.reshape(64, 64).abs() > 1e-9).sum(1)
+    if name == "gaussian":  # its whitening is triangular: the first latent is the first pixel
+        counts = counts[1:]
     assert counts.min() > 1, "a latent that is a scaled pixel"

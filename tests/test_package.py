@@ -123,7 +123,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "error: There is no command 'trian': did you mean train? "
-        "The commands are train, sample, evaluate, check, compare."
+        "The commands are train, sample, evaluate, check, compare, compress, decompress."
     ]
 
 

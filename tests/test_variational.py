@@ -166,7 +166,7 @@ def bound(model: FlowModel, k: int, draws: int) -> tuple[Tensor, Tensor]:
     """Return the mean negative bound of every image from k samples, and its standard error."""
     x = every_image()
     torch.manual_seed(0)
-    nll = model.nll(x.repeat(draws, 1, 1, 1), k).view(draws, len(x))
+    nll = model.nll(x.repeat(draws, 1, 1, 1), k=k).view(draws, len(x))
     return nll.mean(0), nll.std(0) / math.sqrt(draws)
 
 

@@ -332,7 +332,7 @@ class Flow(FlowModel):
     def __init__(self, shape, levels):
         d = math.prod(shape)
         net = partial(VectorConditioner, hidden=[16])
-        steps = [self.pixels(), Flatten(shape), *self.middle(d)]
+        steps = [self.pixels(), Flatten(shape), *self.between(d)]
         for k in range(4):
             steps += [self.coupling()(net(d // 2, 2 * (d // 2)), swap=k % 2 > 0)]
         super().__init__(shape, levels, Chain([*steps, ActNorm(d)]), self.make_prior())
@@ -341,7 +341,7 @@ class Flow(FlowModel):
     def pixels(self):
         return Logit(self.alpha)
 
-    def middle(self, d):
+    def between(self, d):
         return [Permutation([*range(0, d, 2), *range(1, d, 2)])]
 
     def coupling(self):

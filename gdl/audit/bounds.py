@@ -61,7 +61,7 @@ def _iwae(log_w: Tensor, k: int) -> Tensor:
 
 @torch.no_grad()
 def bounds_are_in_order(model: GenerativeModel, x: Tensor, n: int = 2000) -> list[Finding]:
-    """E log w <= IWAE-K <= log p(x), and what `loss` and `nll(x, k)` report are these bounds.
+    """E log w <= IWAE-K <= log p(x), and what `loss` and `nll(x, k=k)` report are these bounds.
 
     Args:
         model: A model with importance weights, in eval mode.
@@ -78,7 +78,7 @@ def bounds_are_in_order(model: GenerativeModel, x: Tensor, n: int = 2000) -> lis
     kind, reported = str(model.nll_kind), draws(model, x, n)
     k = int(kind.partition("-")[2]) if kind.startswith("iwae-") else 1
     found.append(_reported(reported, log_w, k, model.num_dims))
-    more = [model.nll(x, 8).double() for _ in range(n // 8)]
+    more = [model.nll(x, k=8).double() for _ in range(n // 8)]
     found.append(_more_samples(torch.stack(more), log_w))
     return found
 
@@ -135,7 +135,7 @@ def _reported(reported: Tensor, log_w: Tensor, k: int, num_dims: int) -> Finding
 
 
 def _more_samples(nll: Tensor, log_w: Tensor) -> Finding:
-    """E nll(x, 8) is the IWAE-8 bound."""
+    """E nll(x, k=8) is the IWAE-8 bound."""
     (found, error), (bound, error_w) = _mean(nll), _mean(_iwae(log_w, 8))
     spread = (error.square() + error_w.square()).sqrt().clamp(min=1e-6)
     logs = log_w.mean(0)

@@ -76,7 +76,9 @@ class Header:
 
 def pack(header: Header, words: np.ndarray) -> bytes:
     """Return the bytes of a file."""
-    text = zlib.compress(json.dumps(asdict(header), separators=(",", ":")).encode(), 9)
+    text = zlib.compress(
+        json.dumps(asdict(header), separators=(",", ":"), allow_nan=False).encode(), 9
+    )
     content = START.pack(MAGIC, FORMAT, len(text)) + text + words.astype("<u4").tobytes()
     return content + hashlib.sha256(content).digest()
 

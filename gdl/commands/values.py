@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
         ("latent_dim", "hidden", "width", "depth", "blocks", "layers", "heads"), COUNT
     ),
     **dict.fromkeys(("num_masks", "num_couplings", "num_levels", "num_scales", "mixtures"), COUNT),
+    **dict.fromkeys(("noise_couplings", "noise_width"), COUNT),
     **dict.fromkeys(("num_mixtures", "channels", "patch", "smallest", "max_channels"), COUNT),
     **dict.fromkeys(("kernel", "first_kernel", "window", "resolutions"), COUNT),
     **dict.fromkeys(("num_importance_samples", "shape"), COUNT),
@@ -43,13 +44,16 @@ RANGES: dict[str, tuple[float, float]] = {
     "labels_per_class": COUNT,
     **dict.fromkeys(("num_val", "n", "index"), SOME),
     "bits": (1, 8),
-    **dict.fromkeys(("val_fraction", "test_fraction"), PART),
+    **dict.fromkeys(("val_fraction", "test_fraction", "mutation"), PART),
+    "noise": (0, 1e6),
     **dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)),
     # of tasks and measures
     **dict.fromkeys(
         ("k", "chunk", "draws", "pairs", "completions", "images", "units", "limit"), COUNT
     ),
     **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
+    "max_dims": COUNT,
+    "scale": (1e-9, 1e9),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training
     **dict.fromkeys(("max_epochs", "max_steps", "devices"), (-1, 10**15)),

@@ -84,7 +84,9 @@ def build(
     if broken:
         readable = [i for i in everything if i not in broken]
         chosen = _leave_out(images, readable, rows, shape, division)
-    (folder / NAMES).write_text(json.dumps([images.names[i] for i in in_order(chosen)]))
+    (folder / NAMES).write_text(
+        json.dumps([images.names[i] for i in in_order(chosen)], allow_nan=False)
+    )
     if images.labels is not None:
         np.save(folder / "labels.npy", np.asarray(images.labels, np.int64)[in_order(chosen)])
     facts: dict[str, Any] = {"images": len(order) - len(broken), "skipped_files": len(broken)}
