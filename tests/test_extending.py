@@ -73,7 +73,8 @@ def test_the_page_shows_every_file_of_its_listing():
 
 
 def test_every_command_of_the_page_does_what_it_says(commands, lab):
-    first, sample, evaluate, resumed, sweep, compare = commands.values()
+    checked, first, sample, evaluate, resumed, sweep, compare = commands.values()
+    assert re.search(r"^\d+ passed", checked, re.M)
     line, *rest = first.splitlines()
     assert "classes outside gdl: mylab.bars.Bars, mylab.ppca.PPCA." in line
     assert "say trust=mylab" in line

@@ -209,7 +209,7 @@ def model_digest(model: GenerativeModel) -> str:
     """Return a SHA-256, as hexadecimal digits, of a model's configuration and weights."""
     own = model.config.get("model") or model.description()
     config = {k: v for k, v in own.items() if k not in ("optimizer", "scheduler")}
-    whole = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    whole = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, t in sorted(model.state_dict().items()):
         whole.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
         whole.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
