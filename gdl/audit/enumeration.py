@@ -159,7 +159,7 @@ def samples_follow(tiny: Tiny, p: Tensor, error: Tensor, n: int) -> Finding:
     """Each image comes among n samples as often as its probability says (chi-square)."""
     shape, levels = tiny.model.shape, tiny.model.levels
     assert levels is not None
-    check, what = "samples", f"p-value of the frequencies of {n} samples (1 - it)"
+    check, what = "samples", f"-log10 of the p-value of the frequencies of {n} samples"
     if not isinstance(tiny.model, Samples):
         return skipped(check, what, "the model does not sample")
     counts, outside = frequencies(tiny.model, shape, levels, n)
@@ -173,15 +173,16 @@ def samples_follow(tiny: Tiny, p: Tensor, error: Tensor, n: int) -> Finding:
         outside = int(counts[~inner].sum())
         counts, p, error = counts * inner, p * inner, error.masked_fill(~inner, 0.0)
     value, often = chi_square(counts, outside, p, error)
+    figure, tolerance = -math.log10(max(value, 1e-300)), -math.log10(SURE)
     if value >= SURE:
-        return Finding(check, what, 1 - value, 1 - SURE)
+        return Finding(check, what, figure, tolerance)
     seen = often & (counts > 20)
     f = counts[seen].double() / n
     named = None
     if len(f) > 2:
         named = diagnosis.of_difference(-p[seen].log(), -f.log(), math.prod(shape), levels)
     reason = named or _difference(counts, p, shape, levels, n, outside)
-    return Finding(check, what, 1 - value, 1 - SURE, FAILED, f"samples are not of p(x): {reason}")
+    return Finding(check, what, figure, tolerance, FAILED, f"samples are not of p(x): {reason}")
 
 
 def _difference(
