@@ -124,7 +124,7 @@ class OtherOrderInSampling(FVSBN):
 class ClampedLogits(FVSBN):
     """The nll is kept finite by clamping, but samples are drawn without."""
 
-    def position_log_probs(self, x):
+    def position_log_probs(self, x, y=None):
         s = self.sequence(x)
         logits = self.params(s).clamp(-3, 3)
         each = self.likelihood.log_prob(

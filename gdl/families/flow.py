@@ -180,7 +180,7 @@ class FlowModel(LatentModel):
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return loss = nll (B,) in nats, of p(x | y) where labels are given."""
-        nll = -self.log_prob(x, y)
+        nll = -(self.log_prob(x) if y is None else self.log_prob(x, y))
         return {"loss": nll, "nll": nll}
 
     def nll(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
@@ -189,7 +189,7 @@ class FlowModel(LatentModel):
         -log P(x) <= -E log (1 / k) sum_k p(v_k) / q(v_k | x); k = 1 is the usual one, more are tighter
         (Hoogeboom et al., 2021, "Learning discrete distributions by dequantization", arXiv 2001.11235).
         """
-        return -self._averaged(lambda: self.log_prob(x, y), k)
+        return -self._averaged(lambda: self.log_prob(x, *([] if y is None else [y])), k)
 
     def class_nll(self, x: Tensor, k: int = 1) -> Tensor:
         """Return -log p(x | y) (B, num_classes) in nats, see `nll`, with the same noise for all y."""

@@ -124,9 +124,10 @@ class VAE(LatentModel):
 
     def log_weights(self, x: Tensor, k: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return log p(x | z) and log p(z) - log q(z | x), each (k, B), for k draws from q."""
-        mean, log_std = self.posterior(x, y)
+        given = _given(y)
+        mean, log_std = self.posterior(x, *given)
         noise = normal((k, *mean.shape), mean, axis=1)
-        log_px, log_pz = self.log_joint(x, mean + log_std.exp() * noise, y)
+        log_px, log_pz = self.log_joint(x, mean + log_std.exp() * noise, *given)
         return log_px, log_pz - (log_normal(noise) - log_std.sum(-1))
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -144,14 +145,14 @@ class VAE(LatentModel):
         """Return the terms of p(x | y), or p(x) of a model without labels."""
         k = self.num_importance_samples
         if k > 1:
-            log_px, log_ratio = self.log_weights(x, k, *([] if y is None else [y]))
+            log_px, log_ratio = self.log_weights(x, k, *_given(y))
             distortion, rate = -log_px.mean(0), -log_ratio.mean(0)
             nll = math.log(k) - (log_px + log_ratio).logsumexp(0)
             loss = nll
         else:
-            mean, log_std = self.posterior(x, y)
+            mean, log_std = self.posterior(x, *_given(y))
             z = mean + log_std.exp() * normal(mean.shape, mean)
-            distortion = -self.log_joint(x, z, y)[0]
+            distortion = -self.log_joint(x, z, *_given(y))[0]
             kl = gaussian_kl(mean, log_std)
             rate = kl.sum(-1)
             nll = distortion + rate
@@ -239,3 +240,8 @@ class VAE(LatentModel):
             lk = self.likelihood
             chunks.append(lk.mean(params) if mean else lk.sample(params, noise))
         return torch.cat(chunks)
+
+
+def _given(y: Tensor | None) -> list[Tensor]:
+    """Return what follows x in a call, so that a subclass without labels need not take them."""
+    return [] if y is None else [y]
