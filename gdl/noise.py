@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from torch import Tensor
 from gdl.part import Part, current_part, set_part
 
 __all__ = [
+    "BatchNoise",
+    "NoiseSource",
     "SampleNoise",
     "drawn_in",
     "mix_seed",
@@ -124,6 +126,37 @@ def _of_batch(
         return draw(*shape, **where).to(like.dtype)
     all_of_it = [*shape[:axis], part.total, *shape[axis + 1 :]]
     return draw(*all_of_it, **where).narrow(axis, part.first, part.count).to(like.dtype)
+
+
+class NoiseSource(Protocol):
+    """Where random numbers come from, for each of n images: a batch of training, or samples."""
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return standard normal noise of shape (n, *shape)."""
+        ...
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return noise of shape (n, *shape), uniform on [0, 1)."""
+        ...
+
+
+class BatchNoise:
+    """Noise for the images of a batch, from the stream that `seed_noise` has seeded; see `normal`.
+
+    Args:
+        like: A tensor whose first axis are the images, and whose dtype and device the noise gets.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return standard normal noise of shape (n, *shape)."""
+        return normal((len(self._like), *shape), self._like)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return noise of shape (n, *shape), uniform on [0, 1)."""
+        return uniform((len(self._like), *shape), self._like)
 
 
 class SampleNoise:

@@ -10,13 +10,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # from the ground
     [
         *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
-        *("process", "serialization", "stopping", "version"),
+        *("pictures", "process", "serialization", "stopping", "version"),
     ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],
     ["flows"],
     ["families"],
     ["models"],
+    ["restoration"],
     ["tasks", "evaluation", "coding", "audit"],
     ["runs", "tracking"],
     ["training", "sweeps", "comparison", "api"],

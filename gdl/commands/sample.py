@@ -22,6 +22,7 @@ def sample(cfg: DictConfig) -> list[str]:
     from pathlib import Path
 
     from hydra.utils import instantiate
+    from torch import Tensor
 
     from gdl.files import for_shell, write_rows
     from gdl.plots import save_result
@@ -39,13 +40,14 @@ def sample(cfg: DictConfig) -> list[str]:
     folder = Path(cfg.out) if cfg.out else run.images
     enable_garbage_collection()
     results = task(model, images)
-    print_numbers({name: float(x) for name, x in results.items() if x.dim() == 0})
     written = []
     for name, x in results.items():
-        if x.dim() == 2:
+        if isinstance(x, Tensor) and x.dim() == 0:
+            print_numbers({name: float(x)})
+        elif isinstance(x, Tensor) and x.dim() == 2:
             names = run.metrics().get("data/columns")
             written.append(write_rows(folder / f"{name}.csv", x.tolist(), names))
-        elif x.dim() > 0:
+        else:
             written += save_result(x, folder, name, model.levels)
     for path in written:
         print(for_shell(path))

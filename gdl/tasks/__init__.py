@@ -1,9 +1,10 @@
-"""Tasks make pictures from a model: functions (model, x, **options) -> named tensors.
+"""Tasks make pictures from a model: functions (model, x, **options) -> named results.
 
 `x` are test images (N, C, H, W) uint8, which are read from disk when a task first looks at them. A
-result is a tensor (rows, columns, C, H, W) with values in [0, levels - 1]; it is drawn as a grid, and
-as an animation over the columns where the name starts with "moving_". A result without dimensions is
-a number, which is printed.
+result is a `Picture`, a grid with labels; or its images alone, a tensor (rows, columns, C, H, W) with
+values in [0, levels - 1], drawn as a grid, and as an animation over the columns where the name starts
+with "moving_"; or a diagram, a figure of matplotlib that a function of `gdl.plots` has made. A tensor
+(N, D) is a table, and one without dimensions a number, which is printed.
 """
 
 from gdl.tasks.completion import complete

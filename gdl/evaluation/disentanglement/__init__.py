@@ -1,0 +1,1 @@
+"""How well single latents stand for single factors of variation."""
