@@ -40,7 +40,7 @@ class Seen:
 
     @property
     def image(self) -> Tensor:
-        """Return y as images (B, C, H, W): pixels of a smaller one are repeated, grey is repeated in C."""
+        """Return y as images (B, C, H, W): a smaller one is enlarged by repetition, grey repeated."""
         return self._full(self.y)
 
     @property
