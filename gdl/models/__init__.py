@@ -12,6 +12,8 @@ torch.Size([2, 1, 8, 8])
 """
 
 from gdl.models.autoencoder import Autoencoder
+from gdl.models.beta_tcvae import BetaTCVAE
+from gdl.models.factor_vae import FactorVAE
 from gdl.models.fvsbn import FVSBN
 from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
@@ -31,6 +33,8 @@ __all__ = [
     "NICE",
     "VAE",
     "Autoencoder",
+    "BetaTCVAE",
+    "FactorVAE",
     "Gaussian",
     "Glow",
     "PixelCNN",
