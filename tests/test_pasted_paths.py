@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from gdl.commands.compare import folder_of
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.multirun import with_folder
-from gdl.commands.overrides import with_filters
+from gdl.commands.overrides import with_filters, with_run_dir
 from gdl.commands.quoting import quoted, with_quoted_paths
 from gdl.commands.resume import with_resume
 from gdl.errors import GdlError
@@ -195,3 +195,10 @@ def test_sweeps_with_names_of_earlier_versions_go_on(composed, tmp_path, monkeyp
         assert job_name(overrides, old) != folder
         (old / folder).mkdir()
         assert job_name(overrides, old) == folder
+
+
+@pytest.mark.parametrize("given", ["run_dir=a", "run_dir=/a/b c"])
+def test_run_dir_is_the_folder_of_a_new_run(given: str) -> None:
+    assert with_run_dir(["model=vae", given]) == ["model=vae", f"hydra.run.dir={given[8:]}"]
+    for own_place in ("resume=latest", "-m"):  # these have a place of their own
+        assert with_run_dir([own_place, given]) == [own_place, given]

@@ -22,7 +22,7 @@ from gdl.commands.help import print_help
 from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.measure_keys import with_measure_keys
 from gdl.commands.old_spellings import with_new_names
-from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_value
+from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_run_dir, with_value
 from gdl.commands.places import check_places
 from gdl.commands.quoting import with_quoted_paths
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
@@ -66,6 +66,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         given = args
         args, resumed = with_resume(args)
         if config_name == "train":
+            args = with_run_dir(args)
             args, folder = multirun.with_folder(args)
             hold_directory(args)
         if folder is not None:

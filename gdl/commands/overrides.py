@@ -19,6 +19,7 @@ __all__ = [
     "mounted",
     "with_files",
     "with_filters",
+    "with_run_dir",
     "with_value",
 ]
 
@@ -120,6 +121,13 @@ def mounted(arg: str) -> str:
     """Turn network=conv into network@model.network=conv, Hydra's name of a nested group."""
     group, equals, name = arg.partition("=")
     return f"{group}@model.{group}={name}" if equals and group in MOUNTED else arg
+
+
+def with_run_dir(args: list[str]) -> list[str]:
+    """Turn run_dir=FOLDER of a new run into hydra.run.dir=FOLDER, which makes the folder."""
+    if any(arg.startswith("resume=") or arg in ("-m", "--multirun") for arg in args):
+        return args
+    return [f"hydra.run.dir={a[8:]}" if a.startswith("run_dir=") else a for a in args]
 
 
 def key_parts(key: str) -> list[str]:
