@@ -57,6 +57,7 @@ REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
     for data in ("cifar10", "folder", "olivetti")
 } | {
+    ("gaussian", "dsprites"): "use smaller images",
     ("gaussian", "folder"): "use smaller images",
     ("gaussian", "olivetti"): "use smaller images",
     ("transformer", "folder"): "use smaller images or model=pixelcnn",
@@ -65,6 +66,7 @@ REFUSED = {  # and what the message proposes
 
 
 NEEDED = {
+    **{data: ["data.shape=[3,8,8]"] for data in ("chairs", "shapes3d_like")},
     "arrays": ["data.file=/somewhere", "data.shape=[1,8,8]", "data.levels=17"],
     "folder": ["data.root=/somewhere"],
     "table": ["data.file=/somewhere", "data.shape=[5]"],

@@ -10,13 +10,15 @@ import sklearn.datasets
 import torch
 
 from gdl.data.arrays import Arrays
-from gdl.data.base import ImageData, hold_out
+from gdl.data.base import ImageData, hold_out, kept_images
 from gdl.data.batches import ImageSet
 from gdl.data.cifar import CIFAR10
 from gdl.data.digits import Digits
 from gdl.data.folder import Folder
 from gdl.data.mnist import MNIST, BinarizedMNIST, bernoulli
 from gdl.data.olivetti import Olivetti
+from gdl.errors import GdlError
+from gdl.runs.metrics import data_name
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 UNVERIFIED = pytest.mark.filterwarnings("ignore:.*unverified")
@@ -220,3 +222,36 @@ def test_real_files_have_the_known_sizes_and_mean(data_dir: Path, build, sizes, 
     mean = data.images("test").double().mean()
     assert float(mean) == pytest.approx(means, rel=5e-4)
     assert data.facts()["verified"] or name.startswith("cifar")
+
+
+@UNVERIFIED
+@pytest.mark.parametrize("name", ["digits", "dynamic", "cifar10", "folder", "arrays"])
+def test_a_fraction_of_the_training_images_is_kept_and_the_test_images_stay(name, root):
+    build, (num_train, *_) = TABLE[name]
+    whole, part = build(root), build(root)
+    part.fraction = 0.4
+    kept = kept_images(num_train, 0.4)
+    assert len(kept) == len(part.images("train")) == round(0.4 * num_train)
+    stored = [data.images("train") for data in (whole, part)]
+    if whole.transform is None:
+        assert torch.equal(stored[1], stored[0][kept])
+    if whole.labels("train") is not None:
+        assert torch.equal(part.labels("train"), whole.labels("train")[kept])
+    if name == "folder":
+        assert part.names("train") == [whole.names("train")[i] for i in kept]
+    for split in ("val", "test"):
+        assert torch.equal(part.images(split), whole.images(split))
+    assert part.identity()["fraction"] == 0.4
+    assert part.identity()["digest"] != whole.identity()["digest"]
+    assert "fraction" not in whole.identity()
+    assert sum(map(len, part.train_dataloader())) == len(kept)
+
+
+def test_a_fraction_is_above_0_and_at_most_1_and_stands_in_the_name():
+    for fraction in (0, -1, 1.1, True, "half", float("nan")):
+        with pytest.raises(
+            GdlError, match=r"data\.fraction must be a number above 0 and at most 1"
+        ):
+            Digits(shape=(1, 8, 8), levels=17, fraction=fraction)
+    metrics = {"data": "digits", "data/fraction": 0.1}
+    assert data_name(metrics) == "digits (fraction 0.1 of the training images)"
