@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gdl.data.base import ImageData, Split, hold_out
     from gdl.data.cifar import CIFAR10
     from gdl.data.digits import Digits
+    from gdl.data.dsprites import DSprites
     from gdl.data.folder import Folder
     from gdl.data.huggingface import HuggingFace
     from gdl.data.mnist import MNIST, BinarizedMNIST
@@ -23,6 +24,7 @@ __all__ = [
     "MNIST",
     "Arrays",
     "BinarizedMNIST",
+    "DSprites",
     "Digits",
     "Folder",
     "HuggingFace",
@@ -38,7 +40,7 @@ _MODULES = {
     **{"CIFAR10": "cifar", "MNIST": "mnist", "Arrays": "arrays", "BinarizedMNIST": "mnist"},
     **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
     **{"Olivetti": "olivetti", "Split": "base", "Table": "table", "Toy": "toy"},
-    "hold_out": "base",
+    **{"hold_out": "base", "DSprites": "dsprites"},
 }
 
 
