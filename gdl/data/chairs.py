@@ -116,9 +116,9 @@ class Chairs(ViewData):
     def colours(self, factors: Tensor) -> np.ndarray:
         """Return the colours (B, 3, 3) of seat, frame, and ground."""
         colour, frame = factors[:, 3:].numpy().T
-        white = np.broadcast_to(np.uint8(WHITE), (len(colour), 3))
+        white = np.broadcast_to(WHITE, (len(colour), 3))
         return np.stack(
-            [hues(12, 0.72, 0.98)[colour], np.uint8([*FRAMES.values()])[frame], white], 1
+            [hues(12, 0.72, 0.98)[colour], np.array([*FRAMES.values()], np.uint8)[frame], white], 1
         )
 
 

@@ -61,7 +61,7 @@ class Shapes3DLike(ViewData):
         """Return the colours (B, 4, 3) of floor, wall, object, and white."""
         hue = factors[:, :3].numpy()
         floor, wall, thing = hues(10, 0.65, 0.85), hues(10, 0.5, 0.95), hues(10, 0.9, 1)
-        white = np.broadcast_to(np.uint8(WHITE), (len(hue), 3))
+        white = np.broadcast_to(WHITE, (len(hue), 3))
         return np.stack([floor[hue[:, 0]], wall[hue[:, 1]], thing[hue[:, 2]], white], 1)
 
 

@@ -20,7 +20,7 @@ SIZE = 64
 SAMPLES = 2
 """Rays per pixel in each direction."""
 
-WHITE = (255, 255, 255)
+WHITE = np.full(3, 255, np.uint8)
 
 
 class ViewData(FactorData):
