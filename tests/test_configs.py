@@ -55,11 +55,16 @@ def one_step(model, shape, levels):
 CONTINUOUS = ("gaussian", "nice", "realnvp")
 REFUSED = {  # and what the message proposes
     ("fvsbn", data): "likelihood=discretized_logistic"
-    for data in ("cifar10", "folder", "olivetti")
+    for data in ("chairs", "cifar10", "folder", "olivetti", "shapes3d_like")
 } | {
-    ("gaussian", "folder"): "use smaller images",
-    ("gaussian", "olivetti"): "use smaller images",
-    ("transformer", "folder"): "use smaller images or model=pixelcnn",
+    **{
+        ("gaussian", data): "use smaller images"
+        for data in ("chairs", "dsprites", "folder", "olivetti", "shapes3d_like")
+    },
+    **{
+        ("transformer", data): "use smaller images or model=pixelcnn"
+        for data in ("chairs", "folder", "shapes3d_like")
+    },
     ("nice", "toy1d"): "model=realnvp for one dimension",
 }
 

@@ -42,9 +42,9 @@ RANGES: dict[str, tuple[float, float]] = {
     # of data
     **dict.fromkeys(("batch_size", "eval_batch_size", "num_train", "num_eval", "size"), COUNT),
     "labels_per_class": COUNT,
-    **dict.fromkeys(("num_val", "n", "index"), SOME),
+    **dict.fromkeys(("num_val", "num_test", "n", "index"), SOME),
     "bits": (1, 8),
-    **dict.fromkeys(("val_fraction", "test_fraction", "mutation"), PART),
+    **dict.fromkeys(("val_fraction", "test_fraction", "mutation", "fraction"), PART),
     "noise": (0, 1e6),
     **dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)),
     # of tasks and measures

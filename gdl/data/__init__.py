@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gdl.data.arrays import Arrays
     from gdl.data.base import ImageData, Split, hold_out
+    from gdl.data.chairs import Chairs
     from gdl.data.cifar import CIFAR10
     from gdl.data.digits import Digits
+    from gdl.data.dsprites import DSprites
     from gdl.data.folder import Folder
     from gdl.data.huggingface import HuggingFace
     from gdl.data.mnist import MNIST, BinarizedMNIST
     from gdl.data.olivetti import Olivetti
+    from gdl.data.shapes3d_like import Shapes3DLike
     from gdl.data.table import Table
     from gdl.data.toy import Toy
 
@@ -23,11 +26,14 @@ __all__ = [
     "MNIST",
     "Arrays",
     "BinarizedMNIST",
+    "Chairs",
+    "DSprites",
     "Digits",
     "Folder",
     "HuggingFace",
     "ImageData",
     "Olivetti",
+    "Shapes3DLike",
     "Split",
     "Table",
     "Toy",
@@ -38,6 +44,7 @@ _MODULES = {
     **{"CIFAR10": "cifar", "MNIST": "mnist", "Arrays": "arrays", "BinarizedMNIST": "mnist"},
     **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
     **{"Olivetti": "olivetti", "Split": "base", "Table": "table", "Toy": "toy"},
+    **{"Chairs": "chairs", "DSprites": "dsprites", "Shapes3DLike": "shapes3d_like"},
     "hold_out": "base",
 }
 

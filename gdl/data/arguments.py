@@ -27,14 +27,16 @@ def whole_number(name: str, value: Any, smallest: int = 0, largest: int = 2**31 
     return value
 
 
-def checked_fraction(name: str, value: Any) -> float:
-    """Return a number between 0 and 1.
+def checked_fraction(name: str, value: Any, or_one: bool = False) -> float:
+    """Return a number between 0 and 1, or 1 itself if that is allowed.
 
     Raises:
         GdlError: It is none.
     """
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
-        raise GdlError(f"{name} must be a number between 0 and 1, got {value!r}.")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (0 < value < 1 or (or_one and value == 1)):
+        allowed = "above 0 and at most 1" if or_one else "between 0 and 1"
+        raise GdlError(f"{name} must be a number {allowed}, got {value!r}.")
     return value
 
 

@@ -13,16 +13,16 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
-from gdl.data.arguments import checked_path, whole_number
+from gdl.data.arguments import checked_fraction, checked_path, whole_number
 from gdl.data.batches import Batches, EpochShuffle, ImageSet
 from gdl.data.labels import NO_LABELS, keep_labels, number_of_classes
 from gdl.data.mutation import Mutation, checked_mutation
 from gdl.errors import GdlError
 from gdl.noise import mix_seed
 
-__all__ = ["NAMED_FACTS", "ImageData", "Split", "hold_out"]
+__all__ = ["NAMED_FACTS", "ImageData", "Split", "hold_out", "kept_images"]
 
-NAMED_FACTS = ("binarization", "bits", "target", "mutation")
+NAMED_FACTS = ("binarization", "bits", "target", "source", "mutation", "fraction")
 """Keys of `ImageData.facts` that the name of the data shows; they belong to the identity."""
 
 HASHED_AT_ONCE = 8_000_000
@@ -53,6 +53,8 @@ class ImageData(pl.LightningDataModule, ABC):
             that depends on the seed; the others have -1. None keeps all.
         mutation: Probability that a pixel is replaced by a uniform level, in the images of all splits;
             the data of a background model, see `Mutation`.
+        fraction: Part of the training images that is kept, a random choice that is the same for every
+            seed; validation and test images stay what they are.
 
     Raises:
         GdlError: An argument is out of range.
@@ -64,6 +66,9 @@ class ImageData(pl.LightningDataModule, ABC):
     transform: Callable[[Tensor, torch.Generator], Tensor] | None = None
     """Random map from training batches to training batches, e.g. a binarization."""
 
+    loads_fraction = False
+    """Whether `load` itself returns only the fraction of the training images."""
+
     def __init__(
         self,
         shape: Sequence[int],
@@ -74,6 +79,7 @@ class ImageData(pl.LightningDataModule, ABC):
         data_dir: str = "~/.cache/gdl",
         labels_per_class: int | None = None,
         mutation: float = 0.0,
+        fraction: float = 1.0,
     ) -> None:
         super().__init__()
         self.shape, self.levels = tuple(shape), levels
@@ -86,6 +92,7 @@ class ImageData(pl.LightningDataModule, ABC):
             whole_number("data.labels_per_class", labels_per_class, 1)
         self.labels_per_class = labels_per_class
         self.mutation = checked_mutation(mutation, levels)
+        self.fraction = checked_fraction("data.fraction", fraction, or_one=True)
         self._splits: dict[str, Split] = {}
         self._digest: str | None = None
 
@@ -113,6 +120,7 @@ class ImageData(pl.LightningDataModule, ABC):
         self.setup()
         sizes = {split: len(x) for split, (x, _) in self._splits.items()}
         facts = self.facts() | ({"mutation": self.mutation} if self.mutation else {})
+        facts |= {"fraction": self.fraction} if self.fraction < 1 else {}
         named = {k: v for k, v in facts.items() if k in NAMED_FACTS}
         kind = {"shape": list(self.shape), "levels": self.levels}
         return {**kind, **sizes, **named, "digest": self.digest()}
@@ -157,6 +165,10 @@ class ImageData(pl.LightningDataModule, ABC):
                     f"The {name} images have pixel values up to {largest}, but data.levels "
                     f"is {self.levels}: set data.levels={largest + 1} or more."
                 )
+        if self.fraction < 1 and not self.loads_fraction:
+            x, y = splits["train"]
+            kept = kept_images(len(x), self.fraction)
+            splits["train"] = x[kept], None if y is None else y[kept]
         if self.labels_per_class is not None:
             x, y = splits["train"]
             if y is None:
@@ -285,3 +297,13 @@ def hold_out(images: Tensor, labels: Tensor | None, num: int, seed: int) -> tupl
     train, val = order[num:].sort().values, order[:num].sort().values
     pick = lambda index: (images[index], None if labels is None else labels[index])  # noqa: E731
     return pick(train), pick(val)
+
+
+def kept_images(num: int, fraction: float) -> Tensor:
+    """Return the indices of a fixed random fraction of N images, at least one, in rising order.
+
+    The choice with a larger fraction contains the choice with a smaller one.
+    """
+    generator = torch.Generator().manual_seed(mix_seed("fraction"))
+    order = torch.randperm(num, generator=generator)
+    return order[: max(1, round(fraction * num))].sort().values

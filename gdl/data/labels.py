@@ -14,9 +14,9 @@ MOST_CLASSES = 10_000
 """A larger label is no class but a measurement."""
 
 NO_LABELS = (
-    "these data have none. mnist, fashion_mnist, cifar10, digits and olivetti have labels, a folder "
-    "has them with a sub-folder for each class, arrays with an array of labels, and binarized_mnist "
-    "with data.binarization=dynamic or threshold."
+    "these data have none. mnist, fashion_mnist, cifar10, digits and olivetti have labels, dsprites, "
+    "shapes3d_like and chairs with data.label=FACTOR, a folder has them with a sub-folder for each class, "
+    "arrays with an array of labels, and binarized_mnist with data.binarization=dynamic or threshold."
 )
 """The end of a sentence that asks for labels."""
 

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -60,8 +60,12 @@ class StoredArray:
         return max(1, BLOCK // max(1, prod(self.shape[1:]) * self.dtype.itemsize))
 
 
-def stored_arrays(path: Path) -> dict[str, StoredArray]:
+def stored_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, StoredArray]:
     """Return the arrays of a file by name; that of a .npy file is "images".
+
+    Args:
+        path: The file.
+        names: Those of a .npz file that are looked at; None for all.
 
     Raises:
         OSError: The file cannot be read; or another error of `BROKEN`: it holds something else.
@@ -74,6 +78,8 @@ def stored_arrays(path: Path) -> dict[str, StoredArray]:
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
+            if names is not None and member.removesuffix(".npy") not in names:
+                continue
             with archive.open(member) as stream:
                 shape, by_columns, dtype = _read_header(stream)
             name = member.removesuffix(".npy")

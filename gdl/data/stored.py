@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from gdl.data.arguments import whole_number
-from gdl.data.base import ImageData, Split
+from gdl.data.base import ImageData, Split, kept_images
 from gdl.data.cache import Entry, create_array, key_of, open_array, open_or_build
 from gdl.data.listing import printable
 from gdl.data.splits import SPLITS, Division, divide
@@ -75,7 +75,9 @@ class StoredData(ImageData):
         """Return the SHA-256 of the images of all splits, which is stored beside them."""
         self.setup()
         assert self._entry is not None
-        return self._entry.digest
+        # with a fraction of them the stored digest would be that of other images
+        part = self.fraction < 1 and not self.loads_fraction
+        return super().digest() if part else self._entry.digest
 
     def names(self, split: str) -> list[str]:
         """Return what the images of a split are called; of a folder the paths below it."""
@@ -91,7 +93,10 @@ class StoredData(ImageData):
             assert every is not None, self._entry.folder
         sizes = self._entry.sizes
         start = sum(sizes[name] for name in SPLITS[: SPLITS.index(split)])
-        return every[start : start + sizes[split]]
+        found = every[start : start + sizes[split]]
+        if split == "train" and self.fraction < 1 and not self.loads_fraction:
+            found = [found[i] for i in kept_images(len(found), self.fraction).tolist()]
+        return found
 
     def largest(self, x: Tensor) -> int:
         """Return a value that no image exceeds, if it is known from the time of decoding."""

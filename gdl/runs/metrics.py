@@ -190,11 +190,14 @@ def data_name(metrics: dict[str, Any], *more: str) -> str:
     >>> data_name({"data": "binarized_mnist", "data/binarization": "static"})
     'binarized_mnist (static)'
     """
-    details = [str(metrics[k]) for k in ("data/binarization", "data/target") if k in metrics]
+    kinds = ("data/binarization", "data/target", "data/source")
+    details = [str(metrics[k]) for k in kinds if k in metrics]
     if metrics.get("data/bits", 8) != 8:
         details.append(f"{metrics['data/bits']} bits")
     if metrics.get("data/mutation"):
         details.append(f"mutation {metrics['data/mutation']:g}")
+    if metrics.get("data/fraction", 1) != 1:
+        details.append(f"fraction {metrics['data/fraction']:g} of the training images")
     if metrics.get("data/verified") is False:
         details.append("copy with other checksums")
     details += more
