@@ -2,7 +2,7 @@
 
 import inspect
 from types import ModuleType
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ __all__ = [
     "InitializesFromData",
     "Invertible",
     "MapsContinuous",
+    "Restores",
     "Samples",
     "SamplesGiven",
     "ScoresGiven",
@@ -154,6 +155,18 @@ class MapsContinuous(Protocol):
 
 
 @runtime_checkable
+class Restores(Protocol):
+    """Undoes the corruption that it was trained on."""
+
+    corruption: Any
+    """The `gdl.corruptions.Corruption`."""
+
+    def restore(self, seen: Any) -> Tensor:
+        """Return images (B, C, H, W) in [0, 1] of a `gdl.corruptions.Seen`."""
+        ...
+
+
+@runtime_checkable
 class InitializesFromData(Protocol):
     """Sets some parameters from training images, once, before the first step."""
 
@@ -166,7 +179,7 @@ class Incapable(GdlError):
     """The model, or the data, lack what a measure or a task asks for."""
 
 
-CHOICES = {"autoencoder": "ae"}
+CHOICES = {"autoencoder": "ae", "denoising_autoencoder": "denoising_ae"}
 """Names of files in conf/model that are not the name of the module of their class."""
 
 

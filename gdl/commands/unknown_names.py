@@ -48,6 +48,11 @@ def unknown_override(message: str, config_name: str) -> str:
     if match is None:
         return " ".join(message.split())
     key = match.group(1).lstrip("+~")
+    if key.startswith("corruption@"):
+        return (
+            "corruption= is for model=denoising_ae, task=restore and measure=restoration: choose one "
+            "of these, or leave it out."
+        )
     adding = f" (Use +{key}=... to add a key.)" if config_name == "train" else ""
     return unknown_key(key, config_name) + adding
 

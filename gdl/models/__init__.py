@@ -13,6 +13,7 @@ torch.Size([2, 1, 8, 8])
 
 from gdl.models.autoencoder import Autoencoder
 from gdl.models.beta_tcvae import BetaTCVAE
+from gdl.models.denoising_autoencoder import DenoisingAutoencoder
 from gdl.models.factor_vae import FactorVAE
 from gdl.models.fvsbn import FVSBN
 from gdl.models.gaussian import Gaussian
@@ -34,6 +35,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "BetaTCVAE",
+    "DenoisingAutoencoder",
     "FactorVAE",
     "Gaussian",
     "Glow",
