@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from gdl.commands.conf import CONF
 from gdl.commands.overrides import MOUNTED
 
-__all__ = ["groups", "own_keys", "print_help"]
+__all__ = ["groups", "own_keys", "own_options", "print_help"]
 
 
 def print_help(command: str, folders: list[Path]) -> None:
@@ -37,6 +37,12 @@ def own_keys(command: str) -> list[str]:
     """Return the keys of a command's file, without its defaults and Hydra's part."""
     content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"), resolve=False)
     return [str(key) for key in content if key not in ("defaults", "hydra")]
+
+
+def own_options(command: str, group: str) -> list[str]:
+    """Return the keys of a group that the command itself reads, whatever is chosen there."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"), resolve=False)
+    return [*content.get(group, ())]
 
 
 def _keys(text: str) -> str:
