@@ -49,7 +49,7 @@ def _keys(text: str) -> str:
     """Return the own keys of a file, with their comments, without its defaults and Hydra's part."""
     parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
     kept = [p.rstrip() for p in parts[1:] if not p.startswith(("defaults:", "hydra:"))]
-    return "".join(f"  {line}\n" for line in kept)
+    return "".join(f"  {line}\n" for part in kept for line in part.splitlines())
 
 
 def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:

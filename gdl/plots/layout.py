@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from PIL import Image, ImageDraw
@@ -10,7 +11,7 @@ from torch import Tensor
 from gdl.pictures import Picture
 from gdl.plots.text import block, font, line_height, wrapped
 
-__all__ = ["LEAST", "Layout"]
+__all__ = ["LEAST", "MOST", "Layout", "Text"]
 
 LEAST = 600
 """Small images are enlarged until the grid has so many pixels on its shorter side."""
@@ -26,8 +27,8 @@ FRAME = (190, 190, 190)
 
 
 @dataclass(frozen=True)
-class _Text:
-    """Lines at a place: left and right by the anchor of PIL, from the top down."""
+class Text:
+    """Lines from the top down, at a place that is left, middle or right by the anchor of PIL."""
 
     x: int
     y: int
@@ -35,7 +36,15 @@ class _Text:
     size: int
     lines: Sequence[str]
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, in pixels of the picture."""
+        width = ceil(max((font(self.size).getlength(line) for line in self.lines), default=0))
+        left = self.x - {"l": 0, "m": width // 2, "r": width}[self.anchor[0]]
+        return left, self.y, left + width, self.y + line_height(self.size) * len(self.lines)
+
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
+        """Write the lines."""
         for k, line in enumerate(self.lines):
             at = self.x, self.y + k * line_height(self.size)
             draw.text(at, line, "black", font(self.size), anchor=self.anchor)
@@ -45,6 +54,7 @@ class Layout:
     """Places of images and labels, for all frames of an animation the same.
 
     Images are enlarged by a whole number, and their pixels stay exact; their frames are in the gaps.
+    `texts` are the title and the labels.
 
     Args:
         picture: Images and labels.
@@ -82,18 +92,18 @@ class Layout:
         self.pitch = self.cell[0] + GAP, self.cell[1] + GAP + _height(captions_size, captions)
         self.height = self.top + rows * self.pitch[1] - GAP + self._margin
 
-        self._texts = [title]
+        self.texts = [title]
         for column, lines in enumerate(heads):
             x = self.box(column)[0] + self.cell[0] // 2
             y = self.top - GAP + 2 - line_height(heads_size) * len(lines)
-            self._texts.append(_Text(x, y, "ma", heads_size, lines))
+            self.texts.append(Text(x, y, "ma", heads_size, lines))
         for row, lines in enumerate(labels):
             y = self.box(row * self.columns)[1]
             y += (self.cell[1] - line_height(labels_size) * len(lines)) // 2
-            self._texts.append(_Text(self.left - 10, y, "ra", labels_size, lines))
+            self.texts.append(Text(self.left - 10, y, "ra", labels_size, lines))
         for i, lines in enumerate(captions):
             left, _, right, bottom = self.box(i)
-            self._texts.append(_Text((left + right) // 2, bottom + 3, "ma", captions_size, lines))
+            self.texts.append(Text((left + right) // 2, bottom + 3, "ma", captions_size, lines))
 
     def box(self, i: int) -> tuple[int, int, int, int]:
         """Return left, top, right and bottom of image i, in pixels of the picture."""
@@ -116,17 +126,17 @@ class Layout:
             draw.rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
             large = Image.fromarray(image).resize(self.cell, Image.Resampling.NEAREST)
             page.paste(large, (left, top))
-        for text in self._texts:
+        for text in self.texts:
             text.draw(draw)
         if note:
             lines = wrapped(note, self.width - 2 * self._margin, self.size, 1)
-            _Text(self._margin, self._note_at, "la", self.size, lines).draw(draw)
+            Text(self._margin, self._note_at, "la", self.size, lines).draw(draw)
         return page.convert("L") if grey else page
 
-    def _title(self, title: str) -> _Text:
+    def _title(self, title: str) -> Text:
         size = self.size * 6 // 5
         lines = wrapped(title, self.width - 2 * self._margin, size, 5)
-        return _Text(self._margin, self._margin - 3, "la", size, lines)
+        return Text(self._margin, self._margin - 3, "la", size, lines)
 
     def _labels(self, rows: Sequence[str], grid: int) -> tuple[int, list[list[str]]]:
         """Return the labels of rows: their size and lines."""

@@ -53,6 +53,7 @@ def save_scores(
     curves.plot([0, 1], [0, 1], color="grey", linewidth=0.5)
     curves.set(title="ROC", xlabel="own images called foreign", ylabel=f"{foreign} found")
     curves.legend(fontsize="small", loc="lower right")
+    panels[0].set_ylabel("density")
     for panel in panels[len(scores) + 1 :]:
         panel.axis("off")
     sizes = [len(x) for x in next(iter(scores.values()), ())]

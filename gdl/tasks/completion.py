@@ -65,7 +65,7 @@ def complete(
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
     names = [f"completion {k + 1}" for k in range(completions)]
-    title = f"test images of which known={known}, and completions, seed {seed}"
+    title = f"completions of test images, known: {known}, seed {seed}"
     if label == ALL and model.num_classes:
         names = class_labels(model)
     elif label is not None:

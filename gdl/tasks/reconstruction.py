@@ -38,7 +38,7 @@ def reconstruct(
     rows = torch.stack([p.unflatten(0, (-1, columns)) for p in pairs], 1)
     assert model.levels is not None
     squared = float((error / (model.levels - 1)).square().mean())
-    title = "test images and their reconstructions"
+    title = "images and their reconstructions"
     if label is not None:
         title += f" as class {label}"
     picture = Picture(
