@@ -23,15 +23,16 @@ GRIDS = {
     "digits": ((8, 8), (1, 8, 8), 17),
     "mnist": ((8, 8), (1, 28, 28), 256),
     "colour": ((8, 8), (3, 32, 32), 256),
-    "large": ((4, 8), (3, 64, 64), 256),
+    "large": ((2, 4), (3, 64, 64), 256),
     "two levels": ((4, 8), (1, 28, 28), 2),
     "one image": ((1, 1), (1, 8, 8), 17),
     "strip": ((1, 11), (1, 8, 8), 17),
-    "column": ((64, 1), (1, 8, 8), 17),
-    "many rows": ((32, 11), (1, 28, 28), 256),
+    "column": ((40, 1), (1, 8, 8), 17),
+    "many rows": ((20, 3), (1, 28, 28), 256),
     "flat": ((2, 3), (1, 2, 40), 256),
     "two channels": ((2, 3), (2, 5, 4), 256),
-    "densities": ((2, 6), (1, 160, 160), None),
+    "few colours": ((3, 5), (3, 16, 16), 256),
+    "densities": ((2, 3), (1, 120, 120), None),
 }
 
 
@@ -131,7 +132,7 @@ def test_places_after_the_last_image_stay_white(tmp_path: Path) -> None:
     assert sums == [0, 0, 0, 0, 255, 255]
 
 
-@pytest.mark.parametrize("name", ["digits", "colour", "densities", "strip"])
+@pytest.mark.parametrize("name", ["strip", "few colours", "densities"])
 def test_an_animation_has_one_palette_and_few_frames(name: str, tmp_path: Path) -> None:
     picture, levels = labelled(name, "text"), GRIDS[name][2]
     path = save_animation(picture, tmp_path / "x.gif", levels)
@@ -142,8 +143,9 @@ def test_an_animation_has_one_palette_and_few_frames(name: str, tmp_path: Path) 
     assert len(frames) == 2 * steps - 2
     assert min(frames[0].shape[:2]) >= 320
     assert 2000 < sum(times) < 10_000
-    colours = np.unique(np.concatenate(frames).reshape(-1, 3), axis=0)
-    assert len(colours) <= 256
+    whole = Image.fromarray(np.concatenate(frames))
+    colours = [colour for _, colour in whole.getcolors(256) or []]
+    assert colours, "more than 256"
     assert all((f[0, 0] == 255).all() for f in frames)
     if levels == 17:  # grey is exact
         shades = {round(255 * k / 16) for k in range(17)}
@@ -196,12 +198,10 @@ def results() -> dict[str, tuple[dict[str, Picture | Tensor], int | None]]:
     torch.manual_seed(0)
     x = images(1, 40, SHAPE, 17)[0]
     vae, ae, made = (kind(SHAPE, 17) for kind in (VAE, Autoencoder, MADE))
-    classes = MADE(SHAPE, 17, conditional=True, num_classes=3)
+    classes = MADE(SHAPE, 17, num_classes=3)
     flow = RealNVP((2,), None, num_couplings=2)
     for model in (vae, ae, made, classes):
         model.eval()
-        labels = torch.arange(40) % 3
-        model.initialize(*([x, labels] if model.num_classes else [x]))
     points = torch.randn(500, 2)
     flow.initialize(points)
     known = tasks.LazyImages(

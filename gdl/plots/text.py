@@ -35,8 +35,12 @@ def block(texts: Sequence[str], width: int, size: int, lines: int) -> tuple[int,
     Where no size is small enough, the texts are shortened.
     """
     for smaller in range(size, SMALLEST - 1, -1):
-        found = [_lines(text, width, smaller) for text in texts]
-        if all(len(f) <= lines and _fits(f, width, smaller) for f in found):
+        found = []
+        for text in texts:
+            found.append(_lines(text, width, smaller))
+            if len(found[-1]) > lines or not _fits(found[-1], width, smaller):
+                break
+        else:
             return smaller, found
     smallest = min(size, SMALLEST)
     return smallest, [wrapped(text, width, smallest, lines) for text in texts]
