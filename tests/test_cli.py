@@ -174,7 +174,7 @@ def test_a_picture_can_be_bare_or_single_files(trained, tmp_path, capsys):
     assert len([*Path(written[2]).iterdir()]) == 4
     with np.load(written[1], allow_pickle=False) as content:
         assert str(content["title"]).startswith("vae on digits: 4 samples, seed 0")
-    assert "did you mean task.bare?" in sentence(run(*args, "task.bera=true"))
+    assert "did you mean task.files?" in sentence(run(*args, "task.fils=true"))
     assert "true or false" in sentence(run(*args, "task.files=3"))
 
 
