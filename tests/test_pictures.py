@@ -1,6 +1,8 @@
 """Pictures that can be shown: titles and labels that fit, exact pixels, a size that can be seen."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +112,8 @@ def test_lines_are_no_wider_than_their_place_and_no_word_is_lost_without_a_sign(
             assert all(font(13).getlength(line) <= width or line == "…" for line in found)
             whole = " ".join(found).split() == text.split()
             assert whole or any(line.endswith("…") for line in found)
+    room = int(font(13).getlength("three four")) + 1
+    assert wrapped("one two three four", room, 13, 2) == ["one two", "three four"]
     size, found = block(["completion 1", "original"], 200, 20, 2)
     assert (size, found) == (20, [["completion 1"], ["original"]])
 
@@ -194,7 +198,7 @@ def test_a_picture_tells_its_model_and_data_and_trusts_no_one() -> None:
 SHAPE = (1, 8, 8)
 
 
-def results() -> dict[str, tuple[dict[str, Picture | Tensor], int | None]]:
+def results() -> dict[str, tuple[Mapping[str, Picture | Tensor], int | None]]:
     torch.manual_seed(0)
     x = images(1, 40, SHAPE, 17)[0]
     vae, ae, made = (kind(SHAPE, 17) for kind in (VAE, Autoencoder, MADE))
@@ -233,7 +237,10 @@ def test_every_task_says_what_is_seen(tmp_path: Path) -> None:
             for path in save_result(picture, tmp_path / task, name, levels, "vae on digits"):
                 with Image.open(path) as file:
                     assert min(file.size) >= (320 if path.suffix == ".gif" else 280), (task, name)
-    of = lambda task: next(iter(found[task][0].values()))  # noqa: E731
+
+    def of(task: str) -> Any:
+        return next(iter(found[task][0].values()))
+
     assert list(of("reconstruct").rows[:2]) == ["original", "reconstruction"]
     assert list(of("sample all").rows) == ["class 0", "class 1", "class 2"]
     assert [*of("complete").columns][::7] == ["known", "original"]

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,16 +39,12 @@ def save_files(picture: Picture, folder: Path, name: str, levels: int | None) ->
     values = picture.images.detach().cpu()
     values = values.to(torch.uint8) if _is_bytes(values, levels) else values.float()
     content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        images=values.numpy(),
-        **{
-            key: np.array([*getattr(picture, key)], str) for key in ("rows", "columns", "captions")
-        },
-        title=np.array(picture.title),
-        count=np.array(picture.shown),
-        levels=np.array(levels or 0),
-    )
+    arrays: dict[str, Any] = {
+        key: np.array([*getattr(picture, key)], str) for key in ("rows", "columns", "captions")
+    }
+    arrays |= {"images": values.numpy(), "title": np.array(picture.title)}
+    arrays |= {"count": np.array(picture.shown), "levels": np.array(levels or 0)}
+    np.savez_compressed(content, **arrays)
     write_atomically(folder / f"{name}.npz", content.getvalue())
     return [folder / f"{name}.npz", folder / name]
 
