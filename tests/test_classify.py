@@ -215,14 +215,14 @@ def test_tasks_take_the_labels_of_the_images_or_the_one_that_is_asked_for(
     x = LazyImages(lambda: digits.images("test"), lambda: digits.labels("test"))
     images, y = x[:4], digits.labels("test")[:4]  # type: ignore[index]
     z = model.encode(images, y)
-    found = reconstruct(model, x, n=4)["reconstructions"][1]
+    found = reconstruct(model, x, n=4)["reconstructions"].images[1]
     torch.testing.assert_close(found, model.decode(z, y))
-    found = reconstruct(model, x, n=4, label=3)["reconstructions"][1]
+    found = reconstruct(model, x, n=4, label=3)["reconstructions"].images[1]
     torch.testing.assert_close(found, model.decode(z, torch.full((4,), 3)))
-    walk = interpolate(model, x, pairs=2, steps=5)["moving_interpolation"]
+    walk = interpolate(model, x, pairs=2, steps=5)["interpolation"].images
     torch.testing.assert_close(walk[:, 0], model.decode(z[0::2], y[0::2]))
     torch.testing.assert_close(walk[:, -1], model.decode(z[1::2], y[1::2]))
-    grid = interpolate(model, x, steps=4, grid=True)["interpolation_grid"]
+    grid = interpolate(model, x, steps=4, grid=True)["interpolation_grid"].images
     corners = torch.stack([grid[i, j] for i in (0, -1) for j in (0, -1)])
     torch.testing.assert_close(corners, model.decode(z, y))
     rows = traverse(model, x, index=2, units=2, steps=3, label=5)["traversal"].images

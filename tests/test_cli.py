@@ -159,6 +159,25 @@ def test_every_task_makes_its_picture(trained, tmp_path, capsys):
         assert ("largest reconstruction error" in output) == (task == "reconstruct")
 
 
+def test_a_picture_can_be_bare_or_single_files(trained, tmp_path, capsys):
+    import numpy as np
+    from PIL import Image
+
+    args = ("sample.py", f"run={trained.folder}", "task.n=4")
+    (bare,) = main(*args, "task.bare=true", f"out={tmp_path}/bare")
+    written = main(*args, "task.files=true", f"out={tmp_path}/all")
+    assert [Path(p).name for p in written] == ["samples.png", "samples.npz", "samples"]
+    assert "0 to 16 are written as 0 to 255" in capsys.readouterr().out
+    with Image.open(bare) as naked, Image.open(written[0]) as whole:
+        assert naked.size[0] < whole.size[0]
+        assert naked.size[1] < whole.size[1] - 20  # the title
+    assert len([*Path(written[2]).iterdir()]) == 4
+    with np.load(written[1], allow_pickle=False) as content:
+        assert str(content["title"]).startswith("vae on digits: 4 samples, seed 0")
+    assert "did you mean task.files?" in sentence(run(*args, "task.fils=true"))
+    assert "true or false" in sentence(run(*args, "task.files=3"))
+
+
 def test_interpolation_between_two_files_of_the_users_own(trained, tmp_path):
     import numpy as np
     from PIL import Image

@@ -91,7 +91,7 @@ def test_an_unknown_mask_is_refused() -> None:
 
 
 def test_completions_stand_between_what_is_known_and_the_image(model, x, capsys) -> None:
-    picture = complete(model, x[5:9], known="top", images=3, completions=4)["completions"]
+    picture = complete(model, x[5:9], known="top", images=3, completions=4)["completions"].images
     assert picture.shape == (3, 6, *SHAPE)
     assert (picture[:, 0, :, 1] == 0.5).all()
     assert torch.equal(picture[:, -1], x[5:8].float())
@@ -99,7 +99,7 @@ def test_completions_stand_between_what_is_known_and_the_image(model, x, capsys)
     assert torch.equal(known, known[:, -1:].expand_as(known))
     assert len(picture[:, 1:-1].flatten(0, 1).unique(dim=0)) > 3
     assert not capsys.readouterr().out
-    again = complete(model, x[5:9], known="top", images=3, completions=4)["completions"]
+    again = complete(model, x[5:9], known="top", images=3, completions=4)["completions"].images
     assert torch.equal(picture, again)
 
 

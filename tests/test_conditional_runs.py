@@ -225,12 +225,14 @@ def test_a_step_moves_every_parameter_of_a_conditional_model(choice: str, dropou
 
 def test_samples_and_completions_of_classes(run: Path) -> None:
     model, x = gdl.load(run), digits().images("test")
-    every = sample(model, x, n=30, label="all")["samples"]
+    every = sample(model, x, n=30, label="all")["samples"].images
     assert every.shape == (10, 3, 1, 8, 8)
-    three = sample(model, x, n=4, label=3, seed=1)["samples"].flatten(0, 1)
+    three = sample(model, x, n=4, label=3, seed=1)["samples"].images.flatten(0, 1)
     assert torch.equal(three, model.sample(4, label=3, seed=1))
-    assert torch.equal(three, sample(model, x, n=4, label="3", seed=1)["samples"].flatten(0, 1))
-    rows = complete(model, x, images=2, label="all")["completions"]
+    assert torch.equal(
+        three, sample(model, x, n=4, label="3", seed=1)["samples"].images.flatten(0, 1)
+    )
+    rows = complete(model, x, images=2, label="all")["completions"].images
     assert rows.shape == (2, 12, 1, 8, 8)
     with torch.inference_mode():
         best = torch.stack([model.class_nll(model.sample(64, label=k)).argmin(1) for k in (3, 5)])
@@ -263,7 +265,7 @@ def test_a_class_is_called_by_its_name_before_its_number() -> None:
         (["cat", "dog", "hen"], 0, 0.0),
     ):
         model.config = {"class_names": names}
-        shown = sample(model, torch.zeros(0), n=4, label=label)["samples"]
+        shown = sample(model, torch.zeros(0), n=4, label=label)["samples"].images
         assert shown.float().mean() == brightness, (names, label)
     model.config = {"class_names": ["1", "7", "9"]}
     with pytest.raises(GdlError, match="they are 1, 7, 9, or all"):

@@ -138,11 +138,11 @@ def test_reconstructions_are_exact_and_interpolations_end_at_the_files(
     model, x = build(name), images(32)
     found = reconstruct(model, x)
     assert 0 <= found["reconstruction/mean_error"] <= found["reconstruction/max_error"] < 1e-3
-    assert torch.equal(found["reconstructions"][0::2].flatten(0, 1), x.float())
+    assert torch.equal(found["reconstructions"].images[0::2].flatten(0, 1), x.float())
     files = [str(tmp_path / f"{i}.png") for i in range(2)]
     for file, image in zip(files, x, strict=False):
         Image.fromarray((image[0].int() * 15).to(torch.uint8).numpy()).save(file)
-    walk = interpolate(model, x, images=files, steps=5)["moving_interpolation"]
+    walk = interpolate(model, x, images=files, steps=5)["interpolation"].images
     ends = torch.stack([walk[0, 0], walk[0, -1]])
     torch.testing.assert_close(ends, (x[:2].int() * 15 * 17 // 256).float(), rtol=0, atol=1e-3)
 
@@ -327,8 +327,8 @@ def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
     model = RealNVP((2,), None, hidden=[8], num_couplings=2)
     x = torch.randn(1000, 2) * 0.5 + 1
     model.initialize(x)
-    found = density(model, x, size=41, points=1000, frames=2)
-    layers = found["densities"].flatten(0, 1)
+    found = density(model, x, size=41, points=1000, frames=9)
+    layers = found["densities"].images.flatten(0, 1)
     assert layers.shape[1:] == (1, 41, 41)
     side = torch.linspace(-4, 4, 41)
     normal = torch.exp(-0.5 * (side[:, None].square() + side.square()))
@@ -336,7 +336,7 @@ def test_density_pictures_end_at_the_prior_and_points_stay_points() -> None:
     # x lies around (1, 1): in the upper right of the first picture
     row, column = divmod(int(layers[0, 0].argmax()), 41)
     assert row < 20 < column
-    assert found["film_points"].shape == (1, 2 * 4 + 1, 1, 41, 41)
+    assert found["points"].images.shape == (1, 9, 1, 41, 41)
 
 
 @torch.no_grad()
@@ -348,8 +348,8 @@ def test_density_curves_on_the_line_lie_over_the_points() -> None:
     x = torch.randn(20_000, 1)
     x = 0.5 * (x - x[:512].mean()) / x[:512].std() + 1  # those that the layers start from
     model.initialize(x)
-    found = density(model, x, size=100, frames=2)
-    pictures = found["densities"].flatten(0, 1)[:, 0]
+    found = density(model, x, size=100, frames=7)
+    pictures = found["densities"].images.flatten(0, 1)[:, 0]
     assert pictures.shape == (4, 100, 100)
     side = torch.linspace(-4, 4, 100)
     for picture, mean, std in ((pictures[0], 1.0, 0.5), (pictures[-1], 0.0, 1.0)):
@@ -361,7 +361,7 @@ def test_density_curves_on_the_line_lie_over_the_points() -> None:
         mode = (side - mean).abs() < 0.1
         half_tone = ((picture > 0.4) & (picture < 0.5)).sum(0)
         assert (half_tone - height)[mode].abs().max() < 8
-    assert found["film_points"].shape == (1, 2 * 3 + 1, 1, 100, 100)
+    assert found["points"].images.shape == (1, 7, 1, 100, 100)
 
 
 def test_density_of_images_is_refused() -> None:

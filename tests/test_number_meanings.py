@@ -170,7 +170,7 @@ def test_the_temperature_reaches_every_model_that_samples(name: str, digits: Dig
     if isinstance(model, InitializesFromData):
         model.initialize(x)
     drawn = {
-        t: tasks.sample(model, x, n=4, seed=1, temperature=t)["samples"].float()
+        t: tasks.sample(model, x, n=4, seed=1, temperature=t)["samples"].images.float()
         for t in (0.0, 0.7, 1.0)
     }
     assert not torch.equal(drawn[1.0], drawn[0.7])

@@ -238,7 +238,7 @@ def test_the_numbers_are_those_of_the_test_images(tmp_path: Path) -> None:
         )
         assert low <= value <= high
     with Image.open(tmp_path / "ood-bright.png") as picture:
-        assert picture.size == (1200, 600)
+        assert picture.size == (1200, 640)
     assert found == measured(tmp_path)
     assert found != measured(tmp_path, seed=1)
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from gdl.commands.conf import CONF
 from gdl.commands.overrides import MOUNTED, READERS
 
-__all__ = ["groups", "own_keys", "print_help"]
+__all__ = ["groups", "own_keys", "own_options", "print_help"]
 
 
 def print_help(command: str, folders: list[Path]) -> None:
@@ -39,11 +39,17 @@ def own_keys(command: str) -> list[str]:
     return [str(key) for key in content if key not in ("defaults", "hydra")]
 
 
+def own_options(command: str, group: str) -> list[str]:
+    """Return the keys of a group that the command itself reads, whatever is chosen there."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"), resolve=False)
+    return [*content.get(group, ())]
+
+
 def _keys(text: str) -> str:
     """Return the own keys of a file, with their comments, without its defaults and Hydra's part."""
     parts = re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE)
     kept = [p.rstrip() for p in parts[1:] if not p.startswith(("defaults:", "hydra:"))]
-    return "".join(f"  {line}\n" for line in kept)
+    return "".join(f"  {line}\n" for part in kept for line in part.splitlines())
 
 
 def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:

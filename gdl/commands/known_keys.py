@@ -3,14 +3,14 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from gdl.commands.help import groups, own_keys
+from gdl.commands.help import groups, own_keys, own_options
 from gdl.commands.overrides import FOLDER_FLAGS, READERS
 from gdl.commands.unknown_names import unknown_key
 from gdl.errors import GdlError
@@ -64,7 +64,7 @@ def _is_known(name: str, command: str) -> bool:
 
 def _roots(command: str) -> list[str]:
     """Return the first names of a command's keys."""
-    return [*own_keys(command), *([READERS[command]] if command in READERS else [])]
+    return [*dict.fromkeys([*own_keys(command), *filter(None, [READERS.get(command)])])]
 
 
 def _root(name: str) -> str:
@@ -108,12 +108,13 @@ def check_functions(cfg: DictConfig, command: str) -> None:
     """
     if command not in READERS:
         return
-    content: Any = OmegaConf.to_container(cfg[READERS[command]], resolve=False)
-    for message in _unused(content, READERS[command], command):
+    group = READERS[command]
+    content: Any = OmegaConf.to_container(cfg[group], resolve=False)
+    for message in _unused(content, group, command, own_options(command, group)):
         raise GdlError(message)
 
 
-def _unused(node: Any, path: str, command: str) -> Iterator[str]:
+def _unused(node: Any, path: str, command: str, of_command: Sequence[str] = ()) -> Iterator[str]:
     if not isinstance(node, dict) or "_target_" not in node:
         yield f"{path} is no {READERS[command]}: name a file of conf/{READERS[command]}/."
         return
@@ -122,7 +123,7 @@ def _unused(node: Any, path: str, command: str) -> Iterator[str]:
     more = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     for key, value in node.items():
         own = f"{path}.{key}"
-        if key.startswith("_") and key.endswith("_"):
+        if key in of_command or (key.startswith("_") and key.endswith("_")):
             continue
         if key in given:
             use = f": use {key}=." if key == "limit" else ": leave it out."
@@ -133,7 +134,7 @@ def _unused(node: Any, path: str, command: str) -> Iterator[str]:
         elif key not in parameters and more:
             yield from _unused(value, own, command)
         elif key not in parameters:
-            options = [p for p in parameters if p not in given]
+            options = [*(p for p in parameters if p not in given), *of_command]
             near = difflib.get_close_matches(key, options, 1, 0.6)
             hint = f"did you mean {path}.{near[0]}?" if near else f"it has {', '.join(options)}."
             yield f"There is no configuration key {own!r}: {hint}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
@@ -22,9 +22,12 @@ def sample(cfg: DictConfig) -> list[str]:
     from pathlib import Path
 
     from hydra.utils import instantiate
+    from omegaconf import OmegaConf
     from torch import Tensor
 
+    from gdl.capabilities import HasLogProb
     from gdl.files import for_shell, write_rows
+    from gdl.pictures import subject
     from gdl.plots import save_result
     from gdl.runs.checkpoints import load_run_data, load_run_model
     from gdl.runs.links import check_links
@@ -33,10 +36,14 @@ def sample(cfg: DictConfig) -> list[str]:
 
     run, model = load_run_model(cfg.run, cfg.device)
     data = cache(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir))
-    images = LazyImages(lambda: data().images("test"), lambda: data().labels("test"))
+    log_prob = lambda x: d.log_prob(x) if isinstance(d := data(), HasLogProb) else None  # noqa: E731
+    images = LazyImages(lambda: data().images("test"), lambda: data().labels("test"), log_prob)
     if not cfg.out:
         check_links(run.path)
-    task = instantiate(cfg.task, _convert_="all")
+    own: dict[str, Any] = {key: bool(cfg.task.get(key)) for key in ("bare", "files")}
+    task = instantiate(
+        OmegaConf.masked_copy(cfg.task, [k for k in cfg.task if k not in own]), _convert_="all"
+    )
     folder = Path(cfg.out) if cfg.out else run.images
     enable_garbage_collection()
     results = task(model, images)
@@ -48,7 +55,11 @@ def sample(cfg: DictConfig) -> list[str]:
             names = run.metrics().get("data/columns")
             written.append(write_rows(folder / f"{name}.csv", x.tolist(), names))
         else:
-            written += save_result(x, folder, name, model.levels)
+            written += save_result(x, folder, name, model.levels, subject(model.config), **own)
+    if own["files"] and model.levels not in (None, 256):
+        print(
+            f"Levels 0 to {model.levels - 1} are written as 0 to 255, in .npz files as they are."
+        )
     for path in written:
         print(for_shell(path))
     return [str(path) for path in written]

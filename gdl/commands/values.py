@@ -88,7 +88,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "model": dict,
         "data": dict,
     },
-    "sample": {"run": str, "device": str, "out": str | None, "task": dict},
+    "sample": {
+        "run": str,
+        "device": str,
+        "out": str | None,
+        "task": dict,
+        "task.bare": bool,
+        "task.files": bool,
+    },
     "evaluate": {
         "run": str,
         "device": str,
@@ -131,6 +138,9 @@ COMMANDS: dict[str, dict[str, Any]] = {
 TYPED = ("gdl.", "torch.optim", "lightning.pytorch")
 """Packages whose annotations are right."""
 
+ABSENT = object()
+"""In the place of a key that is not there."""
+
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -145,8 +155,9 @@ def check_values(cfg: DictConfig, command: str) -> None:
         GdlError: A value does not fit; the message names its key and what would.
     """
     for key, hint in COMMANDS[command].items():
-        if key in cfg:
-            _check(key, _plain(cfg, key), hint)
+        value = OmegaConf.select(cfg, key, default=ABSENT, throw_on_missing=True)
+        if value is not ABSENT:
+            _check(key, _plain(value), hint)
     for group in ("callbacks", "logger"):
         for name in cfg.get(group) or ():
             node = cfg[group]._get_node(name)
@@ -158,8 +169,7 @@ def check_values(cfg: DictConfig, command: str) -> None:
             _check_objects(str(key), OmegaConf.to_container(node, resolve=True))
 
 
-def _plain(cfg: DictConfig, key: str) -> Any:
-    value = cfg[key]
+def _plain(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 

@@ -25,6 +25,7 @@ from gdl.evaluation.host import Host
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.noise import seed_noise
+from gdl.pictures import subject
 
 __all__ = ["class_log_posterior", "classify"]
 
@@ -82,7 +83,7 @@ def classify(
     scores = {
         p: classification_scores(p.log_p[known], truth[known]) for p in (own, *others, *rivals)
     }
-    _picture(picture, scores, truth, data.class_names)
+    _picture(picture, scores, truth, data.class_names, subject(model.config))
     return {
         f"classify-{p.name}/{score}": value
         for p in (own, *rivals)
@@ -164,7 +165,11 @@ def _refuse_or_kind(model: GenerativeModel, k: int) -> str:
 
 
 def _picture(
-    path: Path, scores: dict[Predictions, dict[str, float]], y: Tensor, names: Sequence[str] | None
+    path: Path,
+    scores: dict[Predictions, dict[str, float]],
+    y: Tensor,
+    names: Sequence[str] | None,
+    about: str,
 ) -> None:
     """Draw classifiers, the first of which is the model, as `classify` says."""
     curves: dict[str, list[tuple[float, float, float]]] = {}
@@ -179,4 +184,4 @@ def _picture(
     num_classes = own.log_p.shape[1]
     pairs = num_classes * y[known] + own.log_p[known].argmax(1)
     confusion = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, -1)
-    plots.save_classification(path, curves, bins, confusion, names)
+    plots.save_classification(path, curves, bins, confusion, names, about)

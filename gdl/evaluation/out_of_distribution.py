@@ -15,6 +15,7 @@ from gdl.evaluation.outliers.others import other_images
 from gdl.evaluation.outliers.scoring import Score, chosen, training_sample
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
+from gdl.pictures import subject
 from gdl.plots import save_scores
 
 __all__ = ["ood"]
@@ -95,7 +96,7 @@ def ood(
         for label, (a, b) in pairs.items():
             numbers = detection_with_errors(a, b, resamples, seed)
             metrics |= {f"test/ood/{name}/{label}/{key}": v for key, v in numbers.items()}
-        save_scores(pairs, pictures[name], name)
+        save_scores(pairs, pictures[name], name, subject(model.config))
     for sentence in left_out.values():
         print(f"note: left out: {sentence}", file=sys.stderr)
     return metrics

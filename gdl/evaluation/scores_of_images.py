@@ -23,6 +23,7 @@ from gdl.evaluation.outliers.synthetic import SYNTHETIC
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
+from gdl.pictures import subject
 from gdl.plots import save_sheet
 
 __all__ = ["scores"]
@@ -93,8 +94,12 @@ def scores(
     order = strangeness.argsort(descending=True, stable=True).tolist()
     write_atomically(table, _csv(names, columns, order, sort))
     if x.dim() == 4:
-        labels = [str(rank + 1) for rank in range(min(sheet, len(order)))]
-        save_sheet(x[order[:sheet]], labels, picture, model.levels)
+        labels = [f"{k + 1}\n{float(columns[by][i]):.4g}" for k, i in enumerate(order[:sheet])]
+        about = subject(model.config)
+        of = host.names[0] if host.names else "its own images"
+        title = f"the strangest of {len(order)} images of {of}: rank and {by}"
+        title = f"{about}: {title}" if about else title
+        save_sheet(x[order[:sheet]], labels, picture, model.levels, title)
     else:
         host.written.remove(picture)
     print(f"The strangest of {len(names)} images, by {by} (nats):")

@@ -1,7 +1,9 @@
 """Writes pictures and animations; no other room draws."""
 
+from gdl.plots.animations import save_animation
 from gdl.plots.classification import save_classification
-from gdl.plots.grids import save_animation, save_grid, save_result, save_sheet
+from gdl.plots.figures import save_figure
+from gdl.plots.grids import save_grid, save_result, save_sheet
 from gdl.plots.latents import latents_figure
 from gdl.plots.scores import save_scores
 
@@ -9,6 +11,7 @@ __all__ = [
     "latents_figure",
     "save_animation",
     "save_classification",
+    "save_figure",
     "save_grid",
     "save_result",
     "save_scores",

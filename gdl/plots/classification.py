@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.plots.figures import save_figure
+
 __all__ = ["save_classification"]
 
 
@@ -16,6 +18,7 @@ def save_classification(
     reliabilities: Mapping[str, tuple[Tensor, Tensor]],
     confusion: Tensor,
     class_names: Sequence[str] | None = None,
+    about: str = "",
 ) -> Path:
     """Write three diagrams of classifiers side by side as a PNG.
 
@@ -29,10 +32,11 @@ def save_classification(
         reliabilities: Mean confidence and accuracy of each bin, by the name of the classifier.
         confusion: Numbers of images (K, K), rows are the true classes.
         class_names: Names of the classes, by default their numbers.
+        about: What the first classifier is, e.g. "vae on mnist".
     """
     from matplotlib.figure import Figure  # half a second to import
 
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    figure = Figure(figsize=(15, 5), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     style = lambda i, name: {"label": name, "marker": "o", "lw": 1.5 + 1.5 * (i == 0)}  # noqa: E731
     for i, (name, curve) in enumerate(curves.items()):
@@ -49,9 +53,8 @@ def save_classification(
         axes.legend(fontsize=8)
     _draw_confusion(right, confusion, class_names or [str(c) for c in range(len(confusion))])
     right.set_title(f"images by class: {next(iter(curves))}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    return path
+    figure.suptitle(f"classifiers of {int(confusion.sum())} test images")
+    return save_figure(figure, path, about)
 
 
 def _draw_confusion(axes: Any, confusion: Tensor, names: Sequence[str]) -> None:

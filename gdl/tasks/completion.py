@@ -7,7 +7,8 @@ import gdl.models as models
 from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
 from gdl.corruptions import known_pixels
 from gdl.families.base import GenerativeModel
-from gdl.tasks.labels import ALL, labels_of
+from gdl.pictures import Picture
+from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import check_temperature
 
 __all__ = ["complete"]
@@ -23,7 +24,7 @@ def complete(
     seed: int = 0,
     temperature: float = 1.0,
     label: int | str | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Picture]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
 
     What is not known is drawn in grey. Completion k of the whole picture depends on (seed, k) only.
@@ -63,4 +64,11 @@ def complete(
     drawn = model.sample_given(len(given), given, mask, **options)
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
     rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
-    return {"completions": torch.cat(rows, 1)}
+    names = [f"completion {k + 1}" for k in range(completions)]
+    title = f"completions of test images, known: {known}, seed {seed}"
+    if label == ALL and model.num_classes:
+        names = class_labels(model)
+    elif label is not None:
+        title += f", class {label}"
+    columns = ["known", *names, "original"]
+    return {"completions": Picture(torch.cat(rows, 1), title, columns=columns)}

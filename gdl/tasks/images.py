@@ -18,12 +18,17 @@ class LazyImages:
     Args:
         read: Returns the tensor.
         read_labels: Returns the labels (N,) int64, or None where the images have none.
+        log_prob: Returns the log-density (N,) in nats of points (N, D) under the distribution of the
+            data, or None where it is not known.
     """
 
     def __init__(
-        self, read: Callable[[], Tensor], read_labels: Callable[[], Tensor | None] = lambda: None
+        self,
+        read: Callable[[], Tensor],
+        read_labels: Callable[[], Tensor | None] = lambda: None,
+        log_prob: Callable[[Tensor], Tensor | None] = lambda x: None,
     ) -> None:
-        self._read, self._read_labels = read, read_labels
+        self._read, self._read_labels, self.log_prob = read, read_labels, log_prob
 
     @cached_property
     def images(self) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from gdl.data.decoding import read_image
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.pictures import Picture
 from gdl.tasks.latents import Images, decode_grid, encoded, given_labels, with_latents
 
 __all__ = ["interpolate"]
@@ -24,7 +25,7 @@ def interpolate(
     path: str = "linear",
     grid: bool = False,
     label: int | str | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Picture]:
     """Walk through latent space between real images.
 
     A conditional model decodes a point with the label of the end that is nearer.
@@ -64,10 +65,18 @@ def interpolate(
         left, right = mix(z[0:1], z[2:3], t), mix(z[1:2], z[3:4], t)  # (steps, 1, M) each
         walk = torch.stack([mix(left, right, s) for s in t], 1).squeeze(2)
         y = None if shown is None else shown.view(2, 2)[nearer[:, None], nearer]
-        return {"interpolation_grid": decode_grid(latents, walk, y)}
+        title = f"{path} interpolation between the latents of four images, those in the corners"
+        heads = [f"t = {s:.2g}" for s in t.flatten().tolist()]
+        sides = [head.replace("t", "s", 1) for head in heads]
+        return {"interpolation_grid": Picture(decode_grid(latents, walk, y), title, sides, heads)}
     walk = mix(z[0::2], z[1::2], t).transpose(0, 1)
     y = None if shown is None else shown[: 2 * len(walk)].view(-1, 2)[:, nearer]
-    return {"moving_interpolation": decode_grid(latents, walk, y)}
+    title = f"{path} interpolation between the latents of two images, those at the ends"
+    heads = [f"t = {s:.2g}" for s in t.flatten().tolist()]
+    ends = [Path(file).name for file in images] if images else ["first image", "second image"]
+    heads[0], heads[-1] = f"{heads[0]}\n{ends[0]}", f"{heads[-1]}\n{ends[1]}"
+    decoded = decode_grid(latents, walk, y)
+    return {"interpolation": Picture(decoded, title, columns=heads, moves=True)}
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 
-__all__ = ["ALL", "labels_of"]
+__all__ = ["ALL", "class_labels", "labels_of"]
 
 ALL = "all"
 """The option task.label that shows every class."""
@@ -33,8 +33,7 @@ def labels_of(
     if label == ALL:
         return {"label": every(model.num_classes).to(model.device)}
     # a folder "7" may hold the first class, so a name counts before a number
-    names = model.config.get("class_names")
-    known = [str(name) for name in names] if isinstance(names, list) else []
+    known = _class_names(model)
     if str(label) in known:
         return {"label": known.index(str(label))}
     is_name = any(name.isdecimal() for name in known)
@@ -42,3 +41,13 @@ def labels_of(
         return {"label": label}
     classes = f"0 to {model.num_classes - 1}" if not known else ", ".join(known)
     raise GdlError(f"task.label={label} is no class of this model: they are {classes}, or all.")
+
+
+def class_labels(model: GenerativeModel) -> list[str]:
+    """Return what pictures call the classes of a conditional model: their names, or "class 0"."""
+    return _class_names(model) or [f"class {k}" for k in range(model.num_classes)]
+
+
+def _class_names(model: GenerativeModel) -> list[str]:
+    names = model.config.get("class_names")
+    return [str(name) for name in names] if isinstance(names, list) else []

@@ -7,7 +7,8 @@ from gdl.capabilities import Samples
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
-from gdl.tasks.labels import ALL, labels_of
+from gdl.pictures import Picture
+from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import (
     Images,
     check_temperature,
@@ -27,7 +28,7 @@ def sample(
     temperature: float = 1.0,
     mean: bool = True,
     label: int | str | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Picture | Tensor]:
     """Draw n images, or n vectors (n, D); draw k depends on (seed, k) only.
 
     A model with latents but without a distribution over them, such as an autoencoder, decodes
@@ -67,4 +68,12 @@ def sample(
         return {"samples": images.flatten(1)}
     missing = -n % columns
     images = torch.cat([images, torch.zeros_like(images[:1]).expand(missing, -1, -1, -1)])
-    return {"samples": images.unflatten(0, (-1, columns))}
+    what = "sample" if n == 1 else "samples"
+    if not isinstance(model, Samples):
+        what = f"decoded {what} of N(0, I)"
+    options = f"seed {seed}, temperature {temperature:g}"
+    if label not in (None, ALL):
+        options = f"class {label}, {options}"
+    rows = class_labels(model) if label == ALL and model.num_classes else ()
+    title = f"{n} {what}, {options}"
+    return {"samples": Picture(images.unflatten(0, (-1, columns)), title, rows=rows, count=n)}

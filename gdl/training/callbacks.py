@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from gdl.capabilities import HasLatents, Restores, Samples
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
+from gdl.pictures import Picture, subject
 from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
 from gdl.tasks import LazyImages, reconstruct, sample
@@ -155,26 +157,30 @@ class ImageGrids(Callback):
         x = LazyImages(lambda: data.images("val")[:32], lambda: data.labels("val"))
         for name, grid in self.draw(pl_module, x).items():
             path = self.folder / f"{name}_epoch{epoch:04d}.png"
-            save_grid(grid.flatten(0, 1), path, pl_module.levels, grid.shape[1])
-            self._log(trainer, f"images/{name}", path, epoch)
+            about = ", ".join(filter(None, [subject(pl_module.config), f"epoch {epoch}"]))
+            save_grid(replace(grid, title=f"{about}: {grid.title}"), path, pl_module.levels)
+            self._log(trainer, f"images/{name}", path, f"epoch {epoch}: {grid.title}")
 
-    def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Tensor]:
+    def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Picture]:
         """Return the grids that the model is capable of."""
-        grids: dict[str, Tensor] = {}
+        found: dict[str, Picture | Tensor] = {}
         if isinstance(model, Samples | HasLatents):
             start = time.perf_counter()
-            grids |= {k: t.cpu() for k, t in sample(model, x, self.n, self.seed).items()}
+            found |= sample(model, x, self.n, self.seed)
+            found = {k: replace(p, images=p.images.cpu()) for k, p in _pictures(found).items()}
             self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
-            grids["reconstructions"] = reconstruct(model, x)["reconstructions"]
+            found |= reconstruct(model, x)
         if isinstance(model, Restores):
-            grids["restorations"] = restorations(model, x[:32].to(model.device), self.seed).cpu()
-        return grids
+            images = restorations(model, x[:32].to(model.device), self.seed).cpu()
+            rows = ["original", "corrupted", "restored"] * (len(images) // 3)
+            found["restorations"] = Picture(images, "restored images", rows=rows)
+        return _pictures(found)
 
-    def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:
+    def _log(self, trainer: pl.Trainer, key: str, path: Path, caption: str) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image(key, [str(path)], caption=[f"epoch {epoch}"])
+                logger.log_image(key, [str(path)], caption=[caption])
             elif isinstance(logger, TensorBoardLogger):
                 from torchvision.io import decode_image
 
@@ -199,6 +205,10 @@ def restorations(model: Any, x: Tensor, seed: int = 0) -> Tensor:
         for t in (clean, seen.image.clamp(0, 1), model.restore(seen))
     ]
     return torch.stack(kinds, 1).flatten(0, 1) * (model.levels - 1)
+
+
+def _pictures(results: Mapping[str, Picture | Tensor]) -> dict[str, Picture]:
+    return {name: found for name, found in results.items() if isinstance(found, Picture)}
 
 
 def seconds_left(trainer: pl.Trainer) -> float:

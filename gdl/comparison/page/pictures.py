@@ -18,7 +18,7 @@ def as_data_uri(picture: Path) -> tuple[str, bool] | None:
     """Return a PNG file as a data URI of at most about `MAX_BYTES` bytes.
 
     Returns:
-        The URI, and whether it shows only the top left part, because the whole picture is larger.
+        The URI, and whether it shows only the top, because the whole picture is larger.
         None if the picture cannot be read.
     """
     if not picture.is_file() or picture.stat().st_size > MAX_READ:
@@ -29,10 +29,10 @@ def as_data_uri(picture: Path) -> tuple[str, bool] | None:
         return None
     cut = len(content) > MAX_BYTES
     while len(content) > MAX_BYTES:
-        # cropped, not scaled, because single pixels matter in samples
+        # cropped, not scaled, because single pixels matter in samples; the title stays whole
         try:
             with Image.open(io.BytesIO(content)) as grid:
-                part = grid.crop((0, 0, grid.width // 2 + 1, grid.height // 2 + 1))
+                part = grid.crop((0, 0, grid.width, max(1, grid.height // 2)))
         except UNREADABLE:
             return None
         buffer = io.BytesIO()

@@ -122,7 +122,7 @@ class Row:
         return (
             f'<figure data-of="{self.id}"><a href="{self._link(samples)}"><img src="{uri}" '
             f'alt="samples of {label}, run {escape(self.entry.name)}"></a>'
-            f"<figcaption>{label}{' (top left part)' if cut else ''}</figcaption></figure>"
+            f"<figcaption>{label}{' (top part)' if cut else ''}</figcaption></figure>"
         )
 
     def numbers(self, rank: int) -> dict[str, Any]:
