@@ -157,7 +157,7 @@ def test_training_noise_depends_on_the_seed_of_the_step(name):
 def test_several_are_one_after_the_other(name):
     x = images()
     noise = SampleNoise(7, range(5))
-    left = Seen(x.shape[1:], x, torch.ones_like(x, dtype=torch.bool))
+    left = Seen((3, 12, 8), x, torch.ones_like(x, dtype=torch.bool))
     for part in name.split("+"):
         left = SINGLE[part].corrupt(left, noise)
     both = seen(name, x)
