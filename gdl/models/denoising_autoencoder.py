@@ -41,8 +41,8 @@ class DenoisingAutoencoder(LatentModel):
         encoder: Called with the shape of its input and M; returns a network from images to codes.
         decoder: Called with M and the shape; returns a network from codes to images.
         latent_dim: Number of latents M, of an encoder.
-        objective: What is minimised: "psnr" for the mean of -PSNR, so that all images count alike however
-            hard they are; "squared" for the squared error summed over pixels.
+        objective: What is minimised: "psnr" for the mean of -PSNR, so that all images count alike,
+            however hard they are; "squared" for the squared error summed over pixels.
     """
 
     nll_kind = None
@@ -87,10 +87,8 @@ class DenoisingAutoencoder(LatentModel):
         x = x.to(self.dtype) / (self.levels - 1)
         guess = self._guess(self.corruption(x, BatchNoise(x)))
         error = (guess - x).square().flatten(1).mean(1)
-        if self.objective == "psnr":
-            loss = 10 * (error + FLOOR).log10()
-        else:
-            loss = error * self.num_dims
+        in_decibels = self.objective == "psnr"
+        loss = 10 * (error + FLOOR).log10() if in_decibels else error * self.num_dims
         mse = (guess.detach().clamp(0, 1) - x).square().flatten(1).mean(1)
         psnr = -10 * mse.clamp(min=1e-10).log10()
         return {"loss": loss, "mse": mse, "psnr": psnr}
