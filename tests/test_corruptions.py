@@ -157,7 +157,7 @@ def test_training_noise_depends_on_the_seed_of_the_step(name):
 def test_several_are_one_after_the_other(name):
     x = images()
     noise = SampleNoise(7, range(5))
-    left = Seen(x.shape[1:], x, torch.ones_like(x, dtype=torch.bool))
+    left = Seen((3, 12, 8), x, torch.ones_like(x, dtype=torch.bool))
     for part in name.split("+"):
         left = SINGLE[part].corrupt(left, noise)
     both = seen(name, x)
@@ -221,3 +221,34 @@ def test_strokes_are_few_flat_colours():
 def test_what_does_not_fit_is_told(make, told):
     with pytest.raises(GdlError, match=told):
         make()
+
+
+def test_a_random_patch_may_be_anywhere():
+    x = torch.zeros(2000, 1, 6, 5)
+    hole = MissingPatch(3, "random")(x, SampleNoise(0, range(2000))).hole
+    assert hole is not None
+    assert (hole.flatten(1).sum(1) == 9).all()
+    first = hole.flatten(1).float().argmax(1)
+    rows, columns = (first // 5).bincount(minlength=4), (first % 5).bincount(minlength=3)
+    assert torch.allclose(rows / 2000, torch.full((4,), 1 / 4), atol=0.05)
+    assert torch.allclose(columns / 2000, torch.full((3,), 1 / 3), atol=0.05)
+    assert len(first.unique()) == 12, "each place, in either direction"
+
+
+def test_numbers_of_the_customary_definitions():
+    grey = torch.full((1, 1, 100, 100), 0.5)
+    y = SaltAndPepper(0.2)(grey, SampleNoise(0, [0])).y
+    for value, share in ((0.0, 0.1), (1.0, 0.1), (0.5, 0.8)):
+        assert (y == value).float().mean().item() == pytest.approx(share, abs=0.02)
+    colours = torch.eye(3)[:, :, None, None]
+    luma = Grayscale()(colours, SampleNoise(0, range(3))).y.flatten()
+    assert torch.allclose(luma, torch.tensor([0.299, 0.587, 0.114]))
+    x = torch.arange(16.0).view(1, 1, 4, 4) / 16
+    at = lambda method: Downsample(2, method)(x, SampleNoise(0, [0])).y.flatten() * 16  # noqa: E731
+    assert at("area").tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert at("subsample").tolist() == [0, 2, 8, 10]
+    noisy = GaussianNoise(0.25)(grey, SampleNoise(0, [0])).y
+    assert noisy.std().item() == pytest.approx(0.25, rel=0.03)
+    hole = MissingPatch()(torch.zeros(1, 1, 28, 28), SampleNoise(0, [0])).hole_pixels[0, 0]
+    assert hole[7:21, 7:21].all()
+    assert hole.sum() == 14 * 14

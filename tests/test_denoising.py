@@ -115,7 +115,11 @@ def test_terms_are_errors_of_the_restored_image(network: str) -> None:
     assert set(terms) == {"loss", "mse", "psnr"}
     assert all(t.shape == (4,) for t in terms.values())
     torch.testing.assert_close(terms["psnr"], -10 * terms["mse"].log10())
-    assert (terms["mse"] * 3 * 12 * 8 <= terms["loss"] + 1e-5).all(), "clipping never hurts"
+    assert (-terms["psnr"] <= terms["loss"] + 1e-5).all(), "clipping never hurts"
+    model.objective = "squared"
+    torch.manual_seed(1)
+    squared = model.loss(x)["loss"] / (3 * 12 * 8)
+    torch.testing.assert_close(10 * (squared + 1e-6).log10(), terms["loss"])
     assert model.nll_kind is None
     assert isinstance(model, Restores)
     assert not isinstance(model, Samples)
@@ -174,6 +178,8 @@ def test_a_corruption_that_does_not_suit_the_images_is_told_at_once() -> None:
         DenoisingAutoencoder((1, 8, 8), 17, Grayscale())
     with pytest.raises(GdlError, match="There is no corruption"):
         DenoisingAutoencoder((1, 8, 8), 17, {})
+    with pytest.raises(GdlError, match="objective=mean does not exist: use psnr or squared"):
+        DenoisingAutoencoder((1, 8, 8), 17, objective="mean")
 
 
 def test_training_beats_the_first_guess() -> None:

@@ -365,7 +365,17 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 CAPABLE = {
     HasImportanceWeights: ["beta_tcvae", "factor_vae", "vae"],
     HasPosterior: ["beta_tcvae", "factor_vae", "vae"],
-    HasLatents: ["ae", "beta_tcvae", "factor_vae", "gaussian", "glow", "nice", "realnvp", "vae"],
+    HasLatents: [
+        "ae",
+        "beta_tcvae",
+        "denoising_ae",
+        "factor_vae",
+        "gaussian",
+        "glow",
+        "nice",
+        "realnvp",
+        "vae",
+    ],
     Invertible: ["gaussian", "glow", "nice", "realnvp"],
     ScoresGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
     SamplesGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],

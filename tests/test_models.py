@@ -21,6 +21,7 @@ from gdl.training.run import build_model
 
 MODELS = {
     "ae": ["model=ae"],
+    "denoising_ae": ["model=denoising_ae", "model.network.channels=8"],
     "vae": ["model=vae"],
     "beta_vae": ["model=beta_vae"],
     "beta_tcvae": ["model=beta_tcvae"],

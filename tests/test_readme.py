@@ -50,8 +50,8 @@ def test_every_command_composes(script, args, monkeypatch):
 
 
 GROUPS = (
-    "model network likelihood data trainer callbacks logger optimizer scheduler experiment sweep "
-    "task measure"
+    "model network corruption likelihood data trainer callbacks logger optimizer scheduler experiment "
+    "sweep task measure"
 )
 
 

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 
 from gdl.capabilities import Incapable
 from gdl.corruptions import Corruption, GaussianNoise, Seen, compose, consistent, first_guess
+from gdl.errors import GdlError
 from gdl.families.latent import LatentModel
 from gdl.nn.unet import UNet
 from gdl.noise import BatchNoise, SampleNoise
 
 __all__ = ["DenoisingAutoencoder"]
+
+FLOOR = 1e-6
+"""Added to a squared error before its logarithm, so that images of 60 dB and more do not rule."""
 
 
 class DenoisingAutoencoder(LatentModel):
@@ -37,6 +41,8 @@ class DenoisingAutoencoder(LatentModel):
         encoder: Called with the shape of its input and M; returns a network from images to codes.
         decoder: Called with M and the shape; returns a network from codes to images.
         latent_dim: Number of latents M, of an encoder.
+        objective: What is minimised: "psnr" for the mean of -PSNR, so that all images count alike,
+            however hard they are; "squared" for the squared error summed over pixels.
     """
 
     nll_kind = None
@@ -50,8 +56,12 @@ class DenoisingAutoencoder(LatentModel):
         encoder: Callable[..., nn.Module] | None = None,
         decoder: Callable[..., nn.Module] | None = None,
         latent_dim: int = 64,
+        objective: str = "psnr",
     ) -> None:
         super().__init__(shape, levels)
+        if objective not in ("psnr", "squared"):
+            raise GdlError(f"model.objective={objective} does not exist: use psnr or squared.")
+        self.objective = objective
         given = {"gaussian_noise": GaussianNoise()} if corruption is None else corruption
         self.corruption = given if isinstance(given, Corruption) else compose(given)
         # images that the corruption does not suit are told here
@@ -68,18 +78,20 @@ class DenoisingAutoencoder(LatentModel):
             self.network = (network or UNet)(channels, self.shape)
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Return "loss", the squared error summed over pixels, and of [0, 1] images "mse" and "psnr".
+        """Return "loss", see `objective`, and of images in [0, 1] "mse" and "psnr", each (B,).
 
-        The last is the peak signal-to-noise ratio of each image in decibels, -10 log10(mse). Each (B,).
+        The last is the peak signal-to-noise ratio of each image in decibels, -10 log10(mse).
         """
         self.refuse_labels(y)
         assert self.levels is not None
         x = x.to(self.dtype) / (self.levels - 1)
         guess = self._guess(self.corruption(x, BatchNoise(x)))
-        error = (guess - x).square().flatten(1).sum(1)
+        error = (guess - x).square().flatten(1).mean(1)
+        in_decibels = self.objective == "psnr"
+        loss = 10 * (error + FLOOR).log10() if in_decibels else error * self.num_dims
         mse = (guess.detach().clamp(0, 1) - x).square().flatten(1).mean(1)
         psnr = -10 * mse.clamp(min=1e-10).log10()
-        return {"loss": error, "mse": mse, "psnr": psnr}
+        return {"loss": loss, "mse": mse, "psnr": psnr}
 
     def restore(self, seen: Seen) -> Tensor:
         """Return restored images (B, C, H, W) in [0, 1] of what the corruption has left of them.
