@@ -170,7 +170,7 @@ def test_configuration_keys_are_the_constructors_arguments():
 
 def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
-    # each measure, corruption and data set has a file, each model one in sweep/space too; sweep/wandb is
+    # each measure, corruption and data set has a file, each model one in sweep/space; sweep/wandb is
     # not read by Hydra
     several = ("model", "experiment", "restoration", "disentanglement", "maps", "space", "measure")
     several += ("corruption", "data", "task", "wandb")
