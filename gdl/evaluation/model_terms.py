@@ -76,7 +76,11 @@ def bits(
 
 @torch.inference_mode()
 def rate_distortion(
-    model: HasPosterior, batches: Iterable[Tensor], draws: int = 8, seed: int = 0
+    model: HasPosterior,
+    batches: Iterable[Tensor],
+    draws: int = 8,
+    seed: int = 0,
+    labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return "rate", "distortion" and "elbo" = -(rate + distortion) per image, (N,) in nats.
 
@@ -88,13 +92,17 @@ def rate_distortion(
         batches: Images (B, C, H, W) uint8, on the model's device.
         draws: Samples of z per image.
         seed: Seeds the draws.
+        labels: Of a conditional model, the labels (N,) of all images.
     """
+    at, given = 0, ()
     rates, distortions = [], []
     for i, x in enumerate(batches):
         seed_noise(x.device, "elbo", seed, i)
-        mean, log_std = model.posterior(x)
+        if labels is not None:
+            given = (labels[at : (at := at + len(x))],)
+        mean, log_std = model.posterior(x, *given)  # pyright: ignore[reportCallIssue]
         noise = torch.randn(draws, *mean.shape, dtype=mean.dtype, device=mean.device)
-        log_px, _ = model.log_joint(x, mean + log_std.exp() * noise)
+        log_px, _ = model.log_joint(x, mean + log_std.exp() * noise, *given)  # pyright: ignore
         rates.append(gaussian_kl(mean, log_std).sum(-1).double())
         distortions.append(-log_px.double().mean(0))
     rate, distortion = torch.cat(rates).cpu(), torch.cat(distortions).cpu()
