@@ -14,7 +14,8 @@ from test_models import build
 
 from gdl.comparison.entries import read_runs
 from gdl.data import Digits
-from gdl.runs.metrics import limits, not_whole, unused_latents
+from gdl.runs.collapse import unused_latents
+from gdl.runs.metrics import limits, not_whole
 from gdl.runs.report import print_results
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -32,6 +32,7 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.codes import known_codes
     from gdl.comparison.detection import detection_tables
     from gdl.comparison.entries import read_runs, select
+    from gdl.comparison.latent_use import collapse_lines
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
@@ -46,12 +47,21 @@ def compare(cfg: DictConfig) -> None:
     coders = known_codes()
     tables = comparison_tables(shown, coders)
     print_tables([*tables, *detection_tables(chosen)], left_out, cfg.paths)
+    for line in collapse_lines(shown):
+        print(line)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
         raise GdlError(
             f"None of the {len(entries)} runs with results below {where} matches: "
             "name another folder or leave a filter out."
         )
+    if cfg.curve:
+        from gdl.comparison.sweep_curves import sweep_tables, write_sweep_figures
+
+        numbers = [str(number) for number in cfg.metrics or ()]
+        print_tables(sweep_tables(chosen, cfg.curve, numbers))
+        for path in write_sweep_figures(chosen, cfg.curve, numbers, Path(folders[0])):
+            print(f"curve:      {for_shell(path)}")
     if cfg.report:
         from gdl.comparison.page.page import write_page
 

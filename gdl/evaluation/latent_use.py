@@ -43,7 +43,10 @@ def active_units(
         refuse(model, HasPosterior, asked, models)
     means, _ = posteriors(model, data, batch_size, limit)
     several_images("active_units", "test", means)
-    return {"active_units": int(is_active(means, threshold).sum()), "latents/number": len(means[0])}
+    return {
+        "active_units": int(is_active(means, threshold).sum()),
+        "latents/number": len(means[0]),
+    }
 
 
 def is_active(means: Tensor, threshold: float) -> Tensor:

@@ -26,7 +26,6 @@ __all__ = [
     "not_whole",
     "stored_name",
     "unit",
-    "unused_latents",
 ]
 
 COSTS = {"params": "parameters", "train_seconds": "train seconds", "sampling_ms": "ms a sample"}
@@ -43,6 +42,12 @@ NAMES = {
     "test/rate": "rate",
     "test/distortion": "distortion",
     "active_units": "active units",
+    "latents/number": "of latents",
+    "latents/information": "information I(n; z) about the test images, nats",
+    "latents/largest_information": "at most",
+    "latents/aggregate_kl": "KL(q(z), p(z))",
+    "latents/marginal_kl": "of it of the marginals",
+    "latents/total_correlation": "and total correlation",
     "inversion/max_error": "largest inversion error (levels of a pixel; of continuous data their unit)",
     "reconstruction/max_error": "largest reconstruction error (levels of a pixel)",
     "reconstruction/mean_error": "mean",
@@ -51,6 +56,9 @@ NAMES = {
     "skipped_steps": "training steps skipped as not finite",
 }
 """What a number is called where it is printed, by its key."""
+
+LATENTS = "latents/"
+"""What keys begin with that say where the rate of a VAE goes."""
 
 CLASSIFIED = "classify-"
 """What keys begin with that say how well classes are told apart; the name of the classifier follows."""
@@ -151,7 +159,7 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        measured |= key.startswith(("best_", "test/", CODES, CLASSIFIED, *KINDS, *BOUNDS))
+        measured |= key.startswith(("best_", "test/", CODES, CLASSIFIED, LATENTS, *KINDS, *BOUNDS))
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63
@@ -257,23 +265,3 @@ def not_whole(metrics: dict[str, Any], trainer: dict[str, Any] | None = None) ->
     if tested is not None and whole is not None and tested < whole:
         return f"it was tested on {tested:,} of {whole:,} images"
     return None
-
-
-SMALL_RATE = 0.5
-"""Nats; latents that carry less tell hardly any two images apart."""
-
-
-def unused_latents(metrics: dict[str, Any]) -> str | None:
-    """Return a sentence if the latents carry next to nothing, so that all samples look alike."""
-    rate, active = metrics.get("test/rate"), metrics.get("active_units")
-    found = []
-    if rate is not None and rate < SMALL_RATE:
-        found.append(f"the rate is {rate:.2g} nats")
-    if active is not None and active < 1:
-        found.append("no latent is active")
-    if not found:
-        return None
-    return (
-        f"The model does not use its latents ({', '.join(found)}), so all its samples look alike: "
-        "lower model.beta, raise model.kl_warmup_steps, or train longer."
-    )

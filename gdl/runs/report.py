@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gdl.files import for_shell
+from gdl.runs.collapse import active_latents, unused_latents
 from gdl.runs.directory import Run
 from gdl.runs.foreign_table import foreign_table
-from gdl.runs.metrics import KINDS, data_title, name_of, not_whole, unused_latents
+from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
 
@@ -41,6 +42,8 @@ def print_results(metrics: dict[str, Any]) -> None:
         print(f"warning: {text}.", file=sys.stderr)
     if unused := unused_latents(metrics):
         print(f"warning: {unused}", file=sys.stderr)
+    elif some := active_latents(metrics):
+        print(f"note: {some}", file=sys.stderr)
 
 
 def print_numbers(metrics: dict[str, Any]) -> None:

@@ -1,4 +1,3 @@
-"use strict";
 const COLOURS = ["#3b86c8", "#e0803a", "#3c9f62", "#cc5064", "#8d72cc", "#a07d3e", "#d470b2", "#4fa3a8", "#a9a02c", "#7286a0"];
 const sections = JSON.parse(document.getElementById("numbers").textContent);
 const unchecked = new Set(), filtered = new Set();  // ids of runs that no figure shows
@@ -160,7 +159,7 @@ for (const section of sections) {
     for (const row of rows) event.target.checked ? unchecked.delete(Number(row.dataset.run)) : unchecked.add(Number(row.dataset.run));
     refresh(section, root);
   });
-  const parts = [[".curves", drawCurves], [".front", drawFront]].map(([name, draw]) => [root.querySelector(name), draw]);
+  const parts = [[".curves", drawCurves], [".front", drawFront], [".plane", drawPlane]].map(([name, draw]) => [root.querySelector(name), draw]);
   for (const [element, draw] of parts) element?.addEventListener("change", () => draw(section, element));
   const redraw = () => parts.forEach(([element, draw]) => element && draw(section, element));
   new IntersectionObserver((seen, observer) => {  // a page of many data sets opens at once

@@ -83,7 +83,7 @@ def write_page(
             "<", "\\u003c"
         ),
         "css": (FOLDER / "page.css").read_text(),
-        "script": (FOLDER / "page.js").read_text(),
+        "script": (FOLDER / "plane.js").read_text() + (FOLDER / "page.js").read_text(),
         "plotly": script,
     }
     # in one pass, so that a placeholder in the text of a run is not replaced

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from gdl.comparison.entries import Entry, finite
 from gdl.comparison.page.curves import read_curves
 from gdl.comparison.page.pictures import as_data_uri
+from gdl.comparison.settings import shown
 from gdl.comparison.tables import DIFFERS, MARK, amount
 from gdl.runs.directory import Run
 from gdl.runs.metrics import COSTS
@@ -66,6 +67,11 @@ class Row:
     def cost(self, key: str) -> float | None:
         """Return a cost, or another number; None if it is unknown or not finite."""
         return finite(self.entry.metrics.get(key))
+
+    @property
+    def has_plane(self) -> bool:
+        """Whether it has a place in the plane of rate and distortion."""
+        return None not in (self.cost("test/rate"), self.cost("test/distortion"))
 
     def row(self, columns: Sequence[str]) -> str:
         """Return the HTML of the table row, with a column for each of the costs and lengths."""
@@ -131,6 +137,9 @@ class Row:
             "kind": self.entry.best[1],
             "costs": {key: self.cost(key) for key in COSTS},
             "front": self.front,
+            "rate": self.cost("test/rate"),
+            "distortion": self.cost("test/distortion"),
+            "beta": shown(self.entry.settings.values.get("model.beta", "")),
             "curves": self.curves,
         }
 

@@ -9,6 +9,7 @@ from gdl.comparison.codes import Code
 from gdl.comparison.page.row import LENGTHS, SEEDS, Row
 from gdl.comparison.settings import differences, shown
 from gdl.comparison.tables import DIFFERS
+from gdl.runs.collapse import collapse
 from gdl.runs.metrics import COSTS, STEADY_COSTS, TERMS, about_data, unit
 
 __all__ = ["Section"]
@@ -112,7 +113,23 @@ class Section:
             "what else the machine does, so no run is called better by it.</p></div>"
         )
         missing = '<p class="note">No metrics.csv of these runs has learning curves.</p>'
-        return f'<div class="figures">{curves if terms else missing}{front if costs else ""}</div>'
+        figures = (curves if terms else missing, front if costs else "", self._plane())
+        return f'<div class="figures">{"".join(figures)}</div>'
+
+    def _plane(self) -> str:
+        """Return the HTML of rates and distortions; empty if no run has them."""
+        if not any(n.has_plane for n in self.lines):
+            return ""
+        told = [(n.label, collapse(n.entry.metrics)) for n in self.lines]
+        items = "".join(
+            f"<li>{escape(label)}: {escape(text)}</li>" for label, text in told if text
+        )
+        return (
+            '<div class="plane"><h3>Rate and distortion</h3><div class="plot"></div>'
+            '<p class="note">Nats per test image. On a dashed line the ELBO is the same; a run whose '
+            "rate is near 0 does not use its latents, and all its samples look alike.</p>"
+            f"{f'<ul class=collapse>{items}</ul>' if items else ''}</div>"
+        )
 
     def _differences(self) -> str:
         lines = [n for n in self.lines if n.detailed]
