@@ -225,9 +225,9 @@ def test_tasks_take_the_labels_of_the_images_or_the_one_that_is_asked_for(
     grid = interpolate(model, x, steps=4, grid=True)["interpolation_grid"]
     corners = torch.stack([grid[i, j] for i in (0, -1) for j in (0, -1)])
     torch.testing.assert_close(corners, model.decode(z, y))
-    rows = traverse(model, x, index=2, units=2, steps=3, label=5)["moving_traversal"]
-    assert rows.shape[:2] == (2, 3)
-    other = traverse(model, x, index=2, units=2, steps=3)["moving_traversal"]
+    rows = traverse(model, x, index=2, units=2, steps=3, label=5)["traversal"].images
+    assert rows.shape[:2] == (2, 4)
+    other = traverse(model, x, index=2, units=2, steps=3)["traversal"].images
     assert not torch.allclose(rows, other)
     for task in (reconstruct, interpolate, traverse):
         with pytest.raises(GdlError, match=r"set task\.label to one of 0 to 9"):
