@@ -14,6 +14,7 @@ import hydra
 import pytest
 import torch
 from hydra.utils import get_object, instantiate
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 import gdl
@@ -117,6 +118,9 @@ INVERSION = {"inversion/max_error", "inversion/mean_error", "samples/nonfinite"}
 SCORES = {"likelihood": outliers.likelihood, "complexity": outliers.complexity}
 OOD_NUMBERS = {f"{n}{end}" for n in detection.METRICS for end in ("", "_low", "_high")}
 FOREIGN = ("noise",)
+LATENTS = {f"latents/{n}{se}" for n in ("rate", "distortion", "information") for se in ("", "_se")}
+LATENTS |= {f"latents/{n}" for n in ("largest_information", "aggregate_kl", "marginal_kl")}
+LATENTS |= {"latents/total_correlation", "latents/number", "active_units"}
 HOST = Host(Path(tempfile.gettempdir(), "gdl-tests-of-measures"), FOREIGN)
 OOD = {f"test/ood/{d}/{s}/{n}" for d in FOREIGN for s in SCORES for n in OOD_NUMBERS}
 OOD |= {"test/ood/k", *(f"test/ood/{d}/images" for d in FOREIGN)}
@@ -145,7 +149,11 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     ),
     "active_units": (
         {},
-        {n: {"active_units"} for n in ("vae", "iwae", "vae of classes")},
+        {n: {"active_units", "latents/number"} for n in ("vae", "iwae", "vae of classes")},
+    ),
+    "latents": (
+        {"host": HOST},
+        {n: LATENTS for n in ("vae", "iwae", "vae of classes")},
     ),
     "classify": (
         {"k": 2, "labels": [3], "host": HOST},
@@ -201,6 +209,7 @@ def test_a_capable_model_gets_numbers_and_another_one_a_sentence(
 ) -> None:
     monkeypatch.setattr(classifier, "MAX_STEPS", 3)
     monkeypatch.setattr("gdl.evaluation.out_of_distribution.save_scores", lambda *_: None)
+    monkeypatch.setattr("gdl.plots.latents_figure", lambda *_: Figure())
     options, capable = MEASURES[measure]
     data = toy if name == "toy" else digits
     ask = partial(getattr(evaluation, measure), build(name), data, **options, limit=N)
@@ -252,7 +261,7 @@ def compose(*overrides: str) -> Any:
 
 
 DEFAULT = {
-    "vae": MEASURES["bits"][1]["vae"] | nll("iwae-7") | ESS | {"active_units"},
+    "vae": MEASURES["bits"][1]["vae"] | nll("iwae-7") | ESS | {"active_units", "latents/number"},
     "ae": MEASURES["bits"][1]["ae"],
     "flow": MEASURES["bits"][1]["flow"] | MEASURES["inversion"][1]["flow"],
     "made": MEASURES["bits"][1]["made"],

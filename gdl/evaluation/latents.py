@@ -9,6 +9,7 @@ import gdl.plots as plots
 from gdl.capabilities import HasPosterior, refuse
 from gdl.data.base import ImageData
 from gdl.distributions import gaussian_kl
+from gdl.errors import GdlError
 from gdl.evaluation.aggregate_posterior import information, marginal
 from gdl.evaluation.held_out import held_out_batches, held_out_labels
 from gdl.evaluation.host import Host
@@ -59,7 +60,7 @@ def latents(
 
     Raises:
         Incapable: The model has no posterior, or there is one image.
-        GdlError: `curves` or `draws` is no number of them.
+        GdlError: `curves` or `draws` is no number of them, or a posterior is not finite.
     """
     if not isinstance(model, HasPosterior):
         refuse(model, HasPosterior, "measure=latents asks for a posterior of latents", models)
@@ -68,6 +69,11 @@ def latents(
     table, picture = host.table("latents.csv"), host.file("latents.png")
     mean, log_std = posteriors(model, data, batch_size, limit)
     several_images("latents", "test", mean)
+    if not bool(mean.isfinite().all() & log_std.isfinite().all()):
+        raise GdlError(
+            "The posterior of some test images is not finite, so training has diverged: lower "
+            "model.optimizer.lr, or set trainer.gradient_clip_val=1."
+        )
     batches = held_out_batches(model, data, batch_size, limit)
     terms = rate_distortion(model, batches, draws, seed, held_out_labels(model, data, limit))
     kl = gaussian_kl(mean, log_std).mean(0)

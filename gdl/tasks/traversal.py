@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from gdl.capabilities import HasLatents, HasPosterior
+import gdl.models as models
+from gdl.capabilities import HasLatents, HasPosterior, refuse
 from gdl.distributions import gaussian_kl
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
@@ -58,6 +59,8 @@ def traverse(
         reach = "prior" if isinstance(model, HasPosterior) else "data"
     if reach not in REACHES:
         raise GdlError(f"task.reach must be prior or data, got {reach!r}.")
+    if reach == "prior" and not isinstance(model, HasPosterior):
+        refuse(model, HasPosterior, "task.reach=prior asks for a prior N(0, I)", models)
     own, shown = given_labels(model, x, label)
     y = None if own is None else own[:images]
     z = encoded(latents, x[:images].to(model.device), y).flatten(1)
