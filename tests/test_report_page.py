@@ -71,6 +71,7 @@ def page(tmp_path_factory):
     """The file: six lines on the digits, in which 9 < 70 < 200 < 1000 parameters, and a toy."""
     folder = tmp_path_factory.mktemp("runs")
     vae = {"model": "vae", "kind": "bound", "params": 1000, "train_seconds": 10}
+    vae |= {"test/rate": 0.1, "test/distortion": 9.5}
     for seed in (0, 1):
         add_run(folder, f"vae{seed}", {**vae, "test/bpd": 2 + seed / 10}, *logged(), seed=seed)
     nice = {"model": "nice", "kind": "dequant-1", "test/bpd": 3.0, "params": 200}
@@ -377,3 +378,17 @@ def test_the_command_writes_the_page_and_answers_bad_input_in_a_sentence(tmp_pat
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(GdlError, match="pip install plotly"):
         write_page(*comparison(tmp_path), tmp_path / "report.html")
+
+
+def test_rate_and_distortion_are_points_and_collapse_is_a_sentence(tab):
+    _, run = row_id(tab, "vae")
+    found = [t for t in traces(tab, ".plane") if t["meta"]]
+    assert [(t["meta"], t["x"], t["y"]) for t in found] == [([run], [0.1], [9.5])]
+    lines = [t for t in traces(tab, ".plane") if not t["meta"]]
+    assert lines
+    for line in lines:
+        sums = [x + y for x, y in zip(line["x"], line["y"], strict=True)]
+        assert sums == pytest.approx([sums[0]] * 3)
+    told = tab.locator(f"{DIGITS} .plane .collapse").inner_text()
+    assert "does not use its latents (the rate is 0.1 nats)" in told
+    assert tab.locator("#data-1 .plane").count() == 0

@@ -38,18 +38,15 @@ def sweep_lines(entries: Sequence[Entry], key: str, metrics: Sequence[str]) -> l
     """
     groups: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in (e for e in entries if key in e.settings.values):
-        rest = {k: v for k, v in entry.settings.values.items() if k != key}
+        rest = _others(entry, key)
         line = json.dumps([entry.model, rest], sort_keys=True, default=str)
         value = entry.settings.values[key]
         same = groups[line][shown(value if finite(value) is None else float(value))]
         if not set(entry.seeds) & {s for e in same for s in e.seeds} or not entry.seeds:
             same.append(entry)
     firsts = [next(iter(line.values()))[0] for line in groups.values()]
-    rests = [
-        (e.model, Settings({k: v for k, v in e.settings.values.items() if k != key}))
-        for e in firsts
-    ]
-    found = zip(groups.values(), firsts, differences(rests), strict=True)
+    rests = differences([(e.model, Settings(_others(e, key))) for e in firsts])
+    found = zip(groups.values(), firsts, rests, strict=True)
     lines = []
     for line, first, differs in found:
         points = [
@@ -58,6 +55,12 @@ def sweep_lines(entries: Sequence[Entry], key: str, metrics: Sequence[str]) -> l
         ]
         lines.append(SweepLine(first.model, short(differs), sorted(points, key=_order)))
     return lines
+
+
+def _others(entry: Entry, key: str) -> dict[str, Any]:
+    """Return the settings that do not follow another one, without that of the key."""
+    settings = entry.settings
+    return {k: v for k, v in settings.values.items() if k != key and k not in settings.following}
 
 
 def interval(numbers: Iterable[float]) -> Interval | None:
@@ -167,7 +170,9 @@ def _by_data(
 
 
 def _default(known: set[str]) -> list[str]:
-    of_factors = sorted(k for k in known if k.startswith(OF_FACTORS) and not k.endswith("_se"))
+    # of one factor are disentanglement/METRIC/FACTOR
+    found = sorted(k for k in known if k.startswith(OF_FACTORS) and not k.endswith("_se"))
+    of_factors = [k for k in found if k.count("/") == 1]
     return [*PLANE, *of_factors] if of_factors else list(ALONE)
 
 
