@@ -91,6 +91,8 @@ def test_images_that_are_all_told_apart_give_the_logarithm_of_their_number() -> 
 class Given(nn.Module):
     """An encoder whose codes are the pixels of the first row: latent j has this std, or is unused."""
 
+    std: Tensor
+
     def __init__(self, std: list[float]) -> None:
         super().__init__()
         self.register_buffer("std", torch.tensor(std))
