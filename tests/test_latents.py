@@ -91,6 +91,8 @@ def test_images_that_are_all_told_apart_give_the_logarithm_of_their_number() -> 
 class Given(nn.Module):
     """An encoder whose codes are the pixels of the first row: latent j has this std, or is unused."""
 
+    std: Tensor
+
     def __init__(self, std: list[float]) -> None:
         super().__init__()
         self.register_buffer("std", torch.tensor(std))
@@ -149,6 +151,21 @@ def test_the_measure_adds_up_and_writes_a_table_and_a_picture(tmp_path: Path) ->
     assert sum(row["marginal_kl"] for row in rows) == pytest.approx(m["marginal_kl"])
     assert rows[0]["information"] == pytest.approx(math.log(2), abs=0.01)
     assert (tmp_path / "latents.png").stat().st_size > 10_000
+
+
+def test_a_conditional_model_is_given_the_label_of_each_image(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = VAE(SHAPE, LEVELS, 4, num_classes=10).eval()
+    digits = Digits(shape=SHAPE, levels=LEVELS)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    found = [latents(model, digits, batch_size=n, host=Host(tmp_path), limit=30) for n in (30, 7)]
+    x, y = (part[:30] for part in (digits.images("test"), digits.labels("test")))  # type: ignore
+    with torch.no_grad():
+        rate = gaussian_kl(*model.posterior(x, y)).sum(1).mean()
+    for numbers in found:
+        assert numbers["latents/rate"] == pytest.approx(float(rate), rel=1e-4)
 
 
 def test_a_model_without_finite_posteriors_gets_a_sentence(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_the_wheel_holds_the_package_and_conf_and_nothing_else(built):
     inside = {str(p.relative_to(wheel)) for p in wheel.rglob("*") if p.is_file()}
     configs = {str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml")}
     page = {f"gdl/comparison/page/page.{end}" for end in ("css", "html", "js")}
+    page.add("gdl/comparison/page/plane.js")
     own = code_files() | {f"gdl/{name}" for name in configs} | page | {"gdl/py.typed"}
     own |= {"gdl/results/codecs_x.json"}
     assert {name for name in inside if ".dist-info/" not in name} == own

@@ -19,8 +19,13 @@ MIG, RATE, DISTORTION = "disentanglement/mig_hist20", "test/rate", "test/distort
 
 
 def add_run(
-    folder: Path, name: str, beta: float, seed: int, model: str = "beta_vae", **metrics: Any
-):
+    folder: Path,
+    name: str,
+    beta: float,
+    seed: int,
+    numbers: dict[str, Any],
+    model: str = "beta_vae",
+) -> None:
     run = folder / name
     (run / ".hydra").mkdir(parents=True)
     settings = {"beta": beta, "latent_dim": 10, "again": "${model.beta}"}
@@ -29,7 +34,7 @@ def add_run(
     (run / "run.json").write_text("{}")
     data = {"data/shape": [1, 64, 64], "data/levels": 2, "data/digest": "ab" * 32}
     known = {"model": model, "data": "dsprites", "kind": "bound", "seed": seed, **data}
-    (run / "metrics.json").write_text(json.dumps(known | metrics))
+    (run / "metrics.json").write_text(json.dumps(known | numbers))
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     for beta in BETAS:
         for seed in (1, 2, 3):
             numbers = {RATE: 30 / beta + seed, DISTORTION: 20 + beta + seed, "test/bpd": 0.01}
-            add_run(tmp_path, f"b{beta}s{seed}", beta, seed, **numbers, **{MIG: beta / 100 + seed})
+            add_run(tmp_path, f"b{beta}s{seed}", beta, seed, numbers | {MIG: beta / 100 + seed})
     return tmp_path
 
 
@@ -58,8 +63,8 @@ def test_intervals_are_students() -> None:
 
 
 def test_runs_that_differ_in_the_setting_and_the_seed_are_one_line(folder: Path) -> None:
-    add_run(folder, "other", 4, 1, "vae", **{RATE: 9.0, DISTORTION: 9.0})
-    add_run(folder, "again", 4.0, 3, **{RATE: 999.0, DISTORTION: 9.0, "test/bpd": 0.01, MIG: 0.0})
+    add_run(folder, "other", 4, 1, {RATE: 9.0, DISTORTION: 9.0}, "vae")
+    add_run(folder, "again", 4.0, 3, {RATE: 999.0, DISTORTION: 9.0, "test/bpd": 0.01, MIG: 0.0})
     lines = sweep_lines(entries(folder), "model.beta", [RATE, MIG])
     by_model = {line.model: line for line in lines}
     assert set(by_model) == {"beta_vae", "vae"}
@@ -105,8 +110,8 @@ def test_the_command_tells_collapse_and_writes_the_picture(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     used = {"active_units": 3, "latents/number": 10, "test/bpd": 0.01, RATE: 5.0, DISTORTION: 3.0}
-    add_run(folder, "some", 2, 1, **used)
-    add_run(folder, "none", 900, 1, **{RATE: 0.001, DISTORTION: 400.0, "test/bpd": 0.9})
+    add_run(folder, "some", 2, 1, used)
+    add_run(folder, "none", 900, 1, {RATE: 0.001, DISTORTION: 400.0, "test/bpd": 0.9})
     asked = {"folders": [str(folder)], "where": [], "group_seeds": True, "paths": False}
     asked |= {"report": None, "results": False, "wandb": False, "curve": "model.beta"}
     compare(SimpleNamespace(**asked, metrics=None, report_path=None))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,7 @@ def _short(key: str) -> str:
     return key.removeprefix("test/").removeprefix(OF_FACTORS)
 
 
-def _seeds(found: dict[str, Interval | None]) -> str:
+def _seeds(found: Mapping[str, Interval | None]) -> str:
     return str(max((i.n for i in found.values() if i), default=0))
 
 

@@ -55,12 +55,17 @@ def is_active(means: Tensor, threshold: float) -> Tensor:
 
 
 def posteriors(
-    model: HasPosterior, data: ImageData, batch_size: int, limit: int | None
+    model: GenerativeModel, data: ImageData, batch_size: int, limit: int | None
 ) -> tuple[Tensor, Tensor]:
     """Return mean and log standard deviation (N, M), float64 on the CPU, of the test images.
 
-    A conditional model is given the labels.
+    Args:
+        model: A model with a posterior; a conditional one is given the labels.
+        data: The data set.
+        batch_size: Images at a time.
+        limit: Only the first so many test images.
     """
+    assert isinstance(model, HasPosterior)
     batches = held_out_batches(model, data, batch_size, limit)
     labels = held_out_labels(model, data, limit)
     if labels is None:
