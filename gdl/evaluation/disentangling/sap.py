@@ -6,8 +6,8 @@ The title goes on "latent concepts from unlabeled observations"; arXiv 1711.0084
 import torch
 from torch import Tensor
 
-from gdl.evaluation.disentanglement.mig import gap_of_top_two
-from gdl.evaluation.disentanglement.mutual_information import CONSTANT
+from gdl.evaluation.disentangling.mig import gap_of_top_two
+from gdl.evaluation.disentangling.mutual_information import CONSTANT
 
 __all__ = ["sap_r2", "sap_svc", "squared_correlations"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gdl.evaluation.disentanglement.shared_values import SharedValues
+from gdl.evaluation.disentangling.shared_values import SharedValues
 
 __all__ = ["beta_vae_score"]
 

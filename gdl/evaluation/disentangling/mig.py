@@ -8,7 +8,7 @@ posteriors (the paper's own). Neither is called just "MIG".
 import torch
 from torch import Tensor
 
-from gdl.evaluation.disentanglement.mutual_information import (
+from gdl.evaluation.disentangling.mutual_information import (
     discretized,
     entropies,
     mutual_information,

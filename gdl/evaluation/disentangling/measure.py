@@ -6,18 +6,18 @@ from torch import Tensor
 from gdl.data.base import ImageData
 from gdl.data.factors import HasFactors
 from gdl.errors import GdlError
-from gdl.evaluation.disentanglement.beta_vae_score import beta_vae_score
-from gdl.evaluation.disentanglement.dci import DCI, VARIANTS, dci
-from gdl.evaluation.disentanglement.encoded import Encoded, check, encoded
-from gdl.evaluation.disentanglement.factor_vae_score import factor_vae_score
-from gdl.evaluation.disentanglement.mig import mig_chen, mig_hist
-from gdl.evaluation.disentanglement.mutual_information import (
+from gdl.evaluation.disentangling.beta_vae_score import beta_vae_score
+from gdl.evaluation.disentangling.dci import DCI, VARIANTS, dci
+from gdl.evaluation.disentangling.encoded import Encoded, check, encoded
+from gdl.evaluation.disentangling.factor_vae_score import factor_vae_score
+from gdl.evaluation.disentangling.mig import mig_chen, mig_hist
+from gdl.evaluation.disentangling.mutual_information import (
     discretized,
     entropies,
     mutual_information,
 )
-from gdl.evaluation.disentanglement.sap import sap_r2, sap_svc
-from gdl.evaluation.disentanglement.total_correlation import gaussian_total_correlation
+from gdl.evaluation.disentangling.sap import sap_r2, sap_svc
+from gdl.evaluation.disentangling.total_correlation import gaussian_total_correlation
 from gdl.evaluation.host import Host
 from gdl.evaluation.units import at_least_one, several_images
 from gdl.families.base import GenerativeModel
