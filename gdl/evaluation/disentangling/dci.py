@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdl.errors import GdlError
 
-__all__ = ["DCI", "VARIANTS", "concentration", "dci"]
+__all__ = ["DCI", "VARIANTS", "check_variant", "concentration", "dci"]
 
 VARIANTS = ("forest", "gbt")
 """Extremely randomised trees, seconds; gradient boosting as in Locatello et al. (2019), minutes."""
@@ -79,16 +79,25 @@ def concentration(importance: Tensor, axis: int) -> Tensor:
     return torch.ones_like(entropy) if n == 1 else 1 - entropy / torch.tensor(float(n)).log()
 
 
+def check_variant(variant: str) -> None:
+    """Check the name of a variant.
+
+    Raises:
+        GdlError: It is none of `VARIANTS`.
+    """
+    if variant not in VARIANTS:
+        raise GdlError(f"measure.trees must be {' or '.join(VARIANTS)}, got {variant!r}.")
+
+
 def _classifier(variant: str, seed: int) -> Any:
     from sklearn.ensemble import (  # a second to import
         ExtraTreesClassifier,
         GradientBoostingClassifier,
     )
 
+    check_variant(variant)
     if variant == "gbt":
         return GradientBoostingClassifier(random_state=seed)
-    if variant != "forest":
-        raise GdlError(f"measure.dci must be forest or gbt, got {variant!r}.")
     # Every split may choose among all latents: with a random part of them, as forests usually have,
     # latents without information get importance. So they do in deeper trees, which split on noise,
     # and with the best thresholds, which suit noise better than random ones do.

@@ -7,7 +7,7 @@ from gdl.data.base import ImageData
 from gdl.data.factors import HasFactors
 from gdl.errors import GdlError
 from gdl.evaluation.disentangling.beta_vae_score import beta_vae_score
-from gdl.evaluation.disentangling.dci import DCI, VARIANTS, dci
+from gdl.evaluation.disentangling.dci import DCI, check_variant, dci
 from gdl.evaluation.disentangling.encoded import Encoded, check, encoded
 from gdl.evaluation.disentangling.factor_vae_score import factor_vae_score
 from gdl.evaluation.disentangling.mig import mig_chen, mig_hist
@@ -67,7 +67,7 @@ def disentanglement(
         data: Data with factors. Those that do not vary are left out.
         num: Number of test images, and of training images; fewer where there are fewer.
         bins: Bins of a latent, see `mig_hist`.
-        trees: Variant of DCI, see `VARIANTS`.
+        trees: Variant of DCI, see `gdl.evaluation.disentangling.dci.VARIANTS`.
         prune: Standard deviation below which a latent never wins the vote of `factor_vae_score`.
         batch_size: Images at a time.
         seed: Seeds the choice of images and all draws.
@@ -81,8 +81,7 @@ def disentanglement(
     check(model, data)
     assert isinstance(data, HasFactors)
     at_least_one("bins of measure=disentanglement", bins)
-    if trees not in VARIANTS:
-        raise GdlError(f"measure.trees must be forest or gbt, got {trees!r}.")
+    check_variant(trees)
     picture = host.file("disentanglement.png")
     test = encoded(model, data, "test", num, batch_size, seed, limit)
     several_images("disentanglement", "test", test.codes)
