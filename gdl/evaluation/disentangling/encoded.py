@@ -86,6 +86,9 @@ def encoded(
         batch_size: Images at a time.
         seed: Seeds the choice.
         limit: Choose among the first so many images only.
+
+    Raises:
+        GdlError: A number is none, or the model is conditional and the data have no labels.
     """
     for name, value in (("num", num), ("batch_size", batch_size), ("limit", limit or 1)):
         at_least_one(name, value)

@@ -38,8 +38,9 @@ def factor_vae_score(
         GdlError: The values of a factor have too few images each.
     """
     x = codes.cpu().double()
-    variance = x.var(0)
-    x = x[:, variance.sqrt() >= prune] / variance.sqrt()[variance.sqrt() >= prune]
+    std = x.std(0)
+    alive = (std >= prune) & (std > 0)
+    x = x[:, alive] / std[alive]
     generator = torch.Generator().manual_seed(seed)
     shared = SharedValues(factors, generator)
     if not x.shape[1]:

@@ -87,7 +87,9 @@ def disentanglement(
     several_images("disentanglement", "test", test.codes)
     train = encoded(model, data, "train", num, batch_size, seed, limit)
     if not bool(train.codes.isfinite().all() and test.codes.isfinite().all()):
-        raise GdlError("The model's latents are not all finite: train it again, with a lower rate.")
+        raise GdlError(
+            "The model's latents are not all finite: train it again, with a lower rate."
+        )
     varies = (test.factors != test.factors[:1]).any(0)
     names = [name for name, v in zip(data.factor_names, varies.tolist(), strict=True) if v]
     if not names:

@@ -56,9 +56,7 @@ def mig_chen(mean: Tensor, log_std: Tensor, factors: Tensor, seed: int = 0) -> T
     return gap_of_top_two(information) / entropies(factors)
 
 
-def posterior_information(
-    mean: Tensor, log_std: Tensor, factors: Tensor, seed: int = 0
-) -> Tensor:
+def posterior_information(mean: Tensor, log_std: Tensor, factors: Tensor, seed: int = 0) -> Tensor:
     """Return I(z_j; v_k) (L, F) in nats, of z ~ q(z | x) and images x drawn from the N given.
 
     I = H(z_j) - sum_v p(v) H(z_j | v), with q(z_j | v) the mixture of the posteriors of the images

@@ -25,7 +25,7 @@ def sap_r2(codes: Tensor, factors: Tensor) -> Tensor:
 
 
 def squared_correlations(codes: Tensor, factors: Tensor) -> Tensor:
-    """Return the squared correlation (L, F) in float64 of each latent with each factor; 0 of constants."""
+    """Return squared correlations (L, F) of latents with factors, in float64; 0 of constants."""
     x, v = codes.double(), factors.double()
     size, spread = x.abs().amax(0), x.amax(0) - x.amin(0)
     x, v = x - x.mean(0), v - v.mean(0)
@@ -34,9 +34,7 @@ def squared_correlations(codes: Tensor, factors: Tensor) -> Tensor:
     return torch.where((spread > CONSTANT * size)[:, None], r.square(), 0.0)
 
 
-def sap_svc(
-    codes: Tensor, factors: Tensor, test_codes: Tensor, test_factors: Tensor
-) -> Tensor:
+def sap_svc(codes: Tensor, factors: Tensor, test_codes: Tensor, test_factors: Tensor) -> Tensor:
     """Return the gap (F,) of the best two accuracies with which one latent predicts each factor.
 
     The classifier is a linear support vector machine (C = 0.01, classes weighted to the same total),

@@ -46,7 +46,7 @@ class SharedValues:
         self._place = place - self._start
 
     def factor_and_image(self, count: int, per_factor: int = 1) -> tuple[Tensor, Tensor]:
-        """Return random factors (count,) and for each some images (count, per_factor) to share it with."""
+        """Return random factors (count,), and images (count, per_factor) that others share it with."""
         factor = self._uniform(count).mul(len(self._eligible)).long()
         sizes = torch.tensor([len(e) for e in self._eligible])[factor]
         at = (self._uniform(count, per_factor) * sizes[:, None]).long()
