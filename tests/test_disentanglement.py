@@ -158,7 +158,7 @@ def test_the_error_is_the_spread_over_other_images(
     monkeypatch.setattr(measure, "sap_svc", lambda *_: torch.ones(3))
     torch.manual_seed(1)
     model = Autoencoder(SHAPE, LEVELS, 3).eval()
-    runs = [disentanglement(model, spots, num=300, seed=s, host=host) for s in range(6)]
+    runs = [disentanglement(model, spots, num=300, seed=s, host=host) for s in range(4)]
     for name in ("mig_hist20", "sap_r2"):
         key = f"disentanglement/{name}"
         spread = torch.tensor([found[key] for found in runs]).std()

@@ -275,9 +275,10 @@ def test_total_correlation_of_two_normals(rho: float) -> None:
 
 
 def test_importance_in_one_place_is_concentrated() -> None:
-    importance = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]])
+    importance = torch.tensor([[1.0, 0.5, 0.0], [-1e-17, 0.5, 0.0], [0.0, 0.0, -1e-17]])
     by_factor = concentration(importance, 0)
     assert by_factor[:2].tolist() == pytest.approx([1, 1 - math.log(2) / math.log(3)])
+    assert bool(concentration(importance, 1).isfinite().all())
 
 
 def test_drawn_images_share_the_value_and_are_others() -> None:

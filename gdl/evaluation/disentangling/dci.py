@@ -73,7 +73,7 @@ def concentration(importance: Tensor, axis: int) -> Tensor:
 
     1: all importance is in one place, which is also so if there is only one. 0: it is evenly spread.
     """
-    n = importance.shape[axis]
+    n, importance = importance.shape[axis], importance.clamp(min=0)  # trees round to below 0
     p = importance / importance.sum(axis, keepdim=True).clamp(min=1e-12)
     entropy = -torch.xlogy(p, p).sum(axis)
     return torch.ones_like(entropy) if n == 1 else 1 - entropy / torch.tensor(float(n)).log()
