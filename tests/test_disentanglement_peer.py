@@ -57,16 +57,16 @@ def test_the_numbers_are_those_of_disent(code: str) -> None:
     svc = _compute_sap(*theirs, False)["sap.score"]
     r2 = _compute_sap(*theirs, True)["sap.score"]
     few = [part[:400] for part in parts]  # boosting is slow
-    other = _compute_dci(*[part.T.numpy() for part in few])
+    other = _compute_dci(*(part.T.numpy() for part in few))
     keys = ("disentanglement", "completeness", "informativeness_test")
-    found = dci(*few, "gbt")
+    found = dci(*few, variant="gbt")
     pairs = {
         "mig_hist20": (float(mig_hist(*parts[:2]).mean()), mig),
         "sap_r2": (float(sap_r2(*parts[:2]).mean()), r2),
         "sap_svc": (float(sap_svc(*parts).mean()), svc),
         **{f"dci_gbt {k}": (a, other[f"dci.{k}"]) for k, a in zip(keys, found[:3], strict=True)},
     }
-    forest = dci(*few, "forest")
+    forest = dci(*few, variant="forest")
     for name, (own, peer) in pairs.items():
         print(f"{code:10} {name:32} {own:.4f} {peer:.4f}")
     print(f"{code:10} dci_forest {forest[0]:.4f} {forest[1]:.4f} {forest[2]:.4f}")

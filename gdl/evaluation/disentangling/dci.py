@@ -101,6 +101,5 @@ def _classifier(variant: str, seed: int) -> Any:
     # Every split may choose among all latents: with a random part of them, as forests usually have,
     # latents without information get importance. So they do in deeper trees, which split on noise,
     # and with the best thresholds, which suit noise better than random ones do.
-    return ExtraTreesClassifier(
-        50, max_depth=8, max_features=None, random_state=seed, n_jobs=torch.get_num_threads()
-    )
+    settings: dict[str, Any] = {"max_depth": 8, "max_features": None, "random_state": seed}
+    return ExtraTreesClassifier(50, n_jobs=torch.get_num_threads(), **settings)

@@ -1,5 +1,6 @@
 """The codes and factors of images that the metrics look at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -96,12 +97,14 @@ def encoded(
     images, labels = data.images(split)[:limit], None
     among = torch.arange(len(images))
     if model.num_classes:
-        if (labels := data.labels(split)) is None:
+        labels = data.labels(split)
+        if labels is None:
             raise GdlError(f"This {type(model).__name__} is conditional, but {NO_LABELS}")
         among = among[labels[:limit].cpu() >= 0]
     generator = torch.Generator().manual_seed(mix_seed("disentanglement", split, seed))
     chosen = among[torch.randperm(len(among), generator=generator)[:num]]
     codes, log_stds = [], []
+    encode: Callable[..., Tensor] = model.encode  # pyright: ignore[reportAssignmentType]
     for index in chosen.split(batch_size):
         where = index.to(images.device)
         given = () if labels is None else (labels[where].to(model.device),)
@@ -110,7 +113,7 @@ def encoded(
             mean, log_std = model.posterior(x, *given)
             log_stds.append(log_std.flatten(1).float().cpu())
         else:
-            mean = model.encode(x, *given)  # pyright: ignore[reportAttributeAccessIssue]
+            mean = encode(x, *given)
         codes.append(mean.flatten(1).float().cpu())
     log_std = torch.cat(log_stds) if log_stds else None
     return Encoded(torch.cat(codes), data.factors(split)[chosen], log_std)

@@ -55,6 +55,6 @@ def sap_svc(codes: Tensor, factors: Tensor, test_codes: Tensor, test_factors: Te
         for j in range(x.shape[1]):
             machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
             machine.fit(x[:, j : j + 1], v.cpu().numpy())
-            predicted = machine.predict(test_x[:, j : j + 1])
-            accuracy[j, k] = float((predicted == test_v.cpu().numpy()).mean())
+            predicted = torch.from_numpy(machine.predict(test_x[:, j : j + 1]))
+            accuracy[j, k] = (predicted == test_v.cpu()).double().mean()
     return gap_of_top_two(accuracy)
