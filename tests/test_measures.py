@@ -174,6 +174,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
             "toy": INVERSION,
         },
     ),
+    "disentanglement": ({"host": HOST}, {}),  # digits have no factors, see test_disentanglement.py
     "codecs": ({}, dict.fromkeys((n for n in MODELS if n != "toy"), CODES)),
     "divergence": ({}, {"toy": {"test/points"} | terms("kl", "entropy")}),
     "distances": (

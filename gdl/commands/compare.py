@@ -31,6 +31,7 @@ def compare(cfg: DictConfig) -> None:
 
     from gdl.comparison.codes import known_codes
     from gdl.comparison.detection import detection_tables
+    from gdl.comparison.disentanglement import disentanglement_tables
     from gdl.comparison.entries import read_runs, select
     from gdl.comparison.latent_use import collapse_lines
     from gdl.comparison.seeds import group_seeds
@@ -46,7 +47,8 @@ def compare(cfg: DictConfig) -> None:
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     coders = known_codes()
     tables = comparison_tables(shown, coders)
-    print_tables([*tables, *detection_tables(chosen)], left_out, cfg.paths)
+    more = [*detection_tables(chosen), *disentanglement_tables(shown)]
+    print_tables([*tables, *more], left_out, cfg.paths)
     for line in collapse_lines(shown):
         print(line)
     if not chosen:

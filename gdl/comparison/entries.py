@@ -46,6 +46,8 @@ class Entry:
     seeds: list[int] = field(default_factory=list)
     spread: float | None = None
     """Standard error of `best` over the seeds; None for one run."""
+    spreads: dict[str, float] = field(default_factory=dict)
+    """Standard errors over the seeds of all numbers of `metrics`; empty for one run."""
     id: str = ""
     """A short name of the (first) run, unique among the runs that were read with it."""
 

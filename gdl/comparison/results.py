@@ -16,6 +16,7 @@ from typing import Any
 
 from gdl.comparison.codes import KIND, Code, codes_of, is_of_coders
 from gdl.comparison.detection import detection_sections
+from gdl.comparison.disentanglement import disentanglement_sections
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
 from gdl.errors import GdlError
@@ -146,6 +147,7 @@ def render(folder: Path) -> str:
         codes = codes_of(group, coders)
         parts.append(_runs(group, published[data_name(m)], codes, letters))
         parts += detection_sections(group)
+        parts += disentanglement_sections(group)
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 

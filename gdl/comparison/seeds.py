@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from gdl.comparison.entries import Entry
+from gdl.comparison.entries import Entry, finite
 
 __all__ = ["group_seeds"]
 
@@ -33,9 +33,19 @@ def _merge(group: Sequence[Entry]) -> Entry:
     metrics = {k: v for k in first.metrics if (v := _mean(k, group)) is not None}
     merged = Entry(first.name, paths, metrics, first.settings, id=first.id)
     merged.seeds = [s for e in group for s in e.seeds]
+    merged.spreads = {k: s for k in metrics if (s := _standard_error(k, group)) is not None}
     if (key := merged.best_key) is not None:
-        merged.spread = statistics.stdev(e.metrics[key] for e in group) / len(group) ** 0.5
+        merged.spread = merged.spreads[key]
     return merged
+
+
+def _standard_error(key: str, group: Sequence[Entry]) -> float | None:
+    """Return the standard error over the entries of the mean of a number; None if it is no number."""
+    values = [finite(e.metrics.get(key)) for e in group]
+    known = [v for v in values if v is not None]
+    if len(known) < len(values) or len(known) < 2:
+        return None
+    return statistics.stdev(known) / len(known) ** 0.5
 
 
 def _mean(key: str, group: Sequence[Entry]) -> Any:

@@ -12,6 +12,7 @@ from gdl.evaluation.code_rates import codecs
 from gdl.evaluation.combination import several
 from gdl.evaluation.conditional_bits import conditional
 from gdl.evaluation.dequantization_bounds import dequantization, dequantization_bound
+from gdl.evaluation.disentangling.measure import disentanglement
 from gdl.evaluation.feature_distances import (
     distances,
     fit_mixture,
@@ -40,6 +41,7 @@ __all__ = [
     "conditional",
     "dequantization",
     "dequantization_bound",
+    "disentanglement",
     "distances",
     "divergence",
     "fit_mixture",

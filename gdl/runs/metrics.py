@@ -11,6 +11,7 @@ __all__ = [
     "BOUNDS",
     "CODES",
     "COSTS",
+    "DISENTANGLEMENT",
     "GIVEN_LABEL",
     "KINDS",
     "NAMES",
@@ -96,6 +97,9 @@ CODES = "code-"
 """What keys of metrics.json begin with that hold bits/dim of general coders on the test images."""
 
 
+DISENTANGLEMENT = "disentanglement/"
+"""What keys of metrics.json begin with that hold metrics of disentanglement; the metric follows."""
+
 GIVEN_LABEL = "given-label"
 """The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
@@ -118,6 +122,8 @@ def name_of(key: str) -> str | None:
     kind, slash, rest = key.partition("/")
     if key.startswith(CODES):
         return f"{kind.removeprefix(CODES)}: bits/dim"
+    if key.startswith(DISENTANGLEMENT):  # metrics keep their names: there are two "MIG", and more
+        return None if "/" in rest or rest == "images" else rest
     if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:
         return _name_of_score(kind.removeprefix(CLASSIFIED), SCORES[slash + rest])
     if f"{slash}{rest}" in EFFECTIVE:
@@ -160,7 +166,8 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        measured |= key.startswith(("best_", "test/", CODES, CLASSIFIED, LATENTS, *KINDS, *BOUNDS))
+        prefixes = ("best_", "test/", CODES, CLASSIFIED, LATENTS, DISENTANGLEMENT, *KINDS, *BOUNDS)
+        measured |= key.startswith(prefixes)
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63
