@@ -25,6 +25,7 @@ from gdl.evaluation.known_density import divergence
 from gdl.evaluation.latent_use import active_units
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
+from gdl.evaluation.probing import features
 from gdl.evaluation.scores_of_images import scores
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "dequantization_bound",
     "distances",
     "divergence",
+    "features",
     "fit_mixture",
     "frechet_distance",
     "importance_weighted_bound",

@@ -1,13 +1,16 @@
 """Writes pictures and animations; no other room draws."""
 
-from gdl.plots.classification import save_classification
+from gdl.plots.classification import save_classification, save_probes
 from gdl.plots.grids import save_animation, save_grid, save_result, save_sheet
+from gdl.plots.maps import draw_maps
 from gdl.plots.scores import save_scores
 
 __all__ = [
+    "draw_maps",
     "save_animation",
     "save_classification",
     "save_grid",
+    "save_probes",
     "save_result",
     "save_scores",
     "save_sheet",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.utils._pytree import tree_map
+
+from gdl.data.base import ImageData
 
 __all__ = ["LazyImages"]
 
@@ -24,6 +26,11 @@ class LazyImages:
         self, read: Callable[[], Tensor], read_labels: Callable[[], Tensor | None] = lambda: None
     ) -> None:
         self._read, self._read_labels = read, read_labels
+
+    @classmethod
+    def of(cls, data: ImageData, split: str) -> Self:
+        """Return the images of a split, with their labels."""
+        return cls(lambda: data.images(split), lambda: data.labels(split))
 
     @cached_property
     def images(self) -> Tensor:
