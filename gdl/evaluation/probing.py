@@ -41,7 +41,7 @@ def features(
     data: ImageData,
     labels: Sequence[int | str] = (10, 100, "all"),
     draws: int = 3,
-    images: int | None = None,
+    num_train: int | None = None,
     threshold: float = 0.01,
     batch_size: int = 500,
     *,
@@ -53,10 +53,13 @@ def features(
     The keys are features-{name}/{probe}-{n}, accuracies on the test images, with _se. The names are
     "model" (latents, or the last hidden layer of an autoregressive model), and the controls "pixels"
     and "pca", the components of the pixels, as many as the model has numbers; where that are as many
-    as pixels, there is no such control. A probe is "linear", a logistic regression, or "knn", a vote of
-    nearest neighbours; its penalty, or k, is chosen on validation images. All are on features that are
-    standardised over the training images. n is the number of training labels per class, of which there
+    as pixels, there is no such control. n is the number of training labels per class, of which there
     are several random choices; the error is over these and over the test images.
+
+    A probe is "linear", a logistic regression on standardised features, or "knn", a vote of nearest
+    neighbours among features as they are. Validation images choose its penalty, or k, and with few
+    labels, where it matters, whether each feature is divided by its own standard deviation or all by
+    the largest: components of pixels, say, lose with their scales what told signal from noise.
 
     features-{name}/dims are the numbers per image, features-{name}/active_units those that vary: with
     a posterior those whose mean has a variance above the threshold (Burda et al., 2016), else those
@@ -67,7 +70,7 @@ def features(
         data: The data set, with labels.
         labels: Labels per class, or "all"; a number that some class does not have is left out.
         draws: Random choices of a number of labels.
-        images: At most so many training images, None for all.
+        num_train: At most so many training images, a random choice; None for all.
         threshold: See above.
         batch_size: Images at a time.
         host: Says where features.png goes, accuracy against labels.
@@ -83,16 +86,16 @@ def features(
             f"measure=features asks for features that do not know the label, and this "
             f"{type(model).__name__} is given it: use a run with model.conditional=false."
         )
-    for name, number in (("draws", draws), ("images", images), ("limit", limit)):
+    for name, number in (("draws", draws), ("num_train", num_train), ("limit", limit)):
         if number is not None:
             at_least_one(name, number)
     for n in labels:
         if n != "all":
             at_least_one("each of measure.labels, unless it is all,", n)
     splits = {
-        "train": _split(data, "train", images),
+        "train": _split(data, "train", num_train),
         "val": _split(data, "val", MOST_VAL),
-        "test": _split(data, "test", limit),
+        "test": _split(data, "test", limit=limit),
     }
     several_images("features", "test", splits["test"].x)
     picture = host.file("features.png")
@@ -107,11 +110,13 @@ def features(
         active = varies > threshold * (1 if is_posterior else varies.max())
         numbers |= {f"features-{name}/dims": v["test"].shape[1]}
         numbers |= {f"features-{name}/active_units": int(active.sum())}
-        v = _standardised(v)
+        mean = v["train"].mean(0)
+        centred = {split: part - mean for split, part in v.items()}
+        probed = _Vectors(**centred, scales=_scales(centred["train"]))
         for n, choices in subsets.items():
             for probe in curves:
                 right = [
-                    _predicted(probe, v, splits, chosen, num_classes) == truth
+                    _predicted(probe, probed, splits, chosen, num_classes) == truth
                     for chosen in choices
                 ]
                 accuracy, error = _with_error(torch.stack(right).double())
@@ -131,20 +136,32 @@ class _Split:
     y: Tensor
 
 
-def _split(data: ImageData, split: str, most: int | None) -> _Split:
-    """Return the labelled images of a split, or the first so many of them.
+def _split(
+    data: ImageData, split: str, most: int | None = None, limit: int | None = None
+) -> _Split:
+    """Return the labelled images of a split.
+
+    Args:
+        data: The data.
+        split: "train", "val" or "test".
+        most: At most so many of them, a random choice, because a folder has them class by class.
+        limit: Only those among the first so many images.
 
     Raises:
-        Incapable: It has none.
+        Incapable: There is none.
     """
     y = data.labels(split)
-    known = torch.empty(0).long() if y is None else (y[:most].cpu() >= 0).nonzero().flatten()
+    known = torch.empty(0).long() if y is None else (y[:limit].cpu() >= 0).nonzero().flatten()
+    if most is not None and len(known) > most:
+        known = known[
+            torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:most]
+        ]
     if y is None or not len(known):
         raise Incapable(
             f"measure=features asks for labels of the {split} images, and these data have none: use "
             "a run on labelled images, e.g. data=mnist."
         )
-    return _Split(data.images(split)[:most].cpu()[known], y[:most].cpu()[known])
+    return _Split(data.images(split).cpu()[known], y.cpu()[known])
 
 
 def _subsets(y: Tensor, labels: Sequence[int | str], draws: int) -> dict[int | str, list[Tensor]]:
@@ -179,25 +196,36 @@ def _representations(
         yield "pca", lambda x: components.encode(pixels(x, levels))
 
 
-def _standardised(v: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return vectors (N, F) with mean 0 and variance 1 over the training images; constants are 0."""
-    mean, std = v["train"].mean(0), v["train"].std(0)
-    scale = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), 1 / std, 0)
-    return {split: (part - mean) * scale for split, part in v.items()}
+def _scales(v: Tensor) -> list[Tensor]:
+    """Return what scales the numbers of vectors (N, F): each by its deviation, and by the largest."""
+    std = v.std(0)
+    largest = std.max().clamp(min=1e-12)
+    return [torch.where(std > 1e-6 * largest, 1 / std, 0), (1 / largest).expand_as(std)]
+
+
+@dataclass
+class _Vectors:
+    """Vectors of the splits: (N, F) each, centred over the training images, and their scales."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+    scales: Sequence[Tensor]
 
 
 def _predicted(
-    probe: str, v: dict[str, Tensor], splits: dict[str, _Split], chosen: Tensor, num_classes: int
+    probe: str, v: _Vectors, splits: dict[str, _Split], chosen: Tensor, num_classes: int
 ) -> Tensor:
     """Return the class (N,) of each test image, of a probe trained on some training images."""
-    x, y = v["train"][chosen], splits["train"].y[chosen]
+    x, y, val_y = v.train[chosen], splits["train"].y[chosen], splits["val"].y
     if probe == "linear":
-        return linear_probe((x, y), (v["val"], splits["val"].y), v["test"])
+        scales = v.scales if len(chosen) < len(v.train) else v.scales[:1]
+        return linear_probe((x, y), (v.val, val_y), v.test, scales)
     ks = [k for k in NEIGHBOURS if k <= len(x)]
-    nearest = nearest_labels(v["val"], x, y, max(ks))
-    right = [(vote(nearest, k, num_classes) == splits["val"].y).double().mean() for k in ks]
+    nearest = nearest_labels(v.val, x, y, max(ks))
+    right = [(vote(nearest, k, num_classes) == val_y).double().mean() for k in ks]
     k = ks[int(torch.stack(right).argmax())]
-    return vote(nearest_labels(v["test"], x, y, k), k, num_classes)
+    return vote(nearest_labels(v.test, x, y, k), k, num_classes)
 
 
 def _with_error(right: Tensor) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def draw_maps(
 ) -> "Figure":
     """Return maps side by side, with one legend.
 
-    A map shows where 99.5 % of its points lie in each direction, so that a few that are far away do not
+    A map shows where 98 % of its points lie in each direction, so that a few that are far away do not
     press all others together.
 
     Args:
@@ -46,7 +46,7 @@ def draw_maps(
     """
     from matplotlib.figure import Figure
 
-    columns = min(3, len(maps))
+    columns = 2 if len(maps) == 4 else min(3, len(maps))
     rows = -(-len(maps) // columns)
     figure = Figure(figsize=(5.6 * columns + 1.4, 5.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -90,7 +90,7 @@ def _draw_map(axes: Any, points: Tensor, colours: Any, thumbnails: Tensor | None
 
 def _limits(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return the lower and the upper ends (2,) of the axes."""
-    low, high = points.quantile(torch.tensor([0.0025, 0.9975]).to(points), dim=0)
+    low, high = points.quantile(torch.tensor([0.01, 0.99]).to(points), dim=0)
     margin = (0.04 * (high - low)).clamp(min=1e-6)
     return low - margin, high + margin
 

@@ -11,6 +11,7 @@ __all__ = [
     "BOUNDS",
     "CODES",
     "COSTS",
+    "FEATURES",
     "GIVEN_LABEL",
     "KINDS",
     "NAMES",
@@ -68,9 +69,6 @@ FEATURES = "features-"
 MAPPED = "map-"
 """What keys of the numbers of maps begin with; what they are follows."""
 
-PROBES = {"linear-": "linear probe", "knn-": "nearest neighbours"}
-"""What the keys of probes begin with, and their names; the labels per class follow."""
-
 EFFECTIVE = {
     "/effective_samples": "effective samples of an image, median",
     "/effective_samples_min": "smallest",
@@ -122,8 +120,6 @@ def name_of(key: str) -> str | None:
         return _name_of_score(kind.removeprefix(CLASSIFIED), SCORES[slash + rest])
     if key.startswith(MAPPED):
         return key.removeprefix(MAPPED)
-    if key.startswith(FEATURES):
-        return _name_of_features(kind.removeprefix(FEATURES), rest)
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
@@ -142,19 +138,6 @@ def _name_of_score(classifier: str, score: str) -> str | None:
     if not score.startswith("accuracy"):
         return score
     return score if classifier == "exact" else f"{score} with {classifier}, a bound of p(x | y)"
-
-
-def _name_of_features(features: str, rest: str) -> str | None:
-    """Return the name of a number about features; only the model's own have their size printed.
-
-    >>> _name_of_features("pca", "linear-10")
-    'linear probe of pca, 10 labels a class'
-    """
-    for begin, probe in PROBES.items():
-        if rest.startswith(begin):
-            return f"{probe} of {features}, {rest.removeprefix(begin)} labels a class"
-    sizes = {"dims": "features", "active_units": "of them active"}
-    return sizes.get(rest) if features == "model" else None
 
 
 def stored_name(key: str) -> str:

@@ -59,8 +59,8 @@ def embed(
 
     A title gives the accuracy of a vote of the k nearest neighbours in the map: of test images among
     training images, and where a map has no formula for new images (t-SNE, UMAP) of each test image
-    among the others. It also gives the squared error per pixel, of pixels in [0, 1], of the images that are
-    decoded from the points, as images, i.e. between 0 and 1.
+    among the others. It also gives the squared error per pixel, of pixels in [0, 1], of the images that
+    are decoded from the points, as images, i.e. between 0 and 1.
 
     Args:
         model: A model with latents or hidden states.
