@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import Incapable
-from gdl.commands.conf import CONF
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import Host
@@ -19,9 +19,9 @@ from gdl.models import FVSBN, MADE, NICE, VAE, Autoencoder
 from gdl.nn import MLPDecoder, MLPEncoder
 from gdl.plots import draw_maps
 from gdl.plots.maps import _apart
-from gdl.serialization import build_model
 from gdl.tasks import LazyImages, embed, manifold
 from gdl.tasks.embedding import _Map
+from gdl.training.run import build_model
 
 SHAPE, LEVELS = (1, 8, 8), 17
 
@@ -75,8 +75,6 @@ RECIPES = sorted(f"maps/{path.stem}" for path in (CONF / "experiment" / "maps").
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_of_a_map_has_two_latents(recipe: str, tmp_path: Path) -> None:
-    from gdl.commands.conf import register_resolvers
-
     register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", [f"experiment={recipe}", f"run_dir={tmp_path}"])
@@ -139,7 +137,9 @@ def test_a_map_has_the_error_of_what_is_decoded_from_it(digits: Digits) -> None:
         error = (model.reconstruct(x) - x).square().mean() / (LEVELS - 1) ** 2
     own = numbers["map-Autoencoder, 2 latents: squared error a pixel"]
     assert own == pytest.approx(float(error), rel=1e-4)
-    assert numbers["map-PCA of the pixels: squared error a pixel"] == pytest.approx(0.0524, abs=1e-3)
+    assert numbers["map-PCA of the pixels: squared error a pixel"] == pytest.approx(
+        0.0524, abs=1e-3
+    )
     assert numbers["map-PCA of the pixels: 10-NN accuracy"] == pytest.approx(0.56, abs=0.06)
 
 
