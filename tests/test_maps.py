@@ -342,3 +342,13 @@ def test_what_is_no_plane_is_told(
 def test_a_model_without_latents_has_no_plane(digits: Digits) -> None:
     with pytest.raises(Incapable, match="task=manifold asks for latents, which MADE lacks"):
         manifold(MADE(SHAPE, LEVELS, hidden=[9]), digits.images("test"))
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_few_points_far_away_do_not_press_the_others_together(far: bool) -> None:
+    torch.manual_seed(0)
+    points = torch.rand(1000, 2)
+    points[0] = 500.0 if far else 1.2
+    axes = draw_maps({"m": points}, None, []).axes[0]
+    right = axes.get_xlim()[1]
+    assert (1.2 < right < 1.4) if not far else (0.9 < right < 1.1)

@@ -34,8 +34,8 @@ def draw_maps(
 ) -> "Figure":
     """Return maps side by side, with one legend.
 
-    A map shows where 98 % of its points lie in each direction, so that a few that are far away do not
-    press all others together.
+    A map whose points would else be pressed together by a few that are far away shows where 98 % of them
+    lie in each direction.
 
     Args:
         maps: Points (N, 2) by the title of their map.
@@ -78,7 +78,7 @@ def _draw_map(axes: Any, points: Tensor, colours: Any, thumbnails: Tensor | None
     size = min(30.0, max(3.0, 25_000 / len(points)))
     faint = 0.7 if thumbnails is None else 0.25
     x, y = points.T.numpy()
-    axes.scatter(x, y, s=size, c=colours, alpha=faint, linewidths=0)
+    axes.scatter(x, y, s=size, color=colours, alpha=faint, linewidths=0)
     (left, bottom), (right, top) = low.tolist(), high.tolist()
     if thumbnails is not None:
         sheet = _sheet((points - low) / (high - low), thumbnails, colours).numpy()
@@ -91,6 +91,8 @@ def _draw_map(axes: Any, points: Tensor, colours: Any, thumbnails: Tensor | None
 def _limits(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return the lower and the upper ends (2,) of the axes."""
     low, high = points.quantile(torch.tensor([0.01, 0.99]).to(points), dim=0)
+    if not bool((points.amax(0) - points.amin(0) > 2 * (high - low)).any()):
+        low, high = points.amin(0), points.amax(0)
     margin = (0.04 * (high - low)).clamp(min=1e-6)
     return low - margin, high + margin
 
@@ -108,7 +110,7 @@ def _sheet(places: Tensor, images: Tensor, colours: Any) -> Tensor:
     chosen = _apart(places, 1 / ACROSS)
     side = ACROSS * PIXELS
     height, width = images.shape[-2:]
-    h, w = (max(1, round(PIXELS * n / max(height, width))) - 4 for n in (height, width))
+    h, w = (max(2, round(PIXELS * n / max(height, width)) - 4) for n in (height, width))
     small = F.interpolate(images[chosen].float(), (h, w), mode="nearest")[:, :3]
     small = small.expand(-1, 3, -1, -1).movedim(1, -1)
     sheet = torch.zeros(side, side, 4)

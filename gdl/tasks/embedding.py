@@ -176,7 +176,7 @@ def _other_run(host: Host, run: str) -> tuple[GenerativeModel, HasFeatures]:
         GdlError: It is on other images.
     """
     model, data = host.open_run_and_data(run)
-    if data.digest() != host.data().digest():
+    if data.identity() != host.data().identity():
         raise GdlError(
             f"task.runs holds a {type(model).__name__} on other images than this run: name runs on "
             "the same data."
