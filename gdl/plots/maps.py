@@ -34,8 +34,8 @@ def draw_maps(
 ) -> "Figure":
     """Return maps side by side, with one legend.
 
-    A map whose points would else be pressed together by a few that are far away shows where 98 % of them
-    lie in each direction.
+    A map whose points would else be pressed together by a few that are far away shows where 98 % of
+    them lie in each direction.
 
     Args:
         maps: Points (N, 2) by the title of their map.
