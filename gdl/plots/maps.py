@@ -111,7 +111,9 @@ def _sheet(places: Tensor, images: Tensor, colours: Any) -> Tensor:
     side = ACROSS * PIXELS
     height, width = images.shape[-2:]
     h, w = (max(2, round(PIXELS * n / max(height, width)) - 4) for n in (height, width))
-    small = F.interpolate(images[chosen].float(), (h, w), mode="nearest")[:, :3]
+    small = F.interpolate(images[chosen].float(), (h, w), mode="nearest")
+    # two channels are no colour: the first is shown as grey
+    small = small[:, : 3 if small.shape[1] >= 3 else 1]
     small = small.expand(-1, 3, -1, -1).movedim(1, -1)
     sheet = torch.zeros(side, side, 4)
     for k, image in zip(chosen.tolist(), small, strict=True):
