@@ -9,6 +9,7 @@ from torch import Tensor
 from gdl.errors import GdlError
 
 __all__ = [
+    "HasFeatures",
     "HasImportanceWeights",
     "HasLatents",
     "HasLogProb",
@@ -99,6 +100,19 @@ class HasLatents(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Return images (B, C, H, W), floating point in [0, levels - 1], of latents."""
+        ...
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """Describes an image by a vector that it has learned, for probes and maps."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return a vector (B, F), floating point, of each image (B, C, H, W) uint8.
+
+        Latents where there are some, else the last hidden layer, as its mean over the positions where
+        it has one for each. A conditional model with latents also takes labels y (B,).
+        """
         ...
 
 

@@ -148,7 +148,7 @@ def test_training_writes_what_it_promises(trained):
 def test_every_task_makes_its_picture(trained, tmp_path, capsys):
     from PIL import Image
 
-    for task in ("sample", "reconstruct", "interpolate", "traverse"):
+    for task in ("sample", "reconstruct", "interpolate", "traverse", "manifold", "embed"):
         written = main("sample.py", f"run={trained.folder}", f"task={task}", f"out={tmp_path}")
         assert written
         for path in map(Path, written):

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 import gdl
 from gdl import evaluation, models, tasks
 from gdl.capabilities import (
+    HasFeatures,
     HasImportanceWeights,
     HasLatents,
     HasPosterior,
@@ -125,6 +126,14 @@ HOST = Host(Path(tempfile.gettempdir(), "gdl-tests-of-measures"), FOREIGN)
 OOD = {f"test/ood/{d}/{s}/{n}" for d in FOREIGN for s in SCORES for n in OOD_NUMBERS}
 OOD |= {"test/ood/k", *(f"test/ood/{d}/images" for d in FOREIGN)}
 
+
+def probed(name: str) -> set[str]:
+    numbers = ("linear-3", "linear-3_se", "knn-3", "knn-3_se", "dims", "active_units")
+    return {f"features-{name}/{number}" for number in numbers}
+
+
+PROBED, OF_PCA = probed("model") | probed("pixels"), probed("pca")
+
 MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     "bits": (
         {},
@@ -190,6 +199,13 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     "ood": (
         {"scores": SCORES, "resamples": 5, "host": HOST},
         dict.fromkeys((n for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad")), OOD),
+    ),
+    "features": (
+        {"labels": [3], "draws": 2, "num_train": 200, "host": HOST},
+        {
+            n: PROBED | (set() if n.startswith("flow") else OF_PCA)
+            for n in ("vae", "iwae", "ae", "flow", "flow of classes", "made")
+        },
     ),
     "scores": (
         {"scores": SCORES, "host": Host(HOST.folder)},
@@ -364,6 +380,10 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 # ---- the models that a sentence names
 
 CAPABLE = {
+    HasFeatures: [
+        *("ae", "beta_tcvae", "factor_vae", "gaussian", "glow", "made", "nade", "nice"),
+        *("pixelcnn", "pixelcnn_pp", "realnvp", "transformer", "vae"),
+    ],
     HasImportanceWeights: ["beta_tcvae", "factor_vae", "vae"],
     HasPosterior: ["beta_tcvae", "factor_vae", "vae"],
     HasLatents: [

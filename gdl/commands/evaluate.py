@@ -102,6 +102,7 @@ def _host(cfg: DictConfig, run: Run, data: ImageData, measure: Callable[..., Any
         lambda name: open_data(name, others.get(name, []), data, folders, [*SYNTHETIC]),
         lambda spec: load_run_model(spec, cfg.device)[1],
         lambda spec: open_run(spec, cfg.device, data_dir=cfg.data_dir)[1:],
+        lambda: data,
     )
 
 

@@ -22,7 +22,7 @@ CODERS = ("compress", "decompress")
 
 GIVEN = {
     "evaluate": ("model", "data", "limit", "host", "images", "train"),
-    "sample": ("model", "x"),
+    "sample": ("model", "x", "host"),
 }
 """What each passes to these functions itself."""
 

@@ -26,10 +26,12 @@ def sample(cfg: DictConfig) -> list[str]:
     from torch import Tensor
 
     from gdl.capabilities import HasLogProb
+    from gdl.evaluation import Host
+    from gdl.evaluation.combination import takes_host
     from gdl.files import for_shell, write_rows
     from gdl.pictures import subject
     from gdl.plots import save_result
-    from gdl.runs.checkpoints import load_run_data, load_run_model
+    from gdl.runs.checkpoints import load_run_data, load_run_model, open_run
     from gdl.runs.links import check_links
     from gdl.runs.report import print_numbers
     from gdl.tasks import LazyImages
@@ -46,7 +48,13 @@ def sample(cfg: DictConfig) -> list[str]:
     )
     folder = Path(cfg.out) if cfg.out else run.images
     enable_garbage_collection()
-    results = task(model, images)
+    host = Host(
+        folder,
+        open_run=lambda spec: load_run_model(spec, cfg.device)[1],
+        open_run_and_data=lambda spec: open_run(spec, cfg.device, data_dir=cfg.data_dir)[1:],
+        data=data,
+    )
+    results = task(model, images, **({"host": host} if takes_host(task) else {}))
     written = []
     for name, x in results.items():
         if isinstance(x, Tensor) and x.dim() == 0:

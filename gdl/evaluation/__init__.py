@@ -27,6 +27,7 @@ from gdl.evaluation.latent_use import active_units
 from gdl.evaluation.latents import latents
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
+from gdl.evaluation.probing import features
 from gdl.evaluation.scores_of_images import scores
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "disentanglement",
     "distances",
     "divergence",
+    "features",
     "fit_mixture",
     "frechet_distance",
     "importance_weighted_bound",

@@ -1,4 +1,4 @@
-"""What a command does for a measure: it opens other data and other runs, and says where files go."""
+"""What a command does for a measure or a task: it opens data and runs, and says where files go."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,13 +20,19 @@ def _no_data(name: str) -> ImageData:
     )
 
 
+def _no_own_data() -> ImageData:
+    raise Incapable("This task asks for the run's data, and only gdl sample and evaluate open it.")
+
+
 def _no_run(name: str) -> Any:
-    raise Incapable(f"This measure asks for the run {name}, and only gdl evaluate opens runs.")
+    raise Incapable(
+        f"This asks for the run {name}, and only gdl evaluate and gdl sample open runs."
+    )
 
 
 @dataclass
 class Host:
-    """A measure with a parameter `host` gets one from the command that calls it.
+    """A measure, or a task, with a parameter `host` gets one from the command that calls it.
 
     Args:
         folder: Where files go.
@@ -36,6 +42,7 @@ class Host:
         open_data: Returns data by their name.
         open_run: Returns the model of a run, in eval mode, by its directory or checkpoint.
         open_run_and_data: Returns the model of a run and the data that it was trained on.
+        data: Returns the data of the run itself, which a task is not given.
     """
 
     folder: Path
@@ -44,6 +51,7 @@ class Host:
     open_data: Callable[[str], ImageData] = _no_data
     open_run: Callable[[str], GenerativeModel] = _no_run
     open_run_and_data: Callable[[str], tuple[GenerativeModel, ImageData]] = _no_run
+    data: Callable[[], ImageData] = _no_own_data
     written: list[Path] = field(default_factory=list)
     """The files so far, which the command prints at the end."""
 

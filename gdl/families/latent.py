@@ -38,6 +38,10 @@ class LatentModel(GenerativeModel):
             return self.decode(self.encode(x))
         return self.decode(self.encode(x, y), y)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the latents (B, M) as vectors, see `HasFeatures`."""
+        return (self.encode(x) if y is None else self.encode(x, y)).flatten(1)
+
     def label_rows_of(self, n: int, y: Tensor | None) -> Tensor | None:
         """Return the rows (n,) of the parameters of labels y; None for a model without labels.
 

@@ -66,6 +66,10 @@ class PixelSequences(GenerativeModel):
         pixels = s.reshape(len(s), len(self.order), -1).transpose(1, 2)
         return _permuted(pixels, self.order.argsort()).reshape(len(s), *self.shape)
 
+    def rows_without_label(self, x: Tensor) -> Tensor | None:
+        """Return the rows (B,) of images x without label, see `label_rows`; None if there are none."""
+        return self._rows_or_left_out(x, None) if self.label_dropout else None
+
     def unit(self, s: Tensor) -> Tensor:
         """Return integers of any shape scaled to [0, 1], as input of a network."""
         assert self.levels is not None

@@ -91,11 +91,19 @@ class MADE(AutoregressiveModel):
 
     def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        h = self.unit(s).squeeze(-1)
+        return self._outputs(s, y)[-1].unflatten(1, self.bias.shape)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last hidden layer (B, H), of the first mask; a unit of it sees a prefix of x."""
+        return self._outputs(self.sequence(x), self.rows_without_label(x))[-2].relu()
+
+    def _outputs(self, s: Tensor, y: Tensor | None) -> list[Tensor]:
+        """Return what comes out of each layer (B, units), before the activation."""
+        outputs, h = [], self.unit(s).squeeze(-1)
         for layer, (weight, bias, shift) in zip(self.layers, self._in_use(y), strict=True):
-            h = layer(h if layer is self.layers[0] else h.relu(), bias, weight)
-            h = h if shift is None else h + shift
-        return h.unflatten(1, self.bias.shape)
+            h = layer(outputs[-1].relu() if outputs else h, bias, weight)
+            outputs.append(h if shift is None else h + shift)
+        return outputs
 
     def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`; each unit is computed with the block of its last input."""

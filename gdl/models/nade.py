@@ -64,6 +64,11 @@ class NADE(AutoregressiveModel):
             out = prefix_outputs(x, self.weight, bias, self.output, self.chunk)
             return out.transpose(0, 1) + self.biases(y)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return the hidden layer (B, H) that has seen all pixels, sigmoid(c + W x)."""
+        total = self.hidden_bias + self.unit(self.sequence(x)).squeeze(-1) @ self.weight
+        return self.class_hidden(total, self.rows_without_label(x)).sigmoid()
+
     def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`; each step adds one column of W.
 

@@ -86,6 +86,11 @@ class PixelCNN(AutoregressiveModel):
         out = [self._head(c, _with(h, x[..., :c]), y) for c in range(len(self.heads))]
         return torch.stack(out, 2).flatten(1, 2) + self.biases(y)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last gated layer (B, width), its mean over the pixels."""
+        s = self.scale(self.sequence(x)).view(len(x), -1, len(self.heads))
+        return self.net(s, self.rows_without_label(x)).mean(1)
+
     def _head(self, channel: int, h: Tensor, y: Tensor | None) -> Tensor:
         """Return the parameters (B, ..., P) of a channel; the hidden layer has a bias of the class."""
         act, first, act2, last = self.heads[channel]  # pyright: ignore[reportGeneralTypeIssues]

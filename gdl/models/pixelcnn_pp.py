@@ -60,6 +60,11 @@ class PixelCNNpp(AutoregressiveModel):
         """See `AutoregressiveModel.params`."""
         return self.head(self.net(self.scale(s), y)) + self.biases(y)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last block (B, width), its mean over the pixels."""
+        s = self.scale(self.sequence(x))
+        return self.net(s, self.rows_without_label(x)).mean(1)
+
     def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         pieces = self.net.pieces(n, y)

@@ -80,6 +80,11 @@ class Transformer(AutoregressiveModel):
         """See `AutoregressiveModel.params`."""
         return self.head(self.net(self.scale(s).squeeze(-1), y)) + self.biases(y)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last block (B, width), its mean over the tokens."""
+        s = self.scale(self.sequence(x)).squeeze(-1)
+        return self.net(s, self.rows_without_label(x)).mean(1)
+
     def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
         past = self.net.caches(n)

@@ -12,6 +12,7 @@ __all__ = [
     "CODES",
     "COSTS",
     "DISENTANGLEMENT",
+    "FEATURES",
     "GIVEN_LABEL",
     "KINDS",
     "NAMES",
@@ -72,6 +73,12 @@ SCORES = {
 }
 """What the keys of the scores of a classifier end with, and their names."""
 
+FEATURES = "features-"
+"""What keys begin with that say what features of images are worth; the name of the features follows."""
+
+MAPPED = "map-"
+"""What keys of the numbers of maps begin with; what they are follows."""
+
 EFFECTIVE = {
     "/effective_samples": "effective samples of an image, median",
     "/effective_samples_min": "smallest",
@@ -103,6 +110,19 @@ DISENTANGLEMENT = "disentanglement/"
 GIVEN_LABEL = "given-label"
 """The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
+MEASURED = (
+    "best_",
+    "test/",
+    CODES,
+    CLASSIFIED,
+    DISENTANGLEMENT,
+    FEATURES,
+    LATENTS,
+    *KINDS,
+    *BOUNDS,
+)
+"""What keys of measured numbers begin with."""
+
 IDENTITY = (
     *("data", "data/shape", "data/levels", "data/train", "data/val", "data/test"),
     *("data/binarization", "data/bits", "data/target", "data/verified", "data/digest"),
@@ -126,6 +146,8 @@ def name_of(key: str) -> str | None:
         return None if "/" in rest or rest == "images" else rest
     if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:
         return _name_of_score(kind.removeprefix(CLASSIFIED), SCORES[slash + rest])
+    if key.startswith(MAPPED):
+        return key.removeprefix(MAPPED)
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
@@ -166,8 +188,7 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         of_data = key.startswith("data/")
         measured = key in (*COSTS, "epochs", "steps")
-        prefixes = ("best_", "test/", CODES, CLASSIFIED, LATENTS, DISENTANGLEMENT, *KINDS, *BOUNDS)
-        measured |= key.startswith(prefixes)
+        measured |= key.startswith(MEASURED)
         flag = isinstance(value, bool)
         number = isinstance(value, float) or (
             isinstance(value, int) and not flag and abs(value) < 2**63

@@ -13,6 +13,7 @@ from rich.text import Text
 from gdl.files import for_shell
 from gdl.runs.collapse import active_latents, unused_latents
 from gdl.runs.directory import Run
+from gdl.runs.features_table import features_table
 from gdl.runs.foreign_table import foreign_table
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
 
@@ -35,8 +36,9 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
     Console(markup=False, emoji=False).print(table)
     print_numbers(metrics)
-    if (foreign := foreign_table(metrics)) is not None:
-        Console(markup=False, emoji=False).print(foreign)
+    for more in (features_table(metrics), foreign_table(metrics)):
+        if more is not None:
+            Console(markup=False, emoji=False).print(more)
     if part := not_whole(metrics):
         text = f"no result, because {part}; gdl compare lists it in no table"
         print(f"warning: {text}.", file=sys.stderr)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.utils._pytree import tree_map
+
+from gdl.data.base import ImageData
 
 __all__ = ["LazyImages"]
 
@@ -29,6 +31,11 @@ class LazyImages:
         log_prob: Callable[[Tensor], Tensor | None] = lambda x: None,
     ) -> None:
         self._read, self._read_labels, self.log_prob = read, read_labels, log_prob
+
+    @classmethod
+    def of(cls, data: ImageData, split: str) -> Self:
+        """Return the images of a split, with their labels."""
+        return cls(lambda: data.images(split), lambda: data.labels(split))
 
     @cached_property
     def images(self) -> Tensor:
