@@ -12,6 +12,7 @@ from gdl.comparison.ranking import by_data, ranked
 from gdl.comparison.settings import Settings, differences, short, shown
 from gdl.comparison.tables import DIFFERS, PATH, ComparisonTable
 from gdl.errors import GdlError
+from gdl.plots import save_figure
 from gdl.plots.sweeps import Interval, SweepLine, sweep_figure
 
 __all__ = ["interval", "sweep_lines", "sweep_tables", "write_sweep_figures"]
@@ -134,7 +135,7 @@ def write_sweep_figures(
         path = folder / f"curve-{key}{f'-{i + 1}' if len(found) > 1 else ''}.png"
         names = {k: _short(k) for k in keys if k not in PLANE or not _has_plane(lines)}
         figure = sweep_figure(lines, key, names, PLANE if _has_plane(lines) else None, data)
-        figure.savefig(path, dpi=110)
+        save_figure(figure, path)
         paths.append(path)
     return paths
 

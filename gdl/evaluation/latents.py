@@ -19,6 +19,7 @@ from gdl.evaluation.units import at_least_one, several_images
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import with_error
 from gdl.files import write_rows
+from gdl.pictures import subject
 
 __all__ = ["latents"]
 
@@ -97,7 +98,7 @@ def latents(
     write_rows(table, [rows[j] for j in order], COLUMNS)
     drawn = [(j, marginals[j].z, marginals[j].density) for j in order[:curves]]
     figure = plots.latents_figure(kl, of_marginals, active, drawn, _title(metrics))
-    figure.savefig(picture, dpi=120)
+    plots.save_figure(figure, picture, subject(model.config))
     return metrics
 
 

@@ -21,6 +21,8 @@ from gdl.evaluation.disentangling.total_correlation import gaussian_total_correl
 from gdl.evaluation.host import Host
 from gdl.evaluation.units import at_least_one, several_images
 from gdl.families.base import GenerativeModel
+from gdl.pictures import subject
+from gdl.plots import save_figure
 from gdl.plots.disentanglement import latents_and_factors
 
 __all__ = ["disentanglement"]
@@ -119,9 +121,9 @@ def disentanglement(
         whole["active_units"] = int((test.codes.double().var(0) > 0.01).sum())
     information = mutual_information(discretized(test.codes, bins), test.factors)
     information /= entropies(test.factors)
-    title = f"{type(model).__name__}: mig_hist{bins} {whole[f'mig_hist{bins}']:.3f}"
+    title = f"mig_hist{bins} {whole[f'mig_hist{bins}']:.3f}"
     figure = latents_and_factors(information, found.importance, names, title)
-    figure.savefig(picture, dpi=100)
+    save_figure(figure, picture, subject(model.config) or type(model).__name__)
     per_factor = mig_hist(test.codes, test.factors, bins).tolist()
     whole |= {f"mig_hist{bins}/{n}": gap for n, gap in zip(names, per_factor, strict=True)}
     whole["images"] = len(test.codes)
