@@ -17,7 +17,7 @@ from gdl.capabilities import Incapable
 from gdl.corruptions import Seen
 from gdl.families.flow import FlowModel
 from gdl.noise import SampleNoise, mix_seed
-from gdl.restoration.constraint import Constraint, constraint_of, first_guess
+from gdl.restoration.constraint import Constraint, constraint_of, starting_point
 
 __all__ = ["ByHamiltonian"]
 
@@ -68,6 +68,13 @@ class ByHamiltonian:
         self, seen: Seen, *, draws: int = 1, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Tensor:
         """See `Restorer`."""
+        # tensors of inference mode have no gradients, so what is seen is copied outside of it
+        with torch.inference_mode(False):
+            return self._restored(seen, draws, seed, indices)
+
+    def _restored(
+        self, seen: Seen, draws: int, seed: int, indices: Sequence[int] | None
+    ) -> Tensor:
         model = self.model
         if model.levels is None or model.dequantize is None:
             raise Incapable("This flow is of continuous data, and only images can be restored.")
@@ -78,7 +85,7 @@ class ByHamiltonian:
             noise = SampleNoise(
                 mix_seed("hmc", seed), [own[i] for i in some.tolist()], model.device, model.dtype
             )
-            parts.append(self._chain(given.of(some.to(model.device)), draws, noise))
+            parts.append(self._chain(given.of(some), draws, noise))
         x = torch.cat(parts, 1)
         return x.to(torch.float32) / (model.levels - 1)
 
@@ -87,10 +94,16 @@ class ByHamiltonian:
         model, levels = self.model, given.levels
         assert model.dequantize is not None
         target = Target(model, given)
-        start = first_guess(model, given)
+        start = starting_point(model, given)
         v = (start.to(model.dtype) + 0.5) / levels
         w = target.inverse(v)
-        log_p, grad = target(w)
+        beta = 1.0
+        if ANNEAL:
+            beta = BETA0
+        if START == "sample":
+            smp = model.sample(len(w), seed=1)
+            w = target.inverse((torch.where(given.known, given.x, smp).to(model.dtype) + 0.5) / levels)
+        log_p, grad = target(w, beta)
         shape = w.shape[1:]
         column = (-1, *[1] * len(shape))
         log_step = w.new_full((len(w),), -2.0)
@@ -98,6 +111,9 @@ class ByHamiltonian:
         mu, square = torch.zeros_like(w), torch.zeros_like(w)
         kept = []
         for step in range(self.burn_in + (draws - 1) * self.thin + 1):
+            if ANNEAL and step <= int(self.burn_in * ANNEAL):
+                beta = BETA0 ** (1 - step / int(self.burn_in * ANNEAL))
+                log_p, grad = target(w, beta)
             jitter = 0.8 + 0.4 * noise.uniform(1)[:, 0]
             size = (log_step.exp() * jitter).view(column) * scale
             p = noise.normal(*shape)
@@ -105,7 +121,7 @@ class ByHamiltonian:
             for _ in range(self.leapfrogs):
                 momentum = momentum + size / 2 * grad_new
                 w_new = w_new + size * momentum
-                log_new, grad_new = target(w_new)
+                log_new, grad_new = target(w_new, beta)
                 momentum = momentum + size / 2 * grad_new
             energy = (momentum.square() - p.square()).flatten(1).sum(1) / 2
             chance = (log_new - log_p - energy).nan_to_num(nan=-torch.inf).clamp(max=0).exp()
@@ -133,6 +149,10 @@ class ByHamiltonian:
         return torch.stack(kept)
 
 ADAPT = True
+ANNEAL = 0.0
+BETA0 = 0.05
+START='mean'
+
 
 class Target:
     """log p(v(w), what is seen) |dv / dw|, the density of the real w (B, C, H, W) up to a constant.
@@ -156,15 +176,14 @@ class Target:
         """Return w of v, not nearer to the ends of its cell than a thousandth."""
         return ((v - self.low) / self.width).clamp(1e-3, 1 - 1e-3).logit()
 
-    def __call__(self, w: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, w: Tensor, beta: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return the log density (B,) in nats and its gradient (B, C, H, W)."""
         with torch.enable_grad():
             w = w.detach().requires_grad_()
             v = self.pixels(w)
-            log_p = self.model.log_density(v) + (logsigmoid(w) + logsigmoid(-w)).flatten(1).sum(1)
-            if self.given.sigma:
-                levels = self.given.levels
-                gap = self.given.y - (v * levels - 0.5) / (levels - 1)
-                log_p = log_p - (gap / self.given.sigma).square().flatten(1).sum(1) / 2
+            log_p = beta * self.model.log_density(v) + (logsigmoid(w) + logsigmoid(-w)).flatten(1).sum(1)
+            if self.given.is_noisy:
+                pixels = (v * self.given.levels - 0.5) / (self.given.levels - 1)
+                log_p = log_p + self.given.log_likelihood(pixels).flatten(1).sum(1)
             (grad,) = torch.autograd.grad(log_p.sum(), w)
         return log_p.detach(), grad

@@ -17,7 +17,7 @@ from gdl.corruptions import Seen
 from gdl.distributions import DiscretizedLogisticMixture, log_normal
 from gdl.models.vae import VAE
 from gdl.noise import SampleNoise, mix_seed
-from gdl.restoration.constraint import Constraint, constraint_of, first_guess
+from gdl.restoration.constraint import Constraint, constraint_of, starting_point
 
 __all__ = ["ByGibbs"]
 
@@ -69,7 +69,7 @@ class ByGibbs:
         refuse_dependent(model, given)
         own = list(range(len(given.x)) if indices is None else indices)
         parts = []
-        for some in torch.arange(len(own)).split(AT_ONCE[given.sigma > 0]):
+        for some in torch.arange(len(own)).split(AT_ONCE[given.is_noisy]):
             numbers = [own[i] for i in some.tolist()]
             parts.append(self._chain(given.of(some), draws, seed, numbers))
         return torch.cat(parts, 1).to(torch.float32) / (model.levels - 1)
@@ -78,7 +78,7 @@ class ByGibbs:
         """Return draws (draws, B, C, H, W) uint8."""
         model = self.model
         noise = SampleNoise(mix_seed("gibbs", seed), indices, model.device, model.dtype)
-        x, z, kept = first_guess(model, given), None, []
+        x, z, kept = starting_point(model, given), None, []
         exact = 0
         for sweep in range(self.pseudo + self.burn_in + (draws - 1) * self.thin + 1):
             mean_z, log_std = model.posterior(x)
@@ -105,15 +105,15 @@ def pixels_given(model: VAE, z: Tensor, given: Constraint, noise: SampleNoise) -
     """Return a draw (B, C, H, W) uint8 of p(x | z, what is seen)."""
     params, likelihood = model.likelihood_params(z), model.likelihood
     splits = bool((given.known != given.known[:, :1]).any())
-    if not given.sigma and not (splits and depends(model)):
+    if not given.is_noisy and not (splits and depends(model)):
         return torch.where(given.known, given.x, likelihood.sample(params, noise))
     x = given.x.clone()
     levels = torch.arange(given.levels, device=x.device).view(-1, 1, 1) / (given.levels - 1)
     for c in range(x.shape[1]):
         p = likelihood.probabilities(params, x[:, :c])
-        if given.sigma:
-            gap = (given.y[:, c : c + 1] - levels) / given.sigma
-            p = p * (-(gap.square() - gap.square().amin(1, keepdim=True)) / 2).exp()
+        if given.is_noisy:
+            log_w = given.log_likelihood(levels, c)
+            p = p * (log_w - log_w.amax(1, keepdim=True)).exp()
         below = p.cumsum(1)
         u = noise.uniform(1, *x.shape[2:]) * below[:, -1:]
         drawn = (below[:, :-1] < u).sum(1).to(torch.uint8)
@@ -133,7 +133,7 @@ def refuse_dependent(model: VAE, given: Constraint) -> None:
         Incapable: Channels depend on each other, and there is noise on them, or a later one is known.
     """
     late = bool((given.known.int().diff(dim=1) > 0).any())
-    if depends(model) and (given.sigma or late):
+    if depends(model) and (given.is_noisy or late):
         raise Incapable(
             "The channels of a pixel depend on each other in this VAE, so it restores noise, or "
             "colours of which not the first are known, only with "
