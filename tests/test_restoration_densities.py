@@ -34,7 +34,7 @@ def every_image(shape: tuple[int, ...], levels: int) -> Tensor:
     return torch.tensor(list(values), dtype=torch.uint8).view(-1, *shape)
 
 
-def shaken(model: GenerativeModel, by: float = 1.0) -> GenerativeModel:
+def shaken(model: GenerativeModel, by: float = 1.5) -> GenerativeModel:
     g = torch.Generator().manual_seed(0)
     model = model.double().eval()
     with torch.no_grad():
@@ -105,9 +105,9 @@ def test_particles_have_the_posterior(name: str) -> None:
     known[..., -1, :] = True  # after all the others, and one of them is in the midst
     x = every[torch.arange(len(every)) % 7 == 3][len(every) // 20]
     seen = seen_of(x, levels, known, noisy=False)
-    truth, n = posterior(log_p, every, seen, levels), 1000
+    truth, n = posterior(log_p, every, seen, levels), 300
     found = ByConditionals(model, particles=32)(many(seen, n), draws=2)
-    assert far(found, truth, every, levels) < 0.04
+    assert far(found, truth, every, levels) < 0.07
     assert found.shape == (2, n, *shape)
     careless = ByConditionals(model, particles=1)(many(seen, n), draws=2)
     assert far(careless, truth, every, levels) > 0.08, "the case is too easy to tell"
@@ -125,9 +125,9 @@ def test_particles_have_the_posterior_under_noise(name: str) -> None:
     known[:, -1, -1] = True
     seen = seen_of(every[len(every) // 3], levels, known, noisy=True)
     truth = posterior(log_p, every, seen, levels)
-    found = ByConditionals(model, particles=32, stages=3)(many(seen, 1000), draws=2)
+    found = ByConditionals(model, particles=32, stages=3)(many(seen, 300), draws=2)
     assert far(found, truth, every, levels) < 0.05
-    careless = ByConditionals(model, particles=1)(many(seen, 1000), draws=2)
+    careless = ByConditionals(model, particles=1)(many(seen, 300), draws=2)
     assert far(careless, truth, every, levels) > 0.08, "the case is too easy to tell"
 
 
@@ -167,7 +167,7 @@ def vae_log_p(model: VAE, every: Tensor) -> Tensor:
     return (log_px + log_pz).logsumexp(0)
 
 
-def small_vae(shape: tuple[int, ...], levels: int, by: float = 1.0) -> VAE:
+def small_vae(shape: tuple[int, ...], levels: int, by: float = 0.3) -> VAE:
     torch.manual_seed(0)
     network = {"encoder": _linear, "decoder": _linear_decoder}
     model = shaken(VAE(shape, levels, latent_dim=2, **network), by)
@@ -201,10 +201,10 @@ def test_gibbs_has_the_posterior(levels: int, shape: tuple[int, ...], noisy: boo
     known[..., -1, -1] = True
     seen = seen_of(every[1], levels, known, noisy)
     truth = posterior(vae_log_p(model, every), every, seen, levels)
-    found = ByGibbs(model, 10, 60, 20)(many(seen, 1000), draws=3)
-    assert far(found, truth, every, levels) < 0.05
-    pseudo = ByGibbs(model, 80, 0, 1)(many(seen, 3000))
-    assert far(pseudo, truth, every, levels) > 0.06, "the case is too easy to tell"
+    found = ByGibbs(model, 5, 30, 5)(many(seen, 500), draws=3)
+    assert far(found, truth, every, levels) < 0.06
+    pseudo = ByGibbs(model, 30, 0, 1)(many(seen, 500))
+    assert far(pseudo, truth, every, levels) > 0.1, "the case is too easy to tell"
 
 
 def gaussian(shape: tuple[int, ...], **options: int) -> Gaussian:
@@ -234,8 +234,8 @@ def test_hamiltonian_chains_of_a_gaussian_have_its_conditional(noisy: bool) -> N
     y = ((seen.y * 255 + 0.5) / 256).flatten()
     gain = covariance @ torch.linalg.inv(covariance + variance.diag())
     mean, left = center + gain @ (y - center), covariance - gain @ covariance
-    restorer = ByHamiltonian(model, burn_in=60, thin=10)
-    drawn = restorer(many(seen, 300), draws=4).flatten(0, 1).double().flatten(1)
+    restorer = ByHamiltonian(model, burn_in=40, thin=4)
+    drawn = restorer(many(seen, 100), draws=6).flatten(0, 1).double().flatten(1)
     v = (drawn * 255 + 0.5) / 256
     free, sd = ~known.flatten(), left.diagonal().sqrt()
     assert ((v.mean(0) - mean).abs()[free] < 5 * sd[free] / len(v) ** 0.5).all()
@@ -264,7 +264,7 @@ def test_hamiltonian_chains_have_the_posterior(classes: int, noisy: bool) -> Non
     cell = (v * 4).long().flatten(1) @ torch.tensor([4, 1])
     log_cell = torch.stack([log_p[cell == i].logsumexp(0) for i in range(16)])
     truth = posterior(log_cell, every, Seen(seen.shape, seen.y, seen.known), 4)
-    found = ByHamiltonian(model, burn_in=60, thin=10)(many(seen, 500), draws=4)
+    found = ByHamiltonian(model, burn_in=40, thin=4)(many(seen, 200), draws=6)
     assert far(found, truth, every, 4) < 0.06
 
 
@@ -280,7 +280,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("kind", [FVSBN, VAE, NICE])
 def test_what_a_density_cannot_condition_on_is_refused(name: str, kind: type) -> None:
-    model = kind((3, 4, 4), 4)
+    model = kind((3, 4, 4), 4, **({"hidden": [8]} if kind is NICE else {}))
     with pytest.raises(GdlError, match=r"cannot restore corruption=.*model=denoising_ae"):
         restorer_for(model, REFUSED[name])
 
@@ -318,7 +318,8 @@ def test_known_and_noisy_pixels_are_those_of_the_image(name: str) -> None:
 @pytest.mark.parametrize("kind", [FVSBN, VAE, NICE])
 def test_every_family_keeps_what_is_known(kind: type) -> None:
     torch.manual_seed(0)
-    model = kind((1, 4, 4), 4).eval()
+    options = {"hidden": [8]} if kind is NICE else {}
+    model = kind((1, 4, 4), 4, **options).eval()
     x = torch.randint(0, 4, (3, 1, 4, 4)).byte()
     if kind is NICE:
         model.initialize(torch.randint(0, 4, (20, 1, 4, 4)).byte())

@@ -21,8 +21,8 @@ from gdl.restoration.constraint import Constraint, constraint_of, starting_point
 
 __all__ = ["ByGibbs"]
 
-AT_ONCE = {False: 250, True: 25}
-"""Images at a time, without noise and with: under noise every level of every pixel is weighted."""
+AT_ONCE, VALUES_AT_ONCE = 250, 5_000_000
+"""Images at a time, and under noise, where every level of every pixel is weighted, these numbers."""
 
 
 @dataclass
@@ -69,7 +69,9 @@ class ByGibbs:
         refuse_dependent(model, given)
         own = list(range(len(given.x)) if indices is None else indices)
         parts = []
-        for some in torch.arange(len(own)).split(AT_ONCE[given.is_noisy]):
+        weighted = max(1, VALUES_AT_ONCE // (model.levels * model.num_dims))
+        at_once = min(AT_ONCE, weighted) if given.is_noisy else AT_ONCE
+        for some in torch.arange(len(own)).split(at_once):
             numbers = [own[i] for i in some.tolist()]
             parts.append(self._chain(given.of(some), draws, seed, numbers))
         return torch.cat(parts, 1).to(torch.float32) / (model.levels - 1)
@@ -79,7 +81,6 @@ class ByGibbs:
         model = self.model
         noise = SampleNoise(mix_seed("gibbs", seed), indices, model.device, model.dtype)
         x, z, kept = starting_point(model, given), None, []
-        exact = 0
         for sweep in range(self.pseudo + self.burn_in + (draws - 1) * self.thin + 1):
             mean_z, log_std = model.posterior(x)
             e = noise.normal(*model.latent_shape)
@@ -95,8 +96,8 @@ class ByGibbs:
                 z = torch.where(accept[:, None], proposed, z)
                 self.accepted.append(float(accept.float().mean()))
             x = pixels_given(model, z, given, noise)
-            exact = sweep - self.pseudo - self.burn_in
-            if exact >= 0 and exact % self.thin == 0:
+            after = sweep - self.pseudo - self.burn_in
+            if after >= 0 and after % self.thin == 0:
                 kept.append(x)
         return torch.stack(kept)
 
