@@ -34,10 +34,10 @@ class ByHamiltonian:
 
     A pixel that is known to be x has v in the cell [x / levels, (x + 1) / levels), any other one has v
     in [0, 1): v = low + width sigmoid(w), and the chain is over the real w, all of them together. So
-    the constraint is exact, and no step leaves the range of pixels. Noisy pixels have the likelihood
+    the constraint is exact, and no step leaves the range of pixels. A noisy pixel has the likelihood
     N(y; x, sigma^2) with x = (v levels - 1/2) / (levels - 1), the continuous pixel, which is up to half
-    a level from the rounded one. The chain is exact in the limit of many steps. In practice it stays
-    near the mode that it started in.
+    a level from the rounded one. The chain is exact in the limit of many steps. A chain of a few
+    hundred stays near the mode that it started in, which is the mean image in what is not seen.
 
     Each image has its own step size, and each pixel its own scale, found in the burn-in.
 
@@ -53,6 +53,7 @@ class ByHamiltonian:
     thin: int = 20
     leapfrogs: int = 5
     accepted: list[float] = field(default_factory=list)
+    """The share of accepted proposals of each step after the burn-in."""
 
     @property
     def note(self) -> str:
@@ -61,129 +62,131 @@ class ByHamiltonian:
         return (
             f"The draws are of a Markov chain, exact in the limit of many steps: {self.burn_in} of "
             f"Hamiltonian Monte Carlo before the first draw, {self.thin} between two draws ({rate} "
-            "of the proposals accepted); a chain stays near the mode that it started in."
+            "of the proposals accepted); it stays near the mode that it started in."
         )
 
     def __call__(
         self, seen: Seen, *, draws: int = 1, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Tensor:
         """See `Restorer`."""
-        # tensors of inference mode have no gradients, so what is seen is copied outside of it
-        with torch.inference_mode(False):
+        # tensors that were made in inference mode have no gradients
+        with torch.inference_mode(False), torch.no_grad():
             return self._restored(seen, draws, seed, indices)
 
     def _restored(
         self, seen: Seen, draws: int, seed: int, indices: Sequence[int] | None
     ) -> Tensor:
         model = self.model
-        if model.levels is None or model.dequantize is None:
-            raise Incapable("This flow is of continuous data, and only images can be restored.")
+        if model.levels is None:
+            raise Incapable("This flow is of vectors, and only images can be restored.")
         given = constraint_of(seen, model.levels, model.device, type(model).__name__)
         own = list(range(len(given.x)) if indices is None else indices)
         parts = []
         for some in torch.arange(len(own)).split(AT_ONCE):
-            noise = SampleNoise(
-                mix_seed("hmc", seed), [own[i] for i in some.tolist()], model.device, model.dtype
-            )
-            parts.append(self._chain(given.of(some), draws, noise))
-        x = torch.cat(parts, 1)
-        return x.to(torch.float32) / (model.levels - 1)
+            numbers = [own[i] for i in some.tolist()]
+            noise = SampleNoise(mix_seed("hmc", seed), numbers, model.device, model.dtype)
+            chain = _Chain(model, given.of(some), noise, self.leapfrogs)
+            parts.append(self._draws(chain, draws))
+        return torch.cat(parts, 1).to(torch.float32) / (model.levels - 1)
 
-    def _chain(self, given: Constraint, draws: int, noise: SampleNoise) -> Tensor:
-        """Return draws (draws, B, C, H, W) uint8."""
-        model, levels = self.model, given.levels
-        assert model.dequantize is not None
-        target = Target(model, given)
-        start = starting_point(model, given)
-        v = (start.to(model.dtype) + 0.5) / levels
-        w = target.inverse(v)
-        beta = 1.0
-        if ANNEAL:
-            beta = BETA0
-        if START == "sample":
-            smp = model.sample(len(w), seed=1)
-            w = target.inverse((torch.where(given.known, given.x, smp).to(model.dtype) + 0.5) / levels)
-        log_p, grad = target(w, beta)
-        shape = w.shape[1:]
-        column = (-1, *[1] * len(shape))
-        log_step = w.new_full((len(w),), -2.0)
-        scale, count = torch.ones_like(w), 0
-        mu, square = torch.zeros_like(w), torch.zeros_like(w)
+    def _draws(self, chain: "_Chain", draws: int) -> Tensor:
+        """Return draws (draws, B, C, H, W) uint8 of a new chain."""
+        for step in range(self.burn_in):
+            chance = chain.step()
+            chain.adapt_size(step, chance)
+            if step >= self.burn_in // 4:
+                chain.note_spread()
+            if step + 1 in (self.burn_in // 2, 3 * self.burn_in // 4):
+                chain.adapt_scales()
         kept = []
-        for step in range(self.burn_in + (draws - 1) * self.thin + 1):
-            if ANNEAL and step <= int(self.burn_in * ANNEAL):
-                beta = BETA0 ** (1 - step / int(self.burn_in * ANNEAL))
-                log_p, grad = target(w, beta)
-            jitter = 0.8 + 0.4 * noise.uniform(1)[:, 0]
-            size = (log_step.exp() * jitter).view(column) * scale
-            p = noise.normal(*shape)
-            w_new, momentum, grad_new, log_new = w, p, grad, log_p
-            for _ in range(self.leapfrogs):
-                momentum = momentum + size / 2 * grad_new
-                w_new = w_new + size * momentum
-                log_new, grad_new = target(w_new, beta)
-                momentum = momentum + size / 2 * grad_new
-            energy = (momentum.square() - p.square()).flatten(1).sum(1) / 2
-            chance = (log_new - log_p - energy).nan_to_num(nan=-torch.inf).clamp(max=0).exp()
-            accept = noise.uniform(1)[:, 0] < chance
-            pick = accept.view(column)
-            w, grad = torch.where(pick, w_new, w), torch.where(pick, grad_new, grad)
-            log_p = torch.where(accept, log_new, log_p)
-            if step < self.burn_in:
-                log_step = log_step + (step + 1) ** -0.5 * (chance - TARGET)
-                if step >= self.burn_in // 4 and ADAPT:
-                    count += 1
-                    delta = w - mu
-                    mu = mu + delta / count
-                    square = square + delta * (w - mu)
-                    if step in (self.burn_in // 2, 3 * self.burn_in // 4):
-                        new = (square / count).sqrt().clamp(min=1e-4)
-                        new = new / new.flatten(1).log().mean(1).exp().view(column)
-                        scale = new
-                        count, mu, square = 0, torch.zeros_like(w), torch.zeros_like(w)
-            else:
-                self.accepted.append(float(accept.float().mean()))
-                if (step - self.burn_in) % self.thin == 0:
-                    x = model.dequantize.inverse(target.pixels(w))
-                    kept.append(torch.where(given.known, given.x, x))
+        for draw in range(draws):
+            for _ in range(self.thin if draw else 1):
+                self.accepted.append(float(chain.step().mean()))
+            kept.append(chain.images())
         return torch.stack(kept)
 
-ADAPT = True
-ANNEAL = 0.0
-BETA0 = 0.05
-START='mean'
 
+class _Chain:
+    """Markov chains over the real w (B, C, H, W) of B images, see `ByHamiltonian`."""
 
-class Target:
-    """log p(v(w), what is seen) |dv / dw|, the density of the real w (B, C, H, W) up to a constant.
+    def __init__(
+        self, model: FlowModel, given: Constraint, noise: SampleNoise, leapfrogs: int
+    ) -> None:
+        self.model, self.given, self.noise, self.leapfrogs = model, given, noise, leapfrogs
+        levels, known, dtype = given.levels, given.known, model.dtype
+        self.width = torch.where(known, 1 / levels, 1.0).to(dtype)
+        self.low = torch.where(known, given.x.to(dtype) / levels, 0.0)
+        v = (starting_point(model, given).to(dtype) + 0.5) / levels
+        self.w = ((v - self.low) / self.width).clamp(1e-3, 1 - 1e-3).logit()
+        self.log_p, self.grad = self._target(self.w)
+        self.log_size = self.w.new_full((len(v),), -2.0)
+        self.scale = torch.ones_like(self.w)
+        self._forget()
 
-    Args:
-        model: The flow.
-        given: What is seen.
-    """
-
-    def __init__(self, model: FlowModel, given: Constraint) -> None:
-        self.model, self.given, levels = model, given, given.levels
-        known = given.known
-        self.width = torch.where(known, 1 / levels, 1.0).to(model.dtype)
-        self.low = torch.where(known, given.x.to(model.dtype) / levels, 0)
-
-    def pixels(self, w: Tensor) -> Tensor:
+    def _pixels(self, w: Tensor) -> Tensor:
         """Return v (B, C, H, W) in [0, 1]."""
         return self.low + self.width * w.sigmoid()
 
-    def inverse(self, v: Tensor) -> Tensor:
-        """Return w of v, not nearer to the ends of its cell than a thousandth."""
-        return ((v - self.low) / self.width).clamp(1e-3, 1 - 1e-3).logit()
-
-    def __call__(self, w: Tensor, beta: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Return the log density (B,) in nats and its gradient (B, C, H, W)."""
+    def _target(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(v, what is seen) |dv / dw| (B,) up to a constant, and its gradient."""
+        levels = self.given.levels
         with torch.enable_grad():
             w = w.detach().requires_grad_()
-            v = self.pixels(w)
-            log_p = beta * self.model.log_density(v) + (logsigmoid(w) + logsigmoid(-w)).flatten(1).sum(1)
-            if self.given.is_noisy:
-                pixels = (v * self.given.levels - 0.5) / (self.given.levels - 1)
-                log_p = log_p + self.given.log_likelihood(pixels).flatten(1).sum(1)
+            v = self._pixels(w)
+            pixels = (v * levels - 0.5) / (levels - 1)
+            each = logsigmoid(w) + logsigmoid(-w) + self.given.log_likelihood(pixels)
+            log_p = self.model.log_density(v) + each.flatten(1).sum(1)
             (grad,) = torch.autograd.grad(log_p.sum(), w)
         return log_p.detach(), grad
+
+    def step(self) -> Tensor:
+        """Move all chains, and return the probability (B,) with which each accepts."""
+        jitter = 0.8 + 0.4 * self.noise.uniform(1)[:, 0]  # no step size suits a period of the dynamics
+        size = _column(self.log_size.exp() * jitter) * self.scale
+        start = self.noise.normal(*self.w.shape[1:])
+        w, p, log_p, grad = self.w, start, self.log_p, self.grad
+        for _ in range(self.leapfrogs):
+            p = p + size / 2 * grad
+            w = w + size * p
+            log_p, grad = self._target(w)
+            p = p + size / 2 * grad
+        energy = (p.square() - start.square()).flatten(1).sum(1) / 2
+        gain = (log_p - self.log_p - energy).nan_to_num(nan=-torch.inf)
+        chance = gain.clamp(max=0).exp()
+        accept = self.noise.uniform(1)[:, 0] < chance
+        self.w = torch.where(_column(accept), w, self.w)
+        self.grad = torch.where(_column(accept), grad, self.grad)
+        self.log_p = torch.where(accept, log_p, self.log_p)
+        return chance
+
+    def adapt_size(self, step: int, chance: Tensor) -> None:
+        """Change the step sizes towards the acceptance `TARGET` (Robbins & Monro, 1951)."""
+        self.log_size = self.log_size + (step + 1) ** -0.5 * (chance - TARGET)
+
+    def note_spread(self) -> None:
+        """Note how far each w strays, for `adapt_scales`."""
+        self.count += 1
+        delta = self.w - self.center
+        self.center = self.center + delta / self.count
+        self.squares = self.squares + delta * (self.w - self.center)
+
+    def adapt_scales(self) -> None:
+        """Set the scale of each w to its standard deviation; that of an image has mean log 0."""
+        scale = (self.squares / self.count).sqrt().clamp(min=1e-4)
+        self.scale = scale / _column(scale.flatten(1).log().mean(1).exp())
+        self._forget()
+
+    def _forget(self) -> None:
+        self.count = 0
+        self.center, self.squares = torch.zeros_like(self.w), torch.zeros_like(self.w)
+
+    def images(self) -> Tensor:
+        """Return the images (B, C, H, W) uint8 where the chains are."""
+        levels = self.given.levels
+        x = (self._pixels(self.w) * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+        return torch.where(self.given.known, self.given.x, x)
+
+
+def _column(t: Tensor) -> Tensor:
+    """Return (B,) as (B, 1, 1, 1)."""
+    return t.view(-1, 1, 1, 1)
