@@ -18,10 +18,10 @@ from gdl.models.vae import VAE
 from gdl.restoration.autoregressive import ByConditionals
 from gdl.restoration.constraint import constraint_of, probe
 from gdl.restoration.flow import ByHamiltonian
-from gdl.restoration.latent import ByGibbs, refuse_dependent
+from gdl.restoration.latent import ByGibbs
 from gdl.restoration.restorer import Restorer
 
-__all__ = ["restorer_for"]
+__all__ = ["density_restorer", "restorer_for"]
 
 
 @runtime_checkable
@@ -54,20 +54,29 @@ def restorer_for(model: GenerativeModel, corruption: Corruption) -> Restorer:
         Incapable: The model cannot restore what this corruption takes away.
         GdlError: The corruption does not suit the images.
     """
-    who = type(model).__name__
     if isinstance(model, _Restores):
         return _ByNetwork(model)
-    if model.levels is None or not isinstance(model, AutoregressiveModel | VAE | FlowModel):
-        raise Incapable(
-            f"This {who} cannot restore images: use a run of model=denoising_ae on these data, or of "
-            "a density of images (an autoregressive model, a VAE or a flow)."
-        )
-    given = constraint_of(probe(corruption, model.shape), model.levels, torch.device("cpu"), who)
-    if isinstance(model, AutoregressiveModel):
-        restorer = ByConditionals(model)
-        restorer.refuse(given)
-        return restorer
-    if isinstance(model, VAE):
-        refuse_dependent(model, given)
-        return ByGibbs(model)
-    return ByHamiltonian(model)
+    restorer, levels, who = density_restorer(model), model.levels, type(model).__name__
+    assert levels is not None
+    given = constraint_of(probe(corruption, model.shape), levels, torch.device("cpu"), who)
+    restorer.refuse(given)
+    return restorer
+
+
+def density_restorer(model: GenerativeModel) -> ByConditionals | ByGibbs | ByHamiltonian:
+    """Return what draws from p(x | what is seen) of a model's density.
+
+    Raises:
+        Incapable: The model has none, or not of images.
+    """
+    if model.levels is not None:
+        if isinstance(model, AutoregressiveModel):
+            return ByConditionals(model)
+        if isinstance(model, VAE):
+            return ByGibbs(model)
+        if isinstance(model, FlowModel):
+            return ByHamiltonian(model)
+    raise Incapable(
+        f"This {type(model).__name__} cannot restore images: use a run of model=denoising_ae on "
+        "images, or of a density of images, e.g. model=made, vae or realnvp."
+    )

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from gdl.capabilities import Incapable
 from gdl.corruptions import Seen
 from gdl.families.flow import FlowModel
 from gdl.noise import SampleNoise, mix_seed
@@ -77,8 +76,7 @@ class ByHamiltonian:
         self, seen: Seen, draws: int, seed: int, indices: Sequence[int] | None
     ) -> Tensor:
         model = self.model
-        if model.levels is None:
-            raise Incapable("This flow is of vectors, and only images can be restored.")
+        assert model.levels is not None
         given = constraint_of(seen, model.levels, model.device, type(model).__name__)
         own = list(range(len(given.x)) if indices is None else indices)
         parts = []
@@ -88,6 +86,9 @@ class ByHamiltonian:
             chain = _Chain(model, given.of(some), noise, self.leapfrogs)
             parts.append(self._draws(chain, draws))
         return torch.cat(parts, 1).to(torch.float32) / (model.levels - 1)
+
+    def refuse(self, given: Constraint) -> None:
+        """Refuse nothing: the density of a flow suits every constraint."""
 
     def _draws(self, chain: "_Chain", draws: int) -> Tensor:
         """Return draws (draws, B, C, H, W) uint8 of a new chain."""
@@ -141,7 +142,9 @@ class _Chain:
 
     def step(self) -> Tensor:
         """Move all chains, and return the probability (B,) with which each accepts."""
-        jitter = 0.8 + 0.4 * self.noise.uniform(1)[:, 0]  # no step size suits a period of the dynamics
+        jitter = (
+            0.8 + 0.4 * self.noise.uniform(1)[:, 0]
+        )  # no step size suits a period of the dynamics
         size = _column(self.log_size.exp() * jitter) * self.scale
         start = self.noise.normal(*self.w.shape[1:])
         w, p, log_p, grad = self.w, start, self.log_p, self.grad

@@ -66,18 +66,40 @@ class ByGibbs:
         model = self.model
         assert model.levels is not None
         given = constraint_of(seen, model.levels, model.device, type(model).__name__)
-        refuse_dependent(model, given)
+        self.refuse(given)
         own = list(range(len(given.x)) if indices is None else indices)
         parts = []
         weighted = max(1, VALUES_AT_ONCE // (model.levels * model.num_dims))
         at_once = min(AT_ONCE, weighted) if given.is_noisy else AT_ONCE
         for some in torch.arange(len(own)).split(at_once):
             numbers = [own[i] for i in some.tolist()]
-            parts.append(self._chain(given.of(some), draws, seed, numbers))
+            parts.append(self.chain(given.of(some), draws, seed, numbers))
         return torch.cat(parts, 1).to(torch.float32) / (model.levels - 1)
 
-    def _chain(self, given: Constraint, draws: int, seed: int, indices: list[int]) -> Tensor:
-        """Return draws (draws, B, C, H, W) uint8."""
+    def refuse(self, given: Constraint) -> None:
+        """Refuse what the likelihood cannot condition on.
+
+        Raises:
+            Incapable: Channels depend on each other, and there is noise on them, or a later one is
+                known. Or the model needs labels.
+        """
+        model = self.model
+        if model.num_classes and not model.label_dropout:
+            raise Incapable(
+                "This VAE is conditional and needs the label of each image: use one with "
+                "model.label_dropout=0.1, or a run of model=denoising_ae."
+            )
+        late = bool((given.known.int().diff(dim=1) > 0).any())
+        if depends(model) and (given.is_noisy or late):
+            raise Incapable(
+                "The channels of a pixel depend on each other in this VAE, so it restores noise, or "
+                "colours of which not the first are known, only with "
+                "likelihood@model.likelihood=discretized_logistic: train one, or use a run of "
+                "model=denoising_ae."
+            )
+
+    def chain(self, given: Constraint, draws: int, seed: int, indices: list[int]) -> Tensor:
+        """Return draws (draws, B, C, H, W) uint8 of one chain for each image."""
         model = self.model
         noise = SampleNoise(mix_seed("gibbs", seed), indices, model.device, model.dtype)
         x, z, kept = starting_point(model, given), None, []
@@ -125,19 +147,3 @@ def pixels_given(model: VAE, z: Tensor, given: Constraint, noise: SampleNoise) -
 def depends(model: VAE) -> bool:
     """Return whether the channels of a pixel depend on each other given z."""
     return isinstance(model.likelihood, DiscretizedLogisticMixture) and model.shape[0] > 1
-
-
-def refuse_dependent(model: VAE, given: Constraint) -> None:
-    """Refuse what the likelihood cannot condition on.
-
-    Raises:
-        Incapable: Channels depend on each other, and there is noise on them, or a later one is known.
-    """
-    late = bool((given.known.int().diff(dim=1) > 0).any())
-    if depends(model) and (given.is_noisy or late):
-        raise Incapable(
-            "The channels of a pixel depend on each other in this VAE, so it restores noise, or "
-            "colours of which not the first are known, only with "
-            "likelihood@model.likelihood=discretized_logistic: train one, or use a run of "
-            "model=denoising_ae."
-        )

@@ -205,9 +205,10 @@ def _tilted(
                 highest = tilt.amax(1, keepdim=True)
                 below = (p * (tilt - highest).exp()).cumsum(1)
                 total += (below[:, -1:].log() + highest)[:, 0, :, 0]
-                wanted = below[:, -1:] * u[:, block.start - start : block.stop - start, c][
-                    :, None, :, None
-                ]
+                wanted = (
+                    below[:, -1:]
+                    * u[:, block.start - start : block.stop - start, c][:, None, :, None]
+                )
                 drawn[:, c] = (below[:, :-1] < wanted).sum(1).byte()
             # where the block is a guess, it is yielded again with the right parameters
             s[:, block], log_w[:, block] = drawn[..., 0].transpose(1, 2), total
