@@ -133,7 +133,7 @@ def test_densities_without_an_order_complete_too(kind, capsys, monkeypatch) -> N
 
 def test_a_model_without_a_density_is_refused() -> None:
     x = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
-    with pytest.raises(GdlError, match="Autoencoder cannot restore images.*or of a density"):
+    with pytest.raises(GdlError, match=r"Autoencoder cannot restore images.*or of a density"):
         complete(Autoencoder((1, 4, 4), 2), x)
 
 

@@ -24,6 +24,7 @@ from gdl.restoration.autoregressive import ByConditionals
 from gdl.restoration.bits import unknown_bits
 from gdl.restoration.choice import restorer_for
 from gdl.restoration.constraint import constraint_of
+from gdl.restoration.families import families_picture
 from gdl.restoration.flow import ByHamiltonian
 from gdl.restoration.latent import ByGibbs
 from gdl.restoration.particles import particles_given
@@ -98,7 +99,7 @@ CONDITIONALS = {
     "channels together": (PixelCNNpp, (3, 2, 1), 2, {"width": 4}),
 }
 
-TELLING = {"FVSBN", "in columns", "of classes", "a mixture over orders"}
+TELLING = {"FVSBN", "in columns", "a mixture over orders"}
 
 
 @pytest.mark.parametrize("name", CONDITIONALS)
@@ -115,7 +116,7 @@ def test_particles_have_the_posterior(name: str) -> None:
     seen = seen_of(x, levels, known, noisy=False)
     truth, n = posterior(log_p, every, seen, levels), 300 if name in TELLING else 100
     found = ByConditionals(model, particles=16)(many(seen, n), draws=2)
-    assert far(found, truth, every, levels) < 0.09
+    assert far(found, truth, every, levels) < (0.08 if name in TELLING else 0.12)
     assert found.shape == (2, n, *shape)
     if name in TELLING:  # the case is not so easy that a wrong method passes
         careless = ByConditionals(model, particles=1)(many(seen, n), draws=2)
@@ -354,6 +355,9 @@ def test_every_family_keeps_what_is_known(kind: type) -> None:
 
 def test_bits_of_unknown_pixels_are_those_of_the_enumeration() -> None:
     vae, every = small_vae((1, 2, 2), 2), every_image((1, 2, 2), 2)
+    with torch.no_grad():  # a q(z | x) as wide as p(z), with which importance sampling is easy
+        vae.encoder.map.weight.mul_(0.1)
+        vae.encoder.map.bias.fill_(0.2)
     arm = shaken(FVSBN((1, 2, 2), 2))
     assert isinstance(arm, FVSBN)
     for known, kind in (([[1, 1], [0, 0]], "exact"), ([[0, 1], [0, 1]], "particles-256")):
@@ -370,5 +374,19 @@ def test_bits_of_unknown_pixels_are_those_of_the_enumeration() -> None:
         name, found = unknown_bits(vae, x, mask.expand_as(x), samples=2000)
         assert name == "iwae-2000"
         assert torch.allclose(found, wanted["vae"], atol=0.1)
-    with pytest.raises(GdlError, match="NICE has no p.*model=made, or of model=vae"):
+    with pytest.raises(GdlError, match=r"NICE has no p.*model=made, or of model=vae"):
         unknown_bits(NICE((1, 2, 2), 2, hidden=[4]), every[:2], mask)
+
+
+def test_a_picture_shows_the_families_below_each_other() -> None:
+    x = torch.rand(2, 1, 4, 4)
+    corruption = MissingPatch()
+    seen = corruption(x, SampleNoise(0, range(2)))
+    made, vae = (restorer_for(k((1, 4, 4), 2).eval(), corruption) for k in (FVSBN, VAE))
+    picture = families_picture({"made": made, "vae": vae}, x, seen, draws=3, title="a hole")
+    assert picture.images.shape == (4, 6, 1, 4, 4)
+    assert list(picture.rows) == ["made", "vae"] * 2
+    assert list(picture.columns) == ["original", "seen", "mean", "draw 1", "draw 2", "draw 3"]
+    assert torch.equal(picture.images[0, 0], picture.images[1, 0])
+    assert torch.equal(picture.images[2, 0], x[1])
+    assert torch.allclose(picture.images[3, 2], picture.images[3, 3:].mean(0))

@@ -43,8 +43,8 @@ class ByConditionals:
         if not self.effective:
             return "The draws are exact: the known pixels come first in the model's order."
         return (
-            "The draws are approximate: something is seen of pixels that come after unknown ones in the "
-            f"model's order, so each draw is one of {self.particles} particles, weighted by what is "
+            "The draws are approximate: something is seen of pixels that come after unknown ones in "
+            f"the model's order, so each draw is one of {self.particles} particles, weighted by what is "
             f"seen ({mean(self.effective):.1f} of them effective, at the worst place of an image, on "
             "average); exact in the limit of many."
         )
@@ -85,7 +85,7 @@ class ByConditionals:
         self.model.known_come_first(given.known)
         if given.is_noisy and (self.model.num_classes or len(self.model.orders) > 1):
             raise Incapable(
-                f"This {type(self.model).__name__} is conditional or a mixture over orders, and noise is "
-                "removed by unconditional models with one order: train with model.conditional=false "
+                f"This {type(self.model).__name__} is conditional or a mixture over orders, and noise "
+                "is removed by unconditional models with one order: train with model.conditional=false "
                 "and model.num_masks=1, or use a run of model=denoising_ae."
             )

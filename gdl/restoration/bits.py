@@ -62,8 +62,8 @@ def unknown_bits(
         return f"particles-{samples}", nats / math.log(2) / count
     if not isinstance(model, VAE):
         raise Incapable(
-            f"A {type(model).__name__} has no p(unknown | known) in closed form or by a simple estimate: "
-            "use a run of an autoregressive model, e.g. model=made, or of model=vae."
+            f"A {type(model).__name__} has no p(unknown | known) in closed form or by a simple "
+            "estimate: use a run of an autoregressive model, e.g. model=made, or of model=vae."
         )
     if bool((known != known[:, :1]).any()):
         raise Incapable(

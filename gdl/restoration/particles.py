@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gdl.families.ancestral import Block, PositionSteps
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.noise import SampleNoise, mix_seed
 from gdl.restoration.constraint import Constraint
@@ -216,9 +217,9 @@ def _tilted(
     return model.image(s), log_w.sum(1)
 
 
-def _sent(steps, values: Tensor, stop: int):
+def _sent(steps: PositionSteps, values: Tensor, stop: int) -> Block:
     """Return the next block, or one at the end."""
     try:
         return steps.send(values)
     except StopIteration:
-        return stop, values
+        return Block(stop, values)
