@@ -45,8 +45,8 @@ class ByConditionals:
         return (
             "The draws are approximate: something is seen of pixels that come after unknown ones in "
             f"the model's order, so each draw is one of {self.particles} particles, weighted by what "
-            f"is seen ({mean(self.effective):.1f} of them effective, at the worst place of an image, on "
-            "average); exact in the limit of many."
+            f"is seen ({mean(self.effective):.1f} of them effective, at the worst place of an image, "
+            "on average); exact in the limit of many."
         )
 
     @torch.inference_mode()

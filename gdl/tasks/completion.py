@@ -110,7 +110,10 @@ def _order_free(
         )
     assert model.levels is not None
     top = model.levels - 1
-    seen = Seen(model.shape, x.float() / top, known, names=("task.known",), hole=~known)
+    channels, height, width = model.shape
+    seen = Seen(
+        (channels, height, width), x.float() / top, known, names=("task.known",), hole=~known
+    )
     drawn = restorer(seen, draws=completions, seed=options["seed"])
     print(restorer.note)
     return (drawn * top).round().transpose(0, 1)
