@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Part", "current_part", "over_all_processes", "set_part"]
+__all__ = ["Part", "current_part", "of_all_processes", "over_all_processes", "set_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,24 @@ def over_all_processes(mean: Tensor) -> Tensor:
         return mean
     # a process without images has one that counts 0 times, see `gdl.data.batches.Batches`
     return _Sum.apply(mean * (part.count / part.total))
+
+
+def of_all_processes(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what all processes have for the images of the batch, and which rows (B,) are one's own.
+
+    Gradients pass through it to the images of all processes. Each process has to call it.
+
+    Args:
+        rows: What this process has, one row for each of its images, (B, ...).
+    """
+    part = current_part()
+    if part is None or not (dist.is_available() and dist.is_initialized()):
+        return rows, torch.arange(len(rows), device=rows.device)
+    # a process without images has one that counts 0 times, see `gdl.data.batches.Batches`; any will do
+    own = (part.first + torch.arange(len(rows), device=rows.device)).clamp(max=part.total - 1)
+    before = rows.new_zeros(part.first, *rows.shape[1:])
+    after = rows.new_zeros(part.total - part.first - part.count, *rows.shape[1:])
+    return _Sum.apply(torch.cat([before, rows[: part.count], after])), own
 
 
 class _Sum(torch.autograd.Function):

@@ -9,6 +9,7 @@ import gdl
 from gdl.commands.conf import CONF
 
 SMALL: dict[str, dict[str, Any]] = {
+    "factor_vae": {"discriminator": [16]},
     "glow": {"depth": 2, "width": 16},
     "glow_small": {"depth": 2, "width": 16},
     "made": {"hidden": [10]},

@@ -43,6 +43,8 @@ LIKELIHOODS = [
 ]
 VALUES: dict[str, list[Any]] = {
     "beta": [4.0],
+    "gamma": [4.0],
+    "discriminator_lr": [1e-3],
     "kl_warmup_steps": [10],
     "free_bits": [0.02, 0.3],
     "num_importance_samples": [3],
@@ -64,6 +66,7 @@ SIZES = {
     "encoder", "decoder", "latent_dim", "hidden", "num_couplings", "init_range", "num_levels", "depth",
     "width", "layers", "first_kernel", "kernel", "blocks", "resolutions", "num_scales", "mixtures",
     "heads", "window", "noise_couplings", "noise_width", "standardize", "whiten",
+    "discriminator",
 }  # fmt: skip
 BOTH: list[tuple[str, dict[str, Any]]] = [
     ("VAE", {"likelihood": DiscretizedGaussian, "num_importance_samples": 3}),

@@ -12,7 +12,7 @@ from gdl.errors import GdlError
 from gdl.evaluation import class_log_posterior, importance_weighted_bound
 from gdl.families.base import GenerativeModel
 from gdl.families.latent import LatentModel
-from gdl.models import NICE, VAE, Autoencoder, Gaussian, Glow, RealNVP
+from gdl.models import NICE, VAE, Autoencoder, BetaTCVAE, FactorVAE, Gaussian, Glow, RealNVP
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.mlp import MLPDecoder, MLPEncoder
 from gdl.noise import seed_noise
@@ -36,6 +36,8 @@ MODELS: dict[str, Callable[..., LatentModel]] = {
     "vae": lambda **o: VAE(SHAPE, LEVELS, 3, **MLP, **o),
     "beta_vae": lambda **o: VAE(SHAPE, LEVELS, 3, beta=4.0, **MLP, **o),
     "conv_vae": lambda **o: VAE(SHAPE, LEVELS, 3, **CONV, **o),
+    "beta_tcvae": lambda **o: BetaTCVAE(SHAPE, LEVELS, 3, **MLP, **o),
+    "factor_vae": lambda **o: FactorVAE(SHAPE, LEVELS, 3, discriminator=[16], **MLP, **o),
     "iwae": lambda **o: VAE(SHAPE, LEVELS, 3, num_importance_samples=3, **MLP, **o),
     "ae": lambda **o: Autoencoder(SHAPE, LEVELS, 3, **MLP, **o),
     "conv_ae": lambda **o: Autoencoder(SHAPE, LEVELS, 3, **CONV, **o),

@@ -12,8 +12,10 @@ import torch
 
 from gdl.data.base import ImageData, Split
 from gdl.data.batches import Batches, ImageSet
-from gdl.distributions import DiscretizedGaussian, default_likelihood
+from gdl.distributions import DiscretizedGaussian
 from gdl.families.base import GenerativeModel
+from gdl.models.beta_tcvae import BetaTCVAE
+from gdl.models.factor_vae import FactorVAE
 from gdl.models.glow import Glow
 from gdl.models.made import MADE
 from gdl.models.pixelcnn import PixelCNN
@@ -49,15 +51,21 @@ def sgd(params: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD(params, 1e-3)  # Adam makes much of the last bits of a small gradient
 
 
+NETWORKS: dict[str, Any] = {
+    "encoder": partial(MLPEncoder, hidden=[16]),
+    "decoder": partial(MLPDecoder, hidden=[16]),
+}
+
+
 def vae(**options: Any) -> VAE:
-    encoder, decoder = (partial(c, hidden=[16]) for c in (MLPEncoder, MLPDecoder))
-    options = {"likelihood": default_likelihood, **options}
-    return VAE(SHAPE, 2, 3, encoder, decoder, **options)
+    return VAE(SHAPE, 2, 3, **NETWORKS, **options)
 
 
 FAMILIES: dict[str, Callable[[], GenerativeModel]] = {
     "vae": vae,
     "iwae": lambda: vae(num_importance_samples=3),
+    "beta_tcvae": lambda: BetaTCVAE(SHAPE, 2, 3, **NETWORKS),
+    "factor_vae": lambda: FactorVAE(SHAPE, 2, 3, **NETWORKS, discriminator=[16]),
     "made": lambda: MADE(SHAPE, 2, hidden=[32]),
     "labels": lambda: MADE(SHAPE, 2, hidden=[32], num_classes=3, label_dropout=0.4),
     "glow": lambda: Glow(SHAPE, 2, num_levels=2, depth=2, width=8),
@@ -104,7 +112,13 @@ def train(
 @pytest.mark.parametrize(
     ("family", "num_train"),
     # the last batch has two images in one process and one in the other, or one and none
-    [*((family, 67) for family in FAMILIES), ("vae", 65), ("optimal variance", 65)],
+    [
+        *((family, 67) for family in FAMILIES),
+        ("vae", 65),
+        ("beta_tcvae", 65),
+        ("factor_vae", 65),
+        ("optimal variance", 65),
+    ],
 )
 def test_two_processes_compute_what_one_does(family: str, num_train: int, tmp_path: Path) -> None:
     (one, weights), (two, same) = (

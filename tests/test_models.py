@@ -23,6 +23,8 @@ MODELS = {
     "ae": ["model=ae"],
     "vae": ["model=vae"],
     "beta_vae": ["model=beta_vae"],
+    "beta_tcvae": ["model=beta_tcvae"],
+    "factor_vae": ["model=factor_vae", "model.discriminator=[50,50]"],
     "iwae": ["model=vae", "model.num_importance_samples=5"],
     "gaussian": ["model=gaussian"],
     "nice": ["model=nice", "model.hidden=[64,64]"],
@@ -35,7 +37,7 @@ MODELS = {
     "pixelcnn_pp": ["model=pixelcnn_pp", "model.width=8", "model.resolutions=2"],
     "transformer": ["model=transformer", "model.width=8", "model.blocks=2"],
 }
-AUTOENCODERS = ("ae", "vae", "beta_vae", "iwae")
+AUTOENCODERS = ("ae", "vae", "beta_vae", "beta_tcvae", "factor_vae", "iwae")
 FLOWS = ("nice", "realnvp", "glow")
 AUTOREGRESSIVE = ("fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer")
 NETWORKS = {

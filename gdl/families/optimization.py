@@ -64,6 +64,10 @@ class Optimization(pl.LightningModule):
         """The gradient scaler of trainer.precision=16-mixed, else None."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
+    def parameter_groups(self) -> Any:
+        """Return the parameters, or groups of them with options of their own, for the optimizer."""
+        return self.parameters()
+
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
         options = {}
@@ -71,7 +75,7 @@ class Optimization(pl.LightningModule):
         if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
             # a fused optimizer unscales the gradients itself, which is too late for clipping
             options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
-        optimizer = self._optimizer(self.parameters(), **options)
+        optimizer = self._optimizer(self.parameter_groups(), **options)
         if self._scheduler is None:
             return optimizer
         total = self.trainer.estimated_stepping_batches  # infinite where only the time is limited

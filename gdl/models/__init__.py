@@ -12,7 +12,9 @@ torch.Size([2, 1, 8, 8])
 """
 
 from gdl.models.autoencoder import Autoencoder
+from gdl.models.beta_tcvae import BetaTCVAE
 from gdl.models.denoising_autoencoder import DenoisingAutoencoder
+from gdl.models.factor_vae import FactorVAE
 from gdl.models.fvsbn import FVSBN
 from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
@@ -32,7 +34,9 @@ __all__ = [
     "NICE",
     "VAE",
     "Autoencoder",
+    "BetaTCVAE",
     "DenoisingAutoencoder",
+    "FactorVAE",
     "Gaussian",
     "Glow",
     "PixelCNN",

@@ -10,7 +10,7 @@ from gdl.distributions import log_normal
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.families.streaming import StreamingLogMeanExp
-from gdl.models.vae import VAE
+from gdl.families.variational import VariationalModel
 from gdl.noise import SampleNoise, mix_seed, seed_noise
 from gdl.restoration.constraint import Constraint
 from gdl.restoration.latent import ByGibbs
@@ -60,7 +60,7 @@ def unknown_bits(
         found = particles_given(model, x, known, samples, STAGES, mix_seed("bits", seed), numbers)
         nats = found.log_seen - model.log_prob(x).double()
         return f"particles-{samples}", nats / math.log(2) / count
-    if not isinstance(model, VAE):
+    if not isinstance(model, VariationalModel):
         raise Incapable(
             f"A {type(model).__name__} has no p(unknown | known) in closed form or by a simple "
             "estimate: use a run of an autoregressive model, e.g. model=made, or of model=vae."
@@ -74,13 +74,13 @@ def unknown_bits(
     return f"iwae-{samples}", nats / math.log(2) / count
 
 
-def _log_whole(model: VAE, x: Tensor, samples: int, seed: int) -> Tensor:
+def _log_whole(model: VariationalModel, x: Tensor, samples: int, seed: int) -> Tensor:
     seed_noise(x.device, "bits", seed)
     return -model.nll(x, k=samples).double()
 
 
 def _log_known(
-    model: VAE, x: Tensor, known: Tensor, samples: int, seed: int, first: int
+    model: VariationalModel, x: Tensor, known: Tensor, samples: int, seed: int, first: int
 ) -> Tensor:
     """Return an estimate (B,) of log p(known pixels), a lower bound on average.
 
@@ -106,7 +106,7 @@ def _log_known(
     return stream.value()
 
 
-def _log_pixels(model: VAE, x: Tensor, known: Tensor, z: Tensor) -> Tensor:
+def _log_pixels(model: VariationalModel, x: Tensor, known: Tensor, z: Tensor) -> Tensor:
     """Return log p(known pixels | z) (B,) of z (B, M)."""
     params = model.likelihood_params(z).movedim(1, -1)
     # each pixel is an image of its own

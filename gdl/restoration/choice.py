@@ -14,7 +14,7 @@ from gdl.corruptions import Corruption, Seen
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.families.flow import FlowModel
-from gdl.models.vae import VAE
+from gdl.families.variational import VariationalModel
 from gdl.restoration.autoregressive import ByConditionals
 from gdl.restoration.constraint import constraint_of, probe
 from gdl.restoration.flow import ByHamiltonian
@@ -72,7 +72,7 @@ def density_restorer(model: GenerativeModel) -> ByConditionals | ByGibbs | ByHam
     if model.levels is not None:
         if isinstance(model, AutoregressiveModel):
             return ByConditionals(model)
-        if isinstance(model, VAE):
+        if isinstance(model, VariationalModel):
             return ByGibbs(model)
         if isinstance(model, FlowModel):
             return ByHamiltonian(model)

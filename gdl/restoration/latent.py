@@ -15,7 +15,7 @@ from torch import Tensor
 from gdl.capabilities import Incapable
 from gdl.corruptions import Seen
 from gdl.distributions import DiscretizedLogisticMixture, log_normal
-from gdl.models.vae import VAE
+from gdl.families.variational import VariationalModel
 from gdl.noise import SampleNoise, mix_seed
 from gdl.restoration.constraint import Constraint, constraint_of, starting_point
 
@@ -42,7 +42,7 @@ class ByGibbs:
         thin: Sweeps between two draws, which belong to one chain.
     """
 
-    model: VAE
+    model: VariationalModel
     pseudo: int = 100
     burn_in: int = 100
     thin: int = 20
@@ -124,7 +124,9 @@ class ByGibbs:
         return torch.stack(kept)
 
 
-def pixels_given(model: VAE, z: Tensor, given: Constraint, noise: SampleNoise) -> Tensor:
+def pixels_given(
+    model: VariationalModel, z: Tensor, given: Constraint, noise: SampleNoise
+) -> Tensor:
     """Return a draw (B, C, H, W) uint8 of p(x | z, what is seen)."""
     params, likelihood = model.likelihood_params(z), model.likelihood
     splits = bool((given.known != given.known[:, :1]).any())
@@ -144,6 +146,6 @@ def pixels_given(model: VAE, z: Tensor, given: Constraint, noise: SampleNoise) -
     return x
 
 
-def depends(model: VAE) -> bool:
+def depends(model: VariationalModel) -> bool:
     """Return whether the channels of a pixel depend on each other given z."""
     return isinstance(model.likelihood, DiscretizedLogisticMixture) and model.shape[0] > 1
