@@ -1,5 +1,6 @@
 """Completion of images: masks, pictures, and conditional numbers against enumeration."""
 
+from functools import partialmethod
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,9 @@ from PIL import Image
 from gdl.corruptions import known_pixels
 from gdl.errors import GdlError
 from gdl.evaluation import bits, conditional
+from gdl.models import NICE, VAE, Autoencoder
 from gdl.models.fvsbn import FVSBN
-from gdl.models.realnvp import RealNVP
+from gdl.restoration.flow import ByHamiltonian
 from gdl.runs.report import print_results
 from gdl.tasks import complete
 
@@ -103,16 +105,36 @@ def test_completions_stand_between_what_is_known_and_the_image(model, x, capsys)
     assert torch.equal(picture, again)
 
 
-def test_pixels_that_are_not_looked_at_are_announced(model, x, capsys) -> None:
+def test_what_the_draws_are_is_told(model, x, capsys) -> None:
     complete(model, x[:2], known="bottom", images=2, completions=1)
+    assert "particles, weighted by what is seen" in capsys.readouterr().out
+    complete(model, x[:2], known="bottom", images=2, completions=1, temperature=0.5)
     assert "drawn without looking at them" in capsys.readouterr().out
 
 
-def test_a_model_without_conditionals_is_refused() -> None:
-    flow = RealNVP((1, 4, 4), 2, width=4, blocks=1)
+@pytest.mark.parametrize("kind", [VAE, NICE])
+def test_densities_without_an_order_complete_too(kind, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(
+        ByHamiltonian, "__init__", partialmethod(ByHamiltonian.__init__, burn_in=4)
+    )
+    torch.manual_seed(0)
+    model = kind((1, 4, 4), 2, **({"hidden": [4]} if kind is NICE else {})).eval()
+    x = torch.randint(0, 2, (20, 1, 4, 4), dtype=torch.uint8)
+    model.initialize(x)
+    rows = complete(model, x, known="bottom", images=2, completions=3)["completions"]
+    assert rows.shape == (2, 5, 1, 4, 4)
+    known = rows[:, :, :, 2:]
+    assert torch.equal(known, known[:, -1:].expand_as(known))
+    assert torch.equal(rows, rows.round().where(rows != 0.5, rows))
+    assert "Markov chain, exact in the limit" in capsys.readouterr().out
+    with pytest.raises(GdlError, match=r"no task\.temperature and no task\.label"):
+        complete(model, x, temperature=0.5)
+
+
+def test_a_model_without_a_density_is_refused() -> None:
     x = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
-    with pytest.raises(GdlError, match=r"model=fvsbn, made, nade, .* or transformer\."):
-        complete(flow, x)
+    with pytest.raises(GdlError, match=r"Autoencoder cannot restore images.*or of a density"):
+        complete(Autoencoder((1, 4, 4), 2), x)
 
 
 @torch.no_grad()

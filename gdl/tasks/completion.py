@@ -1,13 +1,19 @@
 """Completion of images of which some pixels are known."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-import gdl.models as models
-from gdl.capabilities import SamplesGiven, ScoresGiven, refuse
-from gdl.corruptions import known_pixels
+from gdl.capabilities import Incapable, SamplesGiven, ScoresGiven
+from gdl.corruptions import Seen, known_pixels
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
+from gdl.restoration.autoregressive import ByConditionals
+from gdl.restoration.choice import density_restorer
+from gdl.restoration.flow import ByHamiltonian
+from gdl.restoration.latent import ByGibbs
 from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import check_temperature
 
@@ -27,43 +33,46 @@ def complete(
 ) -> dict[str, Picture]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
 
-    What is not known is drawn in grey. Completion k of the whole picture depends on (seed, k) only.
+    What is not known is drawn in grey. Where the known pixels come first in the order of an
+    autoregressive model, the completions are exact draws, and completion k of the whole picture
+    depends on (seed, k) only. Otherwise they are draws by particles or of a Markov chain, and a
+    sentence says how exact they are; see `gdl.restoration.choice.restorer_for`.
 
     Args:
-        model: A model that draws the unknown pixels given the known ones.
+        model: A density of images.
         x: Test images.
         known: Which pixels are known; see `known_pixels`.
         images: How many test images.
         completions: How many completions of each.
         seed: Seed of the whole set.
-        temperature: See the model's `sample`.
-        label: Of a conditional model, the class of the completions, or "all" for one of each class;
-            None draws the classes, given the known pixels.
+        temperature: See the model's `sample`; of an autoregressive model only, which with another one
+            than 1, or with a label, does not look at known pixels that come later.
+        label: Of a conditional autoregressive model, the class of the completions, or "all" for one of
+            each class; None draws the classes, given the known pixels.
 
     Raises:
         Incapable: The model cannot.
         GdlError: There is no such choice of known pixels, or no such class.
     """
-    if not isinstance(model, SamplesGiven):
-        asked = "task=complete asks for draws of some pixels given others"
-        refuse(model, SamplesGiven, asked, models)
+    restorer = model if isinstance(model, SamplesGiven) else density_restorer(model)
     assert model.levels is not None
     mask = known_pixels(known, model.shape).to(model.device)
-    if isinstance(model, ScoresGiven) and not model.known_come_first(mask):
-        print(
-            "Some known pixels come after unknown ones in the model's order: they are kept, but the "
-            "unknown pixels before them are drawn without looking at them."
-        )
     x = x[:images].to(model.device)
     if label == ALL and model.num_classes:
         completions = model.num_classes
     labels = labels_of(model, label, lambda k: torch.arange(k).repeat(len(x)))
-    given = x.repeat_interleave(completions, 0)
     check_temperature(temperature)
     options = {"seed": seed, "temperature": temperature, **labels}
-    drawn = model.sample_given(len(given), given, mask, **options)
+    if isinstance(restorer, AutoregressiveModel) and not (
+        restorer.known_come_first(mask) or temperature != 1 or label is not None
+    ):
+        restorer = density_restorer(restorer)
+    if isinstance(restorer, SamplesGiven):
+        drawn = _in_order(restorer, x, mask, completions, options)
+    else:
+        drawn = _order_free(restorer, x, mask, completions, options)
     shown = torch.where(mask, x.float(), (model.levels - 1) / 2)
-    rows = [shown[:, None], drawn.unflatten(0, (len(x), -1)).float(), x[:, None].float()]
+    rows = [shown[:, None], drawn.float(), x[:, None].float()]
     names = [f"completion {k + 1}" for k in range(completions)]
     title = f"completions of test images, known: {known}, seed {seed}"
     if label == ALL and model.num_classes:
@@ -72,3 +81,47 @@ def complete(
         title += f", class {label}"
     columns = ["known", *names, "original"]
     return {"completions": Picture(torch.cat(rows, 1), title, columns=columns)}
+
+
+def _in_order(
+    model: SamplesGiven, x: Tensor, mask: Tensor, completions: int, options: dict[str, Any]
+) -> Tensor:
+    """Return completions (B, completions, C, H, W) uint8, drawn in the order of the model."""
+    if isinstance(model, ScoresGiven) and not model.known_come_first(mask):
+        print(
+            "Some known pixels come after unknown ones in the model's order: they are kept, but the "
+            "unknown pixels before them are drawn without looking at them."
+        )
+    given = x.repeat_interleave(completions, 0)
+    return model.sample_given(len(given), given, mask, **options).unflatten(0, (len(x), -1))
+
+
+def _order_free(
+    restorer: ByConditionals | ByGibbs | ByHamiltonian,
+    x: Tensor,
+    mask: Tensor,
+    completions: int,
+    options: dict[str, Any],
+) -> Tensor:
+    """Return completions (B, completions, C, H, W) in [0, levels - 1], drawn given all known pixels.
+
+    Raises:
+        Incapable: A temperature or a label was asked for.
+    """
+    model, known = restorer.model, mask.expand_as(x)
+    if options["temperature"] != 1 or any(
+        v is not None for k, v in options.items() if k == "label"
+    ):
+        raise Incapable(
+            f"task=complete of a {type(model).__name__} has no task.temperature and no task.label: "
+            "leave them out, or use a run of an autoregressive model, e.g. model=made."
+        )
+    assert model.levels is not None
+    top = model.levels - 1
+    channels, height, width = model.shape
+    seen = Seen(
+        (channels, height, width), x.float() / top, known, names=("task.known",), hole=~known
+    )
+    drawn = restorer(seen, draws=completions, seed=options["seed"])
+    print(restorer.note)
+    return (drawn * top).round().transpose(0, 1)
