@@ -1,7 +1,24 @@
 """What is taken away from an image before a model restores it."""
 
-from gdl.corruptions.base import Corruption, Seen, compose
+from gdl.corruptions.base import Corruption, Linear, Seen, compose
+from gdl.corruptions.colour import Grayscale
 from gdl.corruptions.masks import known_pixels
-from gdl.corruptions.noise import GaussianNoise
+from gdl.corruptions.missing import MissingPatch, MissingPixels
+from gdl.corruptions.noise import GaussianNoise, SaltAndPepper
+from gdl.corruptions.resolution import Downsample
+from gdl.corruptions.strokes import Strokes
 
-__all__ = ["Corruption", "GaussianNoise", "Seen", "compose", "known_pixels"]
+__all__ = [
+    "Corruption",
+    "Downsample",
+    "GaussianNoise",
+    "Grayscale",
+    "Linear",
+    "MissingPatch",
+    "MissingPixels",
+    "SaltAndPepper",
+    "Seen",
+    "Strokes",
+    "compose",
+    "known_pixels",
+]
