@@ -32,6 +32,7 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.codes import known_codes
     from gdl.comparison.detection import detection_tables
     from gdl.comparison.entries import read_runs, select
+    from gdl.comparison.restoration import restoration_tables
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
@@ -45,7 +46,8 @@ def compare(cfg: DictConfig) -> None:
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     coders = known_codes()
     tables = comparison_tables(shown, coders)
-    print_tables([*tables, *detection_tables(chosen)], left_out, cfg.paths)
+    extra = [*detection_tables(chosen), *restoration_tables(chosen)]
+    print_tables([*tables, *extra], left_out, cfg.paths)
     if not chosen:
         where = ", ".join(map(for_shell, folders))
         raise GdlError(

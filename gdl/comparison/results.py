@@ -18,6 +18,7 @@ from gdl.comparison.codes import KIND, Code, codes_of, is_of_coders
 from gdl.comparison.detection import detection_sections
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
+from gdl.comparison.restoration import restoration_sections
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
 from gdl.runs.directory import Run
@@ -146,6 +147,7 @@ def render(folder: Path) -> str:
         codes = codes_of(group, coders)
         parts.append(_runs(group, published[data_name(m)], codes, letters))
         parts += detection_sections(group)
+        parts += restoration_sections(group)
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 

@@ -25,6 +25,7 @@ from gdl.evaluation.known_density import divergence
 from gdl.evaluation.latent_use import active_units
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
+from gdl.evaluation.restored_images import restoration
 from gdl.evaluation.scores_of_images import scores
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "kernel_distance",
     "ood",
     "rate_distortion",
+    "restoration",
     "scores",
     "several",
 ]

@@ -27,7 +27,7 @@ SIZES = (3, 5, 7)
 """Pixels of a side of the window of the median."""
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7)
 """Of total variation."""
-COMPONENTS = (16, 32, 64, 128, 256, 512)
+COMPONENTS = (16, 32, 64, 128, 256, 512, 1024)
 """Numbers of principal components, and `FEW` at most where each image has other holes."""
 FEW = 128
 SIGMAS = (0.05, 0.1, 0.2, 0.4)

@@ -13,6 +13,7 @@ from rich.text import Text
 from gdl.files import for_shell
 from gdl.runs.directory import Run
 from gdl.runs.foreign_table import foreign_table
+from gdl.runs.restoration_table import restoration_tables
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole, unused_latents
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
@@ -36,6 +37,10 @@ def print_results(metrics: dict[str, Any]) -> None:
     print_numbers(metrics)
     if (foreign := foreign_table(metrics)) is not None:
         Console(markup=False, emoji=False).print(foreign)
+    for restored, won, sentence in restoration_tables(metrics):
+        Console(markup=False, emoji=False).print(restored)
+        if sentence:
+            print(sentence if won else f"warning: {sentence}", file=None if won else sys.stderr)
     if part := not_whole(metrics):
         text = f"no result, because {part}; gdl compare lists it in no table"
         print(f"warning: {text}.", file=sys.stderr)
