@@ -16,9 +16,9 @@ PREFIX = "restoration-"
 
 NUMBERS = {
     "psnr": ("PSNR, dB", 2),
-    "ssim": ("SSIM", 4),
+    "ssim": ("SSIM", 3),
     "hole_psnr": ("PSNR in holes, dB", 2),
-    "hole_ssim": ("SSIM in holes", 4),
+    "hole_ssim": ("SSIM in holes", 3),
     "consistency_error": ("consistency error", 4),
     "colourfulness": ("colourfulness", 1),
 }
@@ -28,7 +28,7 @@ NAMES = {
     "gaussian": "Gaussian filter",
     "median": "median filter",
     "total_variation": "total variation",
-    "mean_fill": "mean of training images",
+    "mean_fill": "training mean",
     "harmonic_fill": "harmonic fill",
     "grey_copy": "grey copy",
     "mean_colour": "mean colour",

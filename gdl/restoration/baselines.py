@@ -25,7 +25,7 @@ WIDTHS = (0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)
 """Standard deviations of the Gaussian filter in pixels."""
 SIZES = (3, 5, 7)
 """Pixels of a side of the window of the median."""
-WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7)
+WEIGHTS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7)
 """Of total variation."""
 COMPONENTS = (16, 32, 64, 128, 256, 512, 1024)
 """Numbers of principal components, and `FEW` at most where each image has other holes."""

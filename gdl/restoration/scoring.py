@@ -33,8 +33,9 @@ def label_of(corruption: Corruption) -> str:
     """
     if hasattr(corruption, "parts"):
         return "+".join(label_of(part) for part in corruption.parts)
-    names = [name for name in signature(type(corruption)).parameters if hasattr(corruption, name)]
-    return "-".join([corruption.name, *(f"{name}={getattr(corruption, name)}" for name in names)])
+    options = {n: getattr(corruption, n, None) for n in signature(type(corruption)).parameters}
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    return "-".join([corruption.name, *given]).replace("/", "|").replace(" ", "")
 
 
 def on_seen(corruption: Corruption, x: Tensor, first: int = 0) -> Seen:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -18,11 +19,11 @@ def restoration_tables(metrics: dict[str, Any]) -> list[tuple[Table, bool, str]]
     """
     found = []
     for corruption, methods in restored(metrics).items():
-        table = Table(title=Text(f"restoration of {corruption}"))
+        table = Table(title=Text(f"restoration of {corruption}"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         columns, rows = cells(methods)
         table.add_column("method")
         for column in columns:
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=True)
         for method, row in rows.items():
             bold = "bold" if method == "model" else ""
             table.add_row(Text(name_of(method, methods[method]), bold), *row)
