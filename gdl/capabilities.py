@@ -166,7 +166,7 @@ class Incapable(GdlError):
     """The model, or the data, lack what a measure or a task asks for."""
 
 
-CHOICES = {"autoencoder": "ae"}
+CHOICES = {"autoencoder": "ae", "denoising_autoencoder": "denoising_ae"}
 """Names of files in conf/model that are not the name of the module of their class."""
 
 

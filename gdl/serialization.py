@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ __all__ = [
     "trusted",
 ]
 
-ROOMS = ("gdl.data", "gdl.distributions", "gdl.models", "gdl.nn")
+ROOMS = ("gdl.corruptions", "gdl.data", "gdl.distributions", "gdl.models", "gdl.nn")
 """Packages whose public names may be built, as `gdl.models.Glow`."""
 
 RENAMED = {
@@ -227,6 +228,9 @@ def describe(value: Any) -> Any:
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, functools.partial) and not value.args:
         return describe(value.func) | describe(value.keywords)
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {field.name: describe(getattr(value, field.name)) for field in fields(value)}
+        return describe(type(value)) | {"_partial_": False} | own
     if not callable(value):
         return check_value(value, "The arguments of this model")
     module, name = value.__module__, getattr(value, "__qualname__", "")

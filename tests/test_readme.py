@@ -42,7 +42,7 @@ def test_every_command_composes(script, args, monkeypatch):
     if script == "compare.py":
         args = with_filters(args, config)
     args = with_measure_keys(with_new_names(args, config), config)
-    overrides = [mounted(a) for a in args if a != "-m"]
+    overrides = mounted([a for a in args if a != "-m"], config)
     # a sweep's lists of choices are for the sweeper; the first of each is enough here
     overrides = [re.sub(r"^([\w@.]+=\w+),[\w,]+$", r"\1", o) for o in overrides]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

@@ -57,8 +57,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
         args = with_measure_keys(with_new_names(args, config_name), config_name)
+        args = mounted(args, config_name)
         check_arguments(args, config_name)
-        args = with_config_dir(with_trust([checked_choice(mounted(arg)) for arg in args]))
+        args = with_config_dir(with_trust([checked_choice(arg) for arg in args]))
         args = multirun.with_flag(args)
         if {"-h", "--help"} & set(args):
             print_help(config_name, own_folders(args))

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF
-from gdl.commands.overrides import MOUNTED
+from gdl.commands.overrides import MOUNTED, READERS
 
 __all__ = ["groups", "own_keys", "print_help"]
 
@@ -27,7 +27,7 @@ def print_help(command: str, folders: list[Path]) -> None:
         print("Choices, as GROUP=NAME; GROUP.KEY=VALUE sets a key of the choice:")
         for group, names in found.items():
             print(f"  {group + ':':<12}{', '.join(names)}")
-        if set(MOUNTED) & set(found):
+        if "model" in found:
             print(f"Keys of {', '.join(MOUNTED)} are below model, e.g. model.optimizer.lr=1e-3.")
         print()
     print(f"gdl {command} --cfg job prints every key with its value.")
@@ -50,7 +50,7 @@ def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
     """Return the choices of each group that the command's defaults name."""
     content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     names = [key for entry in content["defaults"] if isinstance(entry, dict) for key in entry]
-    names += MOUNTED if "model" in names else ()
+    names += MOUNTED if "model" in names else ["corruption"] if command in READERS else []
     found = {
         name: sorted(
             {f.stem for folder in [CONF, *folders] for f in folder.glob(f"{name}/*.yaml")}

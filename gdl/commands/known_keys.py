@@ -11,14 +11,11 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from gdl.commands.help import groups, own_keys
-from gdl.commands.overrides import FOLDER_FLAGS
+from gdl.commands.overrides import FOLDER_FLAGS, READERS
 from gdl.commands.unknown_names import unknown_key
 from gdl.errors import GdlError
 
 __all__ = ["READERS", "check_arguments", "check_functions"]
-
-READERS = {"evaluate": "measure", "sample": "task"}
-"""Commands that read a run, and the group of functions that each calls on it."""
 
 CODERS = ("compress", "decompress")
 """Commands that read a run and call no functions that have keys."""
@@ -59,7 +56,7 @@ def _is_known(name: str, command: str) -> bool:
     if _root(name) == "hydra":
         return True
     if at:
-        return choice == group and _root(package) == group
+        return choice in (group, "corruption") and _root(package) == group
     if name in own_keys(command):
         return True
     return group is not None and (name == group or name.startswith(f"{group}."))

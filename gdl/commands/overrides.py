@@ -13,6 +13,7 @@ from gdl.errors import GdlError
 
 __all__ = [
     "MOUNTED",
+    "READERS",
     "checked_choice",
     "checked_flags",
     "key_parts",
@@ -23,8 +24,14 @@ __all__ = [
 ]
 
 
-MOUNTED = ("network", "likelihood", "optimizer", "scheduler")
+MOUNTED = ("network", "likelihood", "optimizer", "scheduler", "corruption")
 """Groups that a model file mounts in itself; the command line may leave out @model.<group>."""
+
+READERS = {"evaluate": "measure", "sample": "task"}
+"""Commands that read a run, and the group of functions that each calls on it."""
+
+RESTORATION = "restoration"
+"""The measure that has corruptions."""
 
 
 FOLDER_FLAGS = ("--config-dir", "-cd")
@@ -116,10 +123,26 @@ def checked_flags(args: list[str]) -> list[str]:
     return [*flags, *others]
 
 
-def mounted(arg: str) -> str:
-    """Turn network=conv into network@model.network=conv, Hydra's name of a nested group."""
+def mounted(args: list[str], command: str = "train") -> list[str]:
+    """Turn network=conv into network@model.network=conv, Hydra's name of a nested group.
+
+    Of a command that reads a run, corruption=NAME is that of the task or measure; beside other
+    measures, that of measure=restoration.
+    """
+    return [_mounted(arg, args, command) for arg in args]
+
+
+def _mounted(arg: str, args: list[str], command: str) -> str:
     group, equals, name = arg.partition("=")
-    return f"{group}@model.{group}={name}" if equals and group in MOUNTED else arg
+    if not equals or group not in MOUNTED:
+        return arg
+    if command in ("train", "check"):
+        return f"{group}@model.{group}={name}"
+    if group != "corruption" or command not in READERS:
+        return arg
+    added = f"+measure@measure.{RESTORATION}={RESTORATION}" in args
+    place = f"measure.{RESTORATION}" if added else READERS[command]
+    return f"{group}@{place}.{group}={name}"
 
 
 def key_parts(key: str) -> list[str]:

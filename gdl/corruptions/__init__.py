@@ -2,6 +2,7 @@
 
 from gdl.corruptions.base import Corruption, Linear, Seen, compose
 from gdl.corruptions.colour import Grayscale
+from gdl.corruptions.consistency import consistent, first_guess
 from gdl.corruptions.masks import known_pixels
 from gdl.corruptions.missing import MissingPatch, MissingPixels
 from gdl.corruptions.noise import GaussianNoise, SaltAndPepper
@@ -20,5 +21,7 @@ __all__ = [
     "Seen",
     "Strokes",
     "compose",
+    "consistent",
+    "first_guess",
     "known_pixels",
 ]

@@ -12,6 +12,7 @@ torch.Size([2, 1, 8, 8])
 """
 
 from gdl.models.autoencoder import Autoencoder
+from gdl.models.denoising_autoencoder import DenoisingAutoencoder
 from gdl.models.fvsbn import FVSBN
 from gdl.models.gaussian import Gaussian
 from gdl.models.glow import Glow
@@ -31,6 +32,7 @@ __all__ = [
     "NICE",
     "VAE",
     "Autoencoder",
+    "DenoisingAutoencoder",
     "Gaussian",
     "Glow",
     "PixelCNN",

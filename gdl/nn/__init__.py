@@ -14,6 +14,7 @@ from gdl.nn.mlp import MLPDecoder, MLPEncoder, activation, perceptron
 from gdl.nn.prefix import PrefixLinear
 from gdl.nn.pyramid import PyramidPixelNet
 from gdl.nn.tied import prefix_outputs
+from gdl.nn.unet import UNet
 
 __all__ = [
     "CausalBlock",
@@ -31,6 +32,7 @@ __all__ = [
     "PrefixLinear",
     "PyramidPixelNet",
     "TwoStreams",
+    "UNet",
     "VectorConditioner",
     "ZeroConv",
     "activation",
