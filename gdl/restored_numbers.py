@@ -10,7 +10,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NUMBERS", "PREFIX", "baselines_of", "best_baseline", "cells", "name_of", "restored", "verdict"]
+__all__ = [
+    "NUMBERS",
+    "PREFIX",
+    "baselines_of",
+    "best_baseline",
+    "cells",
+    "name_of",
+    "restored",
+    "verdict",
+]
 
 PREFIX = "restoration-"
 
@@ -103,7 +112,7 @@ def _cell(numbers: Mapping[str, float], key: str) -> str:
 
 
 def verdict(methods: Methods) -> tuple[bool, str] | None:
-    """Return whether the model beats all baselines, and a sentence; None if there is no such question."""
+    """Return whether the model beats all baselines, and a sentence; None without both."""
     best, own = best_baseline(methods), methods.get("model", {}).get("psnr")
     if best is None or own is None:
         return None
@@ -114,6 +123,6 @@ def verdict(methods: Methods) -> tuple[bool, str] | None:
     if gain > 0:
         return True, f"The model beats all baselines, the best of them, {name_of(best)}, by {by}."
     return False, (
-        f"The model does not beat all baselines: {name_of(best)} is better by {by}. Train it longer, or "
-        "on this very corruption."
+        f"The model does not beat all baselines: {name_of(best)} is better by {by}. Train it longer, "
+        "or on this very corruption."
     )

@@ -12,7 +12,10 @@ from gdl.runs.metrics import data_name
 
 __all__ = ["restoration_sections", "restoration_tables"]
 
-ABOUT = "higher is better; ± is the standard error over the test images, settings are chosen on validation images"
+ABOUT = (
+    "higher is better; ± is the standard error over the test images; settings of baselines are chosen "
+    "on validation images"
+)
 
 Row = tuple[int | None, str, list[str]]
 """The index of a run, None for a baseline; the method; the cells."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gdl.capabilities import Incapable
-from gdl.corruptions import Corruption, compose
+from gdl.corruptions import Corruption
 from gdl.data.base import ImageData
-from gdl.errors import GdlError
 from gdl.evaluation.held_out import held_out
 from gdl.evaluation.host import Host
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
 from gdl.plots import save_result
+from gdl.restoration.asked import corruption_of
 from gdl.restoration.baselines import baselines
 from gdl.restoration.choice import restorer_for
 from gdl.restoration.restorer import Restorer
@@ -64,7 +64,7 @@ def restoration(
 
     Raises:
         Incapable: The data are no images, or the model cannot restore them.
-        GdlError: There is no corruption, or a number is none.
+        GdlError: There is no corruption, the model is of another one, or a number is none.
     """
     if model.levels is None:
         raise Incapable(
@@ -73,7 +73,7 @@ def restoration(
         )
     for name, value in (("draws", draws), ("pictures", pictures), ("batch_size", batch_size)):
         at_least_one(name, value)
-    lost = _corruption_of(model, corruption)
+    lost = corruption_of(model, corruption, "measure=restoration")
     images, levels = held_out(data, limit), model.levels
     mine = restorer_for(model, lost)
     file = host.file(f"restoration-{label_of(lost)}.png")
@@ -87,26 +87,7 @@ def restoration(
     return found
 
 
-def _corruption_of(
-    model: GenerativeModel, asked: Mapping[str, Corruption] | None
-) -> Corruption:
-    """Return the corruption that was asked for, or that the model was trained on.
-
-    Raises:
-        GdlError: There is none.
-    """
-    own = getattr(model, "corruption", None)
-    if asked:
-        return compose([*asked.values()])
-    if not isinstance(own, Corruption):
-        raise GdlError(
-            f"measure=restoration asks what images lose, and this {type(model).__name__} was not trained "
-            "on a corruption: name one, as corruption=missing_patch."
-        )
-    return own
-
-
-def _shown(total: int):
+def _shown(total: int) -> Callable[[int], None]:
     """Return a function that tells how many images are done, on a terminal only."""
 
     def progress(done: int) -> None:

@@ -58,7 +58,12 @@ def _gradient(x: Tensor) -> Tensor:
 def _divergence(p: Tensor) -> Tensor:
     """Return minus the adjoint of `_gradient`."""
     down, right = p[0][..., :-1, :], p[1][..., :-1]
-    return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
+    return (
+        F.pad(down, (0, 0, 0, 1))
+        - F.pad(down, (0, 0, 1, 0))
+        + F.pad(right, (0, 1))
+        - F.pad(right, (1, 0))
+    )
 
 
 def total_variation(y: Tensor, weight: float, steps: int = 40) -> Tensor:

@@ -84,7 +84,11 @@ class GaussianImages:
         error = (y - operator.A(mean)).flatten(1)
         z = _solve(aw, weights, error)
         left = ((error - z @ aw) * weights).view_as(y)
-        return mean + (z @ w.flatten(1)).unflatten(1, mean.shape[1:]) + rest * operator.A_adjoint(left)
+        return (
+            mean
+            + (z @ w.flatten(1)).unflatten(1, mean.shape[1:])
+            + rest * operator.A_adjoint(left)
+        )
 
 
 def _solve(aw: Tensor, weights: Tensor, error: Tensor) -> Tensor:

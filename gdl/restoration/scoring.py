@@ -12,11 +12,11 @@ from torch import Tensor
 from gdl.corruptions import Corruption, Seen
 from gdl.families.terms import with_error
 from gdl.noise import SampleNoise
-from gdl.restored_numbers import PREFIX, best_baseline, restored
 from gdl.restoration.baselines import Baseline
 from gdl.restoration.observation import Operator, has_colours, holes_of, is_smaller
 from gdl.restoration.quality import colourfulness, has_ssim, psnr, ssim_map
 from gdl.restoration.restorer import Restorer
+from gdl.restored_numbers import PREFIX, best_baseline, restored
 
 __all__ = ["Scores", "label_of", "on_seen", "score"]
 

@@ -13,8 +13,8 @@ from rich.text import Text
 from gdl.files import for_shell
 from gdl.runs.directory import Run
 from gdl.runs.foreign_table import foreign_table
-from gdl.runs.restoration_table import restoration_tables
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole, unused_latents
+from gdl.runs.restoration_table import restoration_tables
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
 

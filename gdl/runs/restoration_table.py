@@ -19,7 +19,9 @@ def restoration_tables(metrics: dict[str, Any]) -> list[tuple[Table, bool, str]]
     """
     found = []
     for corruption, methods in restored(metrics).items():
-        table = Table(title=Text(f"restoration of {corruption}"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=Text(f"restoration of {corruption}"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         columns, rows = cells(methods)
         table.add_column("method")
         for column in columns:

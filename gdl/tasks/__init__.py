@@ -12,7 +12,17 @@ from gdl.tasks.images import LazyImages
 from gdl.tasks.interpolation import interpolate
 from gdl.tasks.layer_densities import density
 from gdl.tasks.reconstruction import reconstruct
+from gdl.tasks.restoration import restore
 from gdl.tasks.sampling import sample
 from gdl.tasks.traversal import traverse
 
-__all__ = ["LazyImages", "complete", "density", "interpolate", "reconstruct", "sample", "traverse"]
+__all__ = [
+    "LazyImages",
+    "complete",
+    "density",
+    "interpolate",
+    "reconstruct",
+    "restore",
+    "sample",
+    "traverse",
+]
