@@ -120,7 +120,7 @@ def _choices_of_pca(seen: Seen, available: int) -> dict[str, Sequence[Any]]:
     """Return the numbers of components and, where noise is not Gaussian, its levels."""
     holes = holes_of(seen)
     most = min(available, max(COMPONENTS) if bool((holes == holes[:1]).all()) else FEW)
-    counts = {"count": [*(c for c in COMPONENTS if c < most), most]}
+    counts: dict[str, Sequence[Any]] = {"count": [*(c for c in COMPONENTS if c < most), most]}
     return counts | ({"sigma": SIGMAS} if is_noisy(seen) and not seen.sigma else {})
 
 

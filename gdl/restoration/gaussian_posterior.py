@@ -71,34 +71,33 @@ class GaussianImages:
             count: Number of principal components K.
             sigma: Standard deviation of the noise; None for the one that `seen` tells.
         """
-        y, mean = seen.y, self.mean.to(seen.y)[None]
+        # one of A W and R may be a million times the other; Apple's GPUs have no float64
+        on = "cpu" if seen.y.device.type == "mps" else seen.y.device
+        of = lambda t: t.to(on, torch.float64)  # noqa: E731
+        y, mean, holes = of(seen.y), of(self.mean)[None], holes_of(seen).to(on)
         count = min(count, len(self.variances))
-        kept = self.variances[:count].to(y)
+        kept = of(self.variances[:count])
         rest = (self.total - float(kept.sum())) / max(1, mean.numel() - count)
         rest = max(FLOOR, rest)
-        w = self.components[:count].to(y) * (kept - rest).clamp(min=0).sqrt().view(-1, 1, 1, 1)
+        w = of(self.components[:count]) * (kept - rest).clamp(min=0).sqrt().view(-1, 1, 1, 1)
         aw = operator.A(w).flatten(1)  # (K, D')
         noise = rest * operator.diagonal(y) + (seen.sigma if sigma is None else sigma) ** 2
         # what is in a hole has infinite noise
-        weights = torch.where(holes_of(seen), 0.0, 1 / noise.clamp(min=1e-30)).to(y).flatten(1)
+        weights = torch.where(holes, 0.0, 1 / noise.clamp(min=1e-30)).flatten(1)
         error = (y - operator.A(mean)).flatten(1)
         z = _solve(aw, weights, error)
         left = ((error - z @ aw) * weights).view_as(y)
-        return (
-            mean
-            + (z @ w.flatten(1)).unflatten(1, mean.shape[1:])
-            + rest * operator.A_adjoint(left)
-        )
+        found = mean + (z @ w.flatten(1)).unflatten(1, mean.shape[1:])
+        return (found + rest * operator.A_adjoint(left)).to(seen.y)
 
 
 def _solve(aw: Tensor, weights: Tensor, error: Tensor) -> Tensor:
     """Return E[z | y] (B, K) of errors y - A mean (B, D') with the inverse variances `weights`."""
-    eye = torch.eye(len(aw), dtype=torch.float64, device=aw.device)
-    right = ((error * weights) @ aw.T).double()
+    eye = torch.eye(len(aw), dtype=aw.dtype, device=aw.device)
+    right = (error * weights) @ aw.T
     if bool((weights == weights[0]).all()):
-        precision = ((aw * weights[0]) @ aw.T).double() + eye
-        return torch.cholesky_solve(right.T, torch.linalg.cholesky(precision)).T.to(aw)
+        precision = (aw * weights[0]) @ aw.T + eye
+        return torch.cholesky_solve(right.T, torch.linalg.cholesky(precision)).T
     pairs = (aw[:, None] * aw).flatten(0, 1)  # (K^2, D')
-    precision = (weights @ pairs.T).double().unflatten(1, (len(aw), -1)) + eye
-    solved = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(precision))
-    return solved[..., 0].to(aw)
+    precision = (weights @ pairs.T).unflatten(1, (len(aw), -1)) + eye
+    return torch.cholesky_solve(right[..., None], torch.linalg.cholesky(precision))[..., 0]

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from gdl.corruptions import Corruption, Seen
+from gdl.corruptions import Corruption, Linear, Seen
+from gdl.corruptions.base import Composed
 
-__all__ = ["Operator", "has_colours", "holes_of", "is_noisy", "is_smaller"]
+__all__ = ["Operator", "has_colours", "holes_of", "is_noisy", "is_smaller", "parts_of"]
 
 
 class Operator:
@@ -19,7 +20,8 @@ class Operator:
     """
 
     def __init__(self, corruption: Corruption) -> None:
-        self._parts = [p for p in getattr(corruption, "parts", (corruption,)) if p.linear]
+        parts = parts_of(corruption)
+        self._parts = [part for part in parts if part.linear and isinstance(part, Linear)]
 
     def A(self, x: Tensor) -> Tensor:
         """Return A x (B, C', H', W') of images x (B, C, H, W)."""
@@ -45,6 +47,11 @@ class Operator:
         row, column = (weights.sum(1 - axis) for axis in (0, 1))
         middle = lambda w: float((w * torch.arange(len(w)).to(w)).sum() / w.sum())  # noqa: E731
         return middle(row), middle(column)
+
+
+def parts_of(corruption: Corruption) -> tuple[Corruption, ...]:
+    """Return the corruptions that follow one another in a corruption."""
+    return corruption.parts if isinstance(corruption, Composed) else (corruption,)
 
 
 def has_colours(seen: Seen) -> bool:

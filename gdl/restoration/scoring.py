@@ -13,7 +13,7 @@ from gdl.corruptions import Corruption, Seen
 from gdl.families.terms import with_error
 from gdl.noise import SampleNoise
 from gdl.restoration.baselines import Baseline
-from gdl.restoration.observation import Operator, has_colours, holes_of, is_smaller
+from gdl.restoration.observation import Operator, has_colours, holes_of, is_smaller, parts_of
 from gdl.restoration.quality import colourfulness, has_ssim, psnr, ssim_map
 from gdl.restoration.restorer import Restorer
 from gdl.restored_numbers import PREFIX, best_baseline, restored
@@ -31,8 +31,8 @@ def label_of(corruption: Corruption) -> str:
     >>> label_of(GaussianNoise(0.1))
     'gaussian_noise-sigma=0.1'
     """
-    if hasattr(corruption, "parts"):
-        return "+".join(label_of(part) for part in corruption.parts)
+    if len(parts := parts_of(corruption)) > 1:
+        return "+".join(label_of(part) for part in parts)
     options = {n: getattr(corruption, n, None) for n in signature(type(corruption)).parameters}
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     return "-".join([corruption.name, *given]).replace("/", "|").replace(" ", "")

@@ -21,8 +21,8 @@ class Tiled:
     """A `Restorer` of images of any size; where tiles overlap, their weighted mean is taken.
 
     Neighbours overlap by half a tile at least, and the weight of a pixel falls linearly to the border
-    of its tile, so that no seam is seen. Draws of different tiles do not know of each other. An image that
-    is smaller than a tile is continued by its last pixels.
+    of its tile, so that no seam is seen. Draws of different tiles do not know of each other. An image
+    that is smaller than a tile is continued by its last pixels.
 
     Args:
         restorer: Restores images of the size of a tile.

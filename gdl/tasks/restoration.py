@@ -16,6 +16,7 @@ from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
 from gdl.restoration.asked import corruption_of, empty
 from gdl.restoration.choice import restorer_for
+from gdl.restoration.observation import parts_of
 from gdl.restoration.quality import psnr
 from gdl.restoration.restorer import Restorer
 from gdl.restoration.scoring import label_of, on_seen
@@ -72,15 +73,16 @@ def restore(
         return {"restored": _picture(model, lost, clean, seen, drawn)}
     any_size = bool(getattr(model, "takes_any_size", False))
     shape = (model.shape[0], *(LARGE,) * 2) if any_size else model.shape
+    paths = [Path(file).expanduser() for file in images]
+    several = len({path.stem for path in paths}) < len(paths)
+    # all are read before the long work
+    own = [_own(model, lost, path, degrade, i) for i, path in enumerate(paths)]
     found: dict[str, Picture] = {}
-    for i, file in enumerate(images):
-        clean, seen = _own(model, lost, Path(file).expanduser(), degrade, i)
+    for i, (path, (clean, seen)) in enumerate(zip(paths, own, strict=True)):
         small = any_size and max(seen.shape[1:]) <= LARGE
         way: Restorer = restorer if small else Tiled(restorer, lost, shape)
         drawn = way(seen, draws=draws, seed=seed, indices=[i])
-        name = (
-            f"{Path(file).stem}" if len({Path(f).stem for f in images}) == len(images) else f"{i}"
-        )
+        name = f"{path.stem}-{i}" if several else path.stem
         found[f"restored-{name}-beside"] = _picture(model, lost, clean, seen, drawn)
         found[f"restored-{name}"] = Picture(drawn.mean(0)[None] * (levels - 1))
     return found
@@ -119,7 +121,7 @@ def _own(
         GdlError: The file cannot be read, is too small, or does not say what is missing.
     """
     factor = 1
-    for part in getattr(corruption, "parts", (corruption,)):
+    for part in parts_of(corruption):
         factor *= getattr(part, "factor", 1)
     if degrade:
         x = _read(model, file, model.shape[0])
