@@ -5,9 +5,9 @@
 
 A row is a file of gdl/models/. Its docstring starts with a line `Name: authors, year, "title".` and a
 second paragraph that starts with the arXiv number or the venue. Its recipes are the files of
-conf/experiment/ that train it; its results are the records in results/ of these recipes, and of any
-command where no recipe has a record; the first data set is shown, RESULTS.md has all. A recipe without
-a record is marked as not yet run.
+conf/experiment/ that train it, of which those in a folder are counted; its results are the records in
+results/ of these recipes, and of any command where no recipe has a record; the first data set is shown,
+RESULTS.md has all. A recipe without a record is marked as not yet run.
 """
 
 import ast
@@ -100,6 +100,26 @@ def best(metrics: dict[str, Any]) -> tuple[float, str]:
     return value, f"{value:.{digits}f} {unit}, {data}, {kind}"
 
 
+def recipe_names(conf: Path) -> list[str]:
+    """Return the names of the recipes in conf/experiment/ and its folders, as "restoration/x"."""
+    folder = conf / "experiment"
+    return sorted(str(f.relative_to(folder).with_suffix("")) for f in folder.rglob("*.yaml"))
+
+
+def listed(recipes: list[str], records: list[dict[str, Any]]) -> list[str]:
+    """Return recipes as the table has them: of a folder, how many of them have a record."""
+    texts = [
+        f"`{n}`{'' if is_run(n, records) else ' (not yet run)'}" for n in recipes if "/" not in n
+    ]
+    folders = sorted({n.partition("/")[0] for n in recipes if "/" in n})
+    for folder in folders:
+        inside = [n for n in recipes if n.startswith(f"{folder}/")]
+        done = sum(is_run(n, records) for n in inside)
+        left = f", {len(inside) - done} not yet run" if done < len(inside) else ""
+        texts.append(f"`{folder}/` ({len(inside)} recipes{left})")
+    return texts
+
+
 def is_run(recipe: str, records: list[dict[str, Any]]) -> bool:
     """Return whether a record is one of the recipe."""
     return any(f"experiment={recipe}" in r["command"].split() for r in records)
@@ -130,7 +150,7 @@ def table(root: Path) -> str:
     contents = [json.loads(f.read_text()) for f in sorted((root / "results").glob("*.json"))]
     records = [r for r in contents if "model" in r.get("metrics", {})]
     built = {f.stem: model_class(f.stem, conf) for f in (conf / "model").glob("*.yaml")}
-    trained = {f.stem: model_of(f.stem, conf) for f in (conf / "experiment").glob("*.yaml")}
+    trained = {name: model_of(name, conf) for name in recipe_names(conf)}
     rows = []
     for file in sorted((root / "gdl" / "models").glob("*.py")):
         tree = ast.parse(file.read_text())
@@ -145,8 +165,7 @@ def table(root: Path) -> str:
             f"{p.authors}, {p.source}",
             p.year,
             f"[{file.name}](gdl/models/{file.name})",
-            ", ".join(f"`{n}`{'' if is_run(n, records) else ' (not yet run)'}" for n in recipes)
-            or "-",
+            ", ".join(listed(recipes, records)) or "-",
             next(iter(results(recipes, models, records)), "-"),
         )
         rows.append((p.year, p.name, cells))

@@ -2,7 +2,7 @@
 
 import inspect
 from types import ModuleType
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ __all__ = [
     "InitializesFromData",
     "Invertible",
     "MapsContinuous",
+    "Restores",
     "Samples",
     "SamplesGiven",
     "ScoresGiven",
@@ -150,6 +151,18 @@ class MapsContinuous(Protocol):
 
     def latents(self, y: Tensor) -> Tensor:
         """Return the latents (B, D) of continuous y (B, C, H, W), differentiable."""
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """Undoes the corruption that it was trained on."""
+
+    corruption: Any
+    """The `gdl.corruptions.Corruption`."""
+
+    def restore(self, seen: Any) -> Tensor:
+        """Return images (B, C, H, W) in [0, 1] of a `gdl.corruptions.Seen`."""
         ...
 
 

@@ -83,6 +83,7 @@ def scalars(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 PACKAGES = {
+    "corruption": "model.corruption.",
     "likelihood": "model.likelihood.",
     "network": "model.",
     "optimizer": "model.optimizer.",
@@ -112,7 +113,8 @@ def settings() -> list[tuple[str, list[str], str, Any]]:
                 found.append(("evaluate", ["measure=ood"], f"measure.scores.{key}", value))
             else:
                 base = [f"{group}={name}"] if group not in ("model", "data") else []
-                base += [f"model={name}" if group == "model" else "model=vae"]
+                other = "denoising_ae" if group == "corruption" or name == "unet" else "vae"
+                base += [f"model={name if group == 'model' else other}"]
                 base += SMALL.get(name, []) if group == "model" else []
                 if group == "data":
                     base += FOLDER if name == "folder" else [f"data={name}"]

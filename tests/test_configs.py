@@ -19,7 +19,10 @@ from gdl.training.run import build_model
 
 
 def names(group):
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    """Return the choices of a group, those in folders of recipes as restoration/NAME."""
+    pattern = "**/*.yaml" if group == "experiment" else "*.yaml"
+    folder = CONF / group
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob(pattern))
 
 
 def compose(*overrides):
@@ -76,8 +79,10 @@ NEEDED = {
 def with_networks():
     """Yield each model, once per network where it has a choice of them."""
     for model in names("model"):
-        mounted = "encoder" in compose(f"model={model}").model
-        yield from ((model, n) for n in (names("network") if mounted else [None]))
+        node = compose(f"model={model}").model
+        networks = names("network") if "encoder" in node or "network" in node else [None]
+        # the U-Net has no code, which the other models need
+        yield from ((model, n) for n in networks if n != "unet" or "network" in node)
 
 
 @pytest.mark.parametrize("data", names("data"))
@@ -163,8 +168,8 @@ def test_configuration_keys_are_the_constructors_arguments():
 
 def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
     files = [p.parent.name for p in Path(CONF).rglob("*.yaml")]
-    # each measure has a file, each model one in sweep/space too; sweep/wandb is not read by Hydra
-    several = ("model", "experiment", "space", "measure", "wandb")
+    # each measure and corruption has a file, each model one in sweep/space too; sweep/wandb is not read by Hydra
+    several = ("model", "experiment", "restoration", "space", "measure", "corruption", "wandb")
     assert sum(folder not in several for folder in files) < 63
 
 

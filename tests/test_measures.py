@@ -356,7 +356,7 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 CAPABLE = {
     HasImportanceWeights: ["vae"],
     HasPosterior: ["vae"],
-    HasLatents: ["ae", "gaussian", "glow", "nice", "realnvp", "vae"],
+    HasLatents: ["ae", "denoising_ae", "gaussian", "glow", "nice", "realnvp", "vae"],
     Invertible: ["gaussian", "glow", "nice", "realnvp"],
     ScoresGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],
     SamplesGiven: ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"],

@@ -50,7 +50,7 @@ def test_every_command_composes(script, args, monkeypatch):
 
 
 GROUPS = (
-    "model network likelihood data trainer callbacks logger optimizer scheduler experiment sweep "
+    "model network corruption likelihood data trainer callbacks logger optimizer scheduler experiment sweep "
     "task measure"
 )
 

@@ -49,6 +49,10 @@ def test_every_model_and_recipe_has_its_row():
     assert all(any(f"[{name}](gdl/models/{name})" in row for row in rows) for name in files)
     recipes = [f.stem for f in (ROOT / "conf" / "experiment").glob("*.yaml")]
     assert all(sum(f"`{name}`" in row for row in rows) == 1 for name in recipes)
+    folders = [f for f in (ROOT / "conf" / "experiment").iterdir() if f.is_dir()]
+    for folder in folders:
+        count = len([*folder.glob("*.yaml")])
+        assert sum(f"`{folder.name}/` ({count} recipes" in row for row in rows) == 1, folder
     (glow,) = [row for row in rows if row.startswith("| Glow |")]
     assert "`glow_cifar10`, `glow_mnist`" in glow
     assert "3.541 bits/dim, cifar10 (copy with other checksums), dequant-1" in glow

@@ -146,6 +146,8 @@ def _unfit_value(e: InstantiationException) -> str:
         )
     cause = e.__cause__ or e
     what = str(cause)
+    if "unexpected keyword argument 'network'" in what:
+        return "network=unet is for model=denoising_ae: use network=mlp or network=conv."
     if not isinstance(cause, TypeError | ValueError):
         what = f"{type(cause).__name__}, {cause}"
     return f"{name} cannot be built from these values: {what} (GDL_TRACEBACK=1 shows where)."

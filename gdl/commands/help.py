@@ -51,10 +51,12 @@ def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
     content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     names = [key for entry in content["defaults"] if isinstance(entry, dict) for key in entry]
     names += MOUNTED if "model" in names else ["corruption"] if command in READERS else []
-    found = {
-        name: sorted(
-            {f.stem for folder in [CONF, *folders] for f in folder.glob(f"{name}/*.yaml")}
-        )
-        for name in names
-    }
+    found = {name: _choices(name, [CONF, *folders]) for name in names}
     return {name: choices for name, choices in found.items() if choices}
+
+
+def _choices(group: str, folders: list[Path]) -> list[str]:
+    """Return the files of a group; recipes may be in folders, as restoration/NAME."""
+    pattern = "**/*.yaml" if group == "experiment" else "*.yaml"
+    files = [f.relative_to(own) for own in (p / group for p in folders) for f in own.glob(pattern)]
+    return sorted({f.with_suffix("").as_posix() for f in files})

@@ -33,6 +33,9 @@ def unknown_group(e: MissingConfigException) -> str:
     if extra := PLUGINS.get(name) if group.startswith("hydra/") else None:
         return f"{group}={name} needs a plugin of Hydra: pip install 'gdl[{extra}]'."
     options = [str(o) for o in e.options or []]
+    if group.startswith("experiment/"):  # a recipe in a folder
+        group, name = "experiment", str(e.missing_cfg_file).removeprefix("experiment/")
+        options = groups("train", _folders()[1:])["experiment"]
     return (
         f"{group or 'config'}={name} does not exist{_nearest(name, options)}; "
         f"the choices are {', '.join(options) or 'none'}."
@@ -48,6 +51,11 @@ def unknown_override(message: str, config_name: str) -> str:
     if match is None:
         return " ".join(message.split())
     key = match.group(1).lstrip("+~")
+    if key.startswith("corruption@"):
+        return (
+            "corruption= is for model=denoising_ae, task=restore and measure=restoration: choose one "
+            "of these, or leave it out."
+        )
     adding = f" (Use +{key}=... to add a key.)" if config_name == "train" else ""
     return unknown_key(key, config_name) + adding
 

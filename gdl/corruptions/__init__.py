@@ -1,6 +1,6 @@
 """What is taken away from an image before a model restores it."""
 
-from gdl.corruptions.base import Corruption, Linear, Seen, compose
+from gdl.corruptions.base import Composed, Corruption, Linear, LinearComposed, Seen, compose
 from gdl.corruptions.colour import Grayscale
 from gdl.corruptions.consistency import consistent, first_guess
 from gdl.corruptions.masks import known_pixels
@@ -10,11 +10,13 @@ from gdl.corruptions.resolution import Downsample
 from gdl.corruptions.strokes import Strokes
 
 __all__ = [
+    "Composed",
     "Corruption",
     "Downsample",
     "GaussianNoise",
     "Grayscale",
     "Linear",
+    "LinearComposed",
     "MissingPatch",
     "MissingPixels",
     "SaltAndPepper",

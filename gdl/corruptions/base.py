@@ -14,7 +14,7 @@ from torch import Tensor
 from gdl.errors import GdlError
 from gdl.noise import NoiseSource
 
-__all__ = ["Corruption", "Linear", "Seen", "compose"]
+__all__ = ["Composed", "Corruption", "Linear", "LinearComposed", "Seen", "compose"]
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,10 @@ class Composed(Corruption):
     """One corruption after the other."""
 
     parts: tuple[Corruption, ...]
+
+    def __post_init__(self) -> None:
+        """Take a list, as a checkpoint has it, for a tuple."""
+        object.__setattr__(self, "parts", tuple(self.parts))
 
     @property
     def name(self) -> str:

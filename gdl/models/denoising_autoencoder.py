@@ -1,7 +1,8 @@
-"""Denoising autoencoder: Vincent et al., 2008, "Extracting and composing robust features with ...".
+"""Denoising autoencoder: Vincent et al., 2008, "Extracting and composing robust features".
 
-It learns to undo a corruption: noise, lost pixels, lost colours or a lower resolution. Trained on the
-squared error, it returns the mean of the images that what is left may come from.
+ICML; the full title goes on "with denoising autoencoders". It learns to undo a corruption: noise, lost
+pixels, lost colours or a lower resolution. Trained on the squared error, it tends to the mean of the
+images that what is left may come from.
 """
 
 from collections.abc import Callable, Mapping, Sequence

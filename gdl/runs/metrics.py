@@ -43,6 +43,7 @@ NAMES = {
     "test/elbo": "ELBO",
     "test/rate": "rate",
     "test/distortion": "distortion",
+    "test/psnr": "peak signal-to-noise ratio of restored images (dB)",
     "active_units": "active units",
     "inversion/max_error": "largest inversion error (levels of a pixel; of continuous data their unit)",
     "reconstruction/max_error": "largest reconstruction error (levels of a pixel)",

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar, Timer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from gdl.capabilities import HasLatents, Samples
+from gdl.capabilities import HasLatents, Restores, Samples
 from gdl.families.base import GenerativeModel
+from gdl.noise import SampleNoise
 from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
 from gdl.tasks import LazyImages, reconstruct, sample
@@ -110,7 +112,7 @@ class ProgressLine(ProgressBar):
 
 
 class ImageGrids(Callback):
-    """A callback that writes samples, and reconstructions beside originals, after validation.
+    """A callback that writes grids after validation: samples; reconstructed and restored images.
 
     Seeds and images are fixed, so that the grids of all epochs are comparable. Each grid is written
     to a PNG file and sent to W&B and TensorBoard.
@@ -165,6 +167,8 @@ class ImageGrids(Callback):
             self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
             grids["reconstructions"] = reconstruct(model, x)["reconstructions"]
+        if isinstance(model, Restores):
+            grids["restorations"] = restorations(model, x[:32].to(model.device), self.seed).cpu()
         return grids
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, epoch: int) -> None:
@@ -176,6 +180,25 @@ class ImageGrids(Callback):
 
                 picture = decode_image(str(path))
                 logger.experiment.add_image(key, picture, trainer.global_step)
+
+
+@torch.inference_mode()
+def restorations(model: Any, x: Tensor, seed: int = 0) -> Tensor:
+    """Return rows of original, corrupted and restored images, (rows, columns, C, H, W) in levels.
+
+    Args:
+        model: A model that restores images.
+        x: Images (N, C, H, W) uint8.
+        seed: Seed of what they lose.
+    """
+    clean = x.to(model.dtype) / (model.levels - 1)
+    seen = model.corruption(clean, SampleNoise(seed, range(len(x)), x.device, model.dtype))
+    columns = min(8, len(x))
+    kinds = [
+        t[: len(x) // columns * columns].unflatten(0, (-1, columns))
+        for t in (clean, seen.image.clamp(0, 1), model.restore(seen))
+    ]
+    return torch.stack(kinds, 1).flatten(0, 1) * (model.levels - 1)
 
 
 def seconds_left(trainer: pl.Trainer) -> float:
