@@ -31,6 +31,7 @@ from gdl.capabilities import (
 from gdl.coding.codecs import has_jxl
 from gdl.commands.conf import CONF
 from gdl.commands.old_spellings import OLD_SPELLINGS, with_new_names
+from gdl.corruptions import GaussianNoise
 from gdl.data import Digits, Toy
 from gdl.errors import GdlError
 from gdl.evaluation import (
@@ -182,6 +183,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
         {"scores": SCORES, "resamples": 5, "host": HOST},
         dict.fromkeys((n for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad")), OOD),
     ),
+    "restoration": ({"corruption": {"noise": GaussianNoise(0.2)}, "host": HOST}, {}),
     "scores": (
         {"scores": SCORES, "host": Host(HOST.folder)},
         {n: set() for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad", "toy")},
@@ -233,8 +235,10 @@ def test_the_options_in_the_file_are_those_of_the_function(measure: str) -> None
     parameters = inspect.signature(getattr(evaluation, measure)).parameters
     options = {key for key in node if not str(key).startswith("_")}
     if "defaults" in node:
-        options = options - {"defaults"} | {"scores"}
-        assert {"/score@scores": "default"} in node["defaults"]
+        mounted = {"/score@scores": "default"}, {"/corruption@corruption": None}
+        found = [m for m in mounted if m in node["defaults"]]
+        assert found
+        options = options - {"defaults"} | {next(iter(m)).partition("@")[2] for m in found}
     # `limit` is the command's: a measure of a part of the images must not be kept as one of all
     assert options == set(parameters) - {"model", "data", "limit", "host"}
     for key, value in OmegaConf.to_container(node, resolve=False).items():

@@ -75,7 +75,7 @@ def restoration(
         at_least_one(name, value)
     lost = corruption_of(model, corruption, "measure=restoration")
     images, levels = held_out(data, limit), model.levels
-    mine = restorer_for(model, lost)
+    mine = _restorer(model, lost)
     file = host.file(f"restoration-{label_of(lost)}.png")
     scaled = lambda x: x.to(model.device).float() / (levels - 1)  # noqa: E731
     trivial = baselines(lost, scaled(data.images("train")), scaled(data.images("val")))
@@ -85,6 +85,21 @@ def restoration(
     x = scaled(images[:pictures])
     _draw(x, lost, methods, (draws, seed), file)
     return found
+
+
+def _restorer(model: GenerativeModel, corruption: Corruption) -> Restorer:
+    """Return the model's restorer, and say what is approximate in its draws.
+
+    Raises:
+        Incapable: The model cannot restore these images.
+    """
+    try:
+        restorer = restorer_for(model, corruption)
+    except Incapable as e:
+        raise Incapable(f"measure=restoration asks for restored images. {e}") from e
+    if (note := getattr(restorer, "note", None)) is not None:
+        print(f"note: {note}")
+    return restorer
 
 
 def _shown(total: int) -> Callable[[int], None]:
