@@ -224,8 +224,9 @@ class AutoregressiveModel(PixelSequences):
         seed: int = 0,
         temperature: float = 1.0,
         naive: bool = False,
+        indices: Sequence[int] | None = None,
     ) -> Tensor:
-        """Return n completions (n, C, H, W) uint8; completion k depends on (seed, k) only.
+        """Return n completions (n, C, H, W) uint8; completion k depends on (seed, indices[k]) only.
 
         They are samples of p(unknown | known) if all known pixels come before all unknown ones, see
         `known_come_first`. A known pixel that comes later keeps its value, but the unknown pixels
@@ -241,7 +242,9 @@ class AutoregressiveModel(PixelSequences):
             seed: Seed of the whole set.
             temperature: See `sample`.
             naive: See `sample`.
+            indices: The index of each completion in the set of that seed; by default 0 to n - 1.
         """
+        own = list(range(n) if indices is None else indices)
         given, known = (t.to(self.device).expand(n, *self.shape) for t in (given, known))
         labels = self.checked_labels(label, n)
         options = {"seed": seed, "temperature": temperature, "naive": naive}
@@ -249,8 +252,9 @@ class AutoregressiveModel(PixelSequences):
         with torch.inference_mode():
             for k in torch.arange(n).split(self.SAMPLES_AT_ONCE):
                 y = None if labels is None else labels[k]
-                rows = self._rows(y, k.tolist(), given[k], known[k], seed)
-                parts.append(self._complete(k.tolist(), given[k], known[k], rows, **options))
+                some = [own[i] for i in k.tolist()]
+                rows = self._rows(y, some, given[k], known[k], seed)
+                parts.append(self._complete(some, given[k], known[k], rows, **options))
         # outside of inference mode, so that callers can take gradients with respect to samples
         return torch.cat(parts)
 

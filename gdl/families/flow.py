@@ -216,6 +216,18 @@ class FlowModel(LatentModel):
         """Return the latents (B, D) of continuous v (B, C, H, W), differentiable."""
         return self.bijection(v)[0]
 
+    def log_density(self, v: Tensor) -> Tensor:
+        """Return log p(v) (B,) in nats of continuous v (B, C, H, W), differentiable.
+
+        A conditional flow sums over its labels, or has parameters for an unknown one.
+        """
+        if self.class_prior is None:
+            return self._log_density(self.bijection, self.prior, v)
+        rows = self._log_densities(self.bijection, self.class_prior, v)
+        if self.label_dropout:
+            return rows[:, self.num_classes]
+        return self._summed(rows, None)
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return all latents (B, D); an integer pixel stands for the middle of its cell.
 
