@@ -1,7 +1,7 @@
-"""Prints, and records, what the trivial methods reach at restoring the test images of a data set.
+r"""Prints, and records, what the trivial methods reach at restoring the test images of a data set.
 
     python benchmarks/restoration.py data=mnist corruption=gaussian_noise
-    python benchmarks/restoration.py data=cifar10 corruption=[downsample,gaussian_noise] \\
+    python benchmarks/restoration.py data=cifar10 corruption=[downsample,gaussian_noise] \
         model.corruption.gaussian_noise.sigma=0.1 [limit=200] [record=results/baselines_NAME.json]
 
 A restorer of your own stands beside them with `gdl.restoration.benchmark`, see docs/restoration.md.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hydra
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torchmetrics.functional.image import (
 )
 
 from gdl import tasks
+from gdl.commands.conf import CONF
 from gdl.comparison.entries import read_runs
 from gdl.comparison.restoration import restoration_tables
 from gdl.comparison.results import add_records, render
@@ -35,8 +37,11 @@ from gdl.corruptions import (
 from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import Host, restoration
-from gdl.models import DenoisingAutoencoder
+from gdl.models import MADE, DenoisingAutoencoder
+from gdl.restoration import benchmark
 from gdl.restoration.asked import empty
+from gdl.restoration.choice import restorer_for
+from gdl.restoration.protocol import DATA
 from gdl.restoration.quality import MAX_PSNR, colourfulness, has_ssim, psnr, ssim_map
 from gdl.restoration.scoring import label_of, on_seen, score
 from gdl.restoration.tiles import Tiled
@@ -76,7 +81,7 @@ def test_psnr_and_ssim_are_those_of_torchmetrics(shape: tuple[int, ...]) -> None
     x, y = torch.rand(4, *shape), torch.rand(4, *shape)
     options: Any = {"reduction": "none", "data_range": 1.0}
     expected = peak_signal_noise_ratio(y, x, dim=(1, 2, 3), **options)
-    torch.testing.assert_close(psnr(y, x), expected.double())
+    torch.testing.assert_close(psnr(y, x), expected.double(), atol=1e-4, rtol=0)
     expected = structural_similarity_index_measure(y, x, sigma=1.5, kernel_size=11, **options)
     torch.testing.assert_close(ssim_map(y, x).flatten(1).mean(1), expected)
     assert has_ssim(shape)
@@ -202,6 +207,26 @@ def test_the_measure_writes_numbers_and_a_picture(
     assert values == sorted(values, reverse=True), "the best comes first"
     assert max(map(len, out.splitlines())) <= 80
     assert "warning: The model does not beat all baselines: PCA posterior mean is better" in err
+
+
+def test_a_density_draws_and_is_judged(
+    digits: Digits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model = MADE(SHAPE, LEVELS, hidden=[20]).eval()
+    lost = {"patch": MissingPatch(3)}
+    options: dict[str, Any] = {"corruption": lost, "draws": 3, "limit": 4, "pictures": 2}
+    found = restoration(model, digits, Host(tmp_path), **options)
+    ((_, methods),) = restored(found).items()
+    assert {"model", "draw", "best_of_3", "harmonic_fill", "pca"} <= set(methods)
+    assert methods["best_of_3"]["psnr"] >= methods["draw"]["psnr"]
+    assert methods["model"]["diversity"] > 0
+    again = restoration(model, digits, Host(tmp_path), **options, batch_size=3)
+    assert again == pytest.approx(found, abs=1e-3)
+    (picture,) = tasks.restore(model, digits.images("test"), lost, n=2, draws=3).values()
+    names = ["original", "what is left", "draw 1", "draw 2", "draw 3", "mean"]
+    assert [*picture.columns] == names
+    assert capsys.readouterr().out.count("note: ") == 3
 
 
 def test_a_model_is_told_whether_it_beats_all_baselines() -> None:
@@ -386,3 +411,44 @@ def test_an_empty_image_has_the_sizes_of_a_real_one() -> None:
         blank = empty(corruption, (3, 8, 8))
         assert blank.y.shape[1:] == real.y.shape[1:]
         assert replace(blank, y=real.y, known=real.known).image.shape == (2, 3, 8, 8)
+
+
+# ---- the benchmark
+
+
+def test_a_function_of_anybody_is_judged_beside_the_baselines(digits: Digits) -> None:
+    def mine(seen: Seen) -> Tensor:
+        return seen.image.clamp(0, 1)
+
+    found = benchmark(mine, GaussianNoise(0.5), digits, limit=20)
+    ((_, methods),) = restored(found.metrics).items()
+    assert methods["model"]["psnr"] == methods["clipping"]["psnr"]
+    text = str(found)
+    assert text.startswith("Digits, 20 test images, gaussian_noise-sigma=0.5\nmethod")
+    assert text.splitlines()[2].startswith("PCA posterior mean (count ")
+    assert "does not beat all baselines" in text
+    alone = benchmark(None, GaussianNoise(0.5), digits, limit=20)
+    assert "does not beat" not in str(alone)
+    assert len(alone.rows()) == len(found.rows()) - 1
+    draws = benchmark(
+        restorer_for(model_of(GaussianNoise()), GaussianNoise()), GaussianNoise(), digits
+    )
+    assert draws.images == 297
+
+
+def test_a_restorer_or_data_that_do_not_fit_are_told(digits: Digits) -> None:
+    with pytest.raises(GdlError, match="The restorer returned images of shape"):
+        benchmark(lambda seen: seen.y, Downsample(), digits, limit=5)
+    with pytest.raises(GdlError, match="data='nonsense' does not exist here: use one of mnist"):
+        benchmark(None, GaussianNoise(), "nonsense")
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_of_the_benchmark_are_those_of_the_commands(name: str) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        node: Any = hydra.compose("train", [f"data={name}"]).data
+    kind, arguments = DATA[name]
+    assert node["_target_"] == f"gdl.data.{kind}"
+    assert [*arguments["shape"]] == [*node["shape"]]
+    assert arguments["levels"] == (256 if name == "cifar10" else node["levels"])
+    assert arguments.get("source", "mnist") == node.get("source", "mnist")

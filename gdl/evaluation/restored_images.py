@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from gdl.capabilities import Incapable
 from gdl.corruptions import Corruption
@@ -22,8 +20,7 @@ from gdl.restoration.asked import corruption_of
 from gdl.restoration.baselines import baselines
 from gdl.restoration.choice import restorer_for
 from gdl.restoration.restorer import Restorer
-from gdl.restoration.scoring import label_of, on_seen, score
-from gdl.restored_numbers import name_of
+from gdl.restoration.scoring import label_of, score
 
 __all__ = ["restoration"]
 
@@ -80,26 +77,27 @@ def restoration(
     scaled = lambda x: x.to(model.device).float() / (levels - 1)  # noqa: E731
     trivial = baselines(lost, scaled(data.images("train")), scaled(data.images("val")))
     methods: dict[str, Restorer] = {"model": mine, **trivial}
-    place = (model.device, batch_size, draws, seed, _shown(len(images)))
-    found = score(methods, images, levels, lost, *place).metrics()
-    x = scaled(images[:pictures])
-    _draw(x, lost, methods, (draws, seed), file)
-    return found
+    place = (model.device, batch_size, draws, seed, pictures, _shown(len(images)))
+    scores = score(methods, images, levels, lost, *place)
+    if "draw" in scores.of and (note := getattr(mine, "note", None)) is not None:
+        print(f"note: {note}")
+    rows = [*scores.kept]
+    shown = torch.stack([scores.kept[row] for row in rows])
+    picture = Picture(shown, f"restoration of {label_of(lost)}", rows)
+    save_result(picture, file.parent, file.stem, 2)
+    return scores.metrics()
 
 
 def _restorer(model: GenerativeModel, corruption: Corruption) -> Restorer:
-    """Return the model's restorer, and say what is approximate in its draws.
+    """Return the model's restorer.
 
     Raises:
         Incapable: The model cannot restore these images.
     """
     try:
-        restorer = restorer_for(model, corruption)
+        return restorer_for(model, corruption)
     except Incapable as e:
         raise Incapable(f"measure=restoration asks for restored images. {e}") from e
-    if (note := getattr(restorer, "note", None)) is not None:
-        print(f"note: {note}")
-    return restorer
 
 
 def _shown(total: int) -> Callable[[int], None]:
@@ -111,24 +109,3 @@ def _shown(total: int) -> Callable[[int], None]:
             print(f"restored {done:,} of {total:,} images", end=end, file=sys.stderr, flush=True)
 
     return progress
-
-
-def _draw(
-    x: Tensor,
-    corruption: Corruption,
-    methods: Mapping[str, Restorer],
-    drawing: tuple[int, int],
-    file: Path,
-) -> None:
-    """Write images x (B, C, H, W) in [0, 1], a row for each method."""
-    draws, seed = drawing
-    seen = on_seen(corruption, x)
-    of = {"original": x, "what is left": seen.image}
-    for name, restore in methods.items():
-        drawn = restore(seen, draws=draws, seed=seed, indices=range(len(x)))
-        of[name_of(name)] = drawn.mean(0)
-        if name == "model" and len(drawn) > 1 and not bool((drawn == drawn[:1]).all()):
-            of["one draw"] = drawn[0]
-    images = torch.stack([*of.values()]).clamp(0, 1)
-    picture = Picture(images, f"restoration of {label_of(corruption)}", rows=[*of])
-    save_result(picture, file.parent, file.stem, 2)

@@ -16,7 +16,7 @@ from gdl.restoration.baselines import Baseline
 from gdl.restoration.observation import Operator, has_colours, holes_of, is_smaller, parts_of
 from gdl.restoration.quality import colourfulness, has_ssim, psnr, ssim_map
 from gdl.restoration.restorer import Restorer
-from gdl.restored_numbers import PREFIX, best_baseline, restored
+from gdl.restored_numbers import PREFIX, best_baseline, name_of, restored
 
 __all__ = ["Scores", "label_of", "on_seen", "score"]
 
@@ -51,6 +51,13 @@ class Scores:
     corruption: Corruption
     of: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
     settings: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """The first images (n, C, H, W), by what they are, for a picture."""
+
+    def keep(self, what: str, images: Tensor, number: int) -> None:
+        """Keep images of the first batch."""
+        if number:
+            self.kept.setdefault(what, images[:number].clamp(0, 1).cpu())
 
     def add(self, method: str, numbers: Mapping[str, Tensor]) -> None:
         """Add the numbers of a batch."""
@@ -88,6 +95,7 @@ def score(
     batch_size: int = 500,
     draws: int = 1,
     seed: int = 0,
+    keep: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Return the numbers of each image for each method.
@@ -104,6 +112,7 @@ def score(
         batch_size: Images at a time.
         draws: Draws of each image by a method that draws.
         seed: Seeds them.
+        keep: Images to keep for a picture, of the first batch.
         progress: Is told how many images are done.
     """
     scores, operator = Scores(corruption), Operator(corruption)
@@ -113,10 +122,14 @@ def score(
         x = part.to(device).float() / (levels - 1)
         seen, indices = on_seen(corruption, x, first), range(first, first + len(x))
         judge = lambda y: _numbers(x, seen, y, operator)  # noqa: E731, B023
+        scores.keep("original", x, keep)
+        scores.keep("what is left", seen.image, keep)
         for name, restore in methods.items():
             drawn = restore(seen, draws=draws, seed=seed, indices=indices)
+            scores.keep(name_of(name), drawn.mean(0), keep)
             scores.add(name, judge(drawn.mean(0)))
             if name == "model" and len(drawn) > 1 and not bool((drawn == drawn[:1]).all()):
+                scores.keep("one draw", drawn[0], keep)
                 _add_draws(scores, [judge(y) for y in drawn])
                 scores.add("model", {"diversity": drawn.std(0).flatten(1).mean(1)})
         if not has_colours(seen) and x.shape[1] == 3:

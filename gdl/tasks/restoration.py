@@ -70,6 +70,8 @@ def restore(
         clean = x[:n].to(model.device).float() / (levels - 1)
         seen = on_seen(lost, clean)
         drawn = restorer(seen, draws=draws, seed=seed, indices=range(len(clean)))
+        if _differ(drawn) and (note := getattr(restorer, "note", None)) is not None:
+            print(f"note: {note}")
         return {"restored": _picture(model, lost, clean, seen, drawn)}
     any_size = bool(getattr(model, "takes_any_size", False))
     shape = (model.shape[0], *(LARGE,) * 2) if any_size else model.shape
@@ -88,6 +90,11 @@ def restore(
     return found
 
 
+def _differ(drawn: Tensor) -> bool:
+    """Return whether there are several draws (draws, B, C, H, W) of an image."""
+    return len(drawn) > 1 and not bool((drawn == drawn[:1]).all())
+
+
 def _top(model: GenerativeModel) -> int:
     assert model.levels is not None
     return model.levels - 1
@@ -99,7 +106,7 @@ def _picture(
     """Return a row for each image: the original, what is left, draws and their mean."""
     columns = {} if clean is None else {"original": clean}
     columns["what is left"] = seen.image.clamp(0, 1)
-    if len(drawn) > 1 and not bool((drawn == drawn[:1]).all()):
+    if _differ(drawn):
         columns |= {f"draw {k + 1}": y for k, y in enumerate(drawn)}
         columns["mean"] = drawn.mean(0)
     else:
