@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # from the ground
     [
         *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
-        *("pictures", "process", "serialization", "stopping", "version"),
+        *("pictures", "process", "restored_numbers", "serialization", "stopping", "version"),
     ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],

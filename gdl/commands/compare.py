@@ -34,6 +34,7 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.disentanglement import disentanglement_tables
     from gdl.comparison.entries import read_runs, select
     from gdl.comparison.latent_use import collapse_lines
+    from gdl.comparison.restoration import restoration_tables
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
@@ -47,7 +48,7 @@ def compare(cfg: DictConfig) -> None:
     shown = group_seeds(chosen) if cfg.group_seeds else chosen
     coders = known_codes()
     tables = comparison_tables(shown, coders)
-    more = [*detection_tables(chosen), *disentanglement_tables(shown)]
+    more = [*detection_tables(chosen), *disentanglement_tables(shown), *restoration_tables(chosen)]
     print_tables([*tables, *more], left_out, cfg.paths)
     for line in collapse_lines(shown):
         print(line)

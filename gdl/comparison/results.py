@@ -19,6 +19,7 @@ from gdl.comparison.detection import detection_sections
 from gdl.comparison.disentanglement import disentanglement_sections
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
+from gdl.comparison.restoration import restoration_sections
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
 from gdl.runs.directory import Run
@@ -148,6 +149,7 @@ def render(folder: Path) -> str:
         parts.append(_runs(group, published[data_name(m)], codes, letters))
         parts += detection_sections(group)
         parts += disentanglement_sections(group)
+        parts += restoration_sections(group)
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 

@@ -58,7 +58,8 @@ def print_tables(
         print()
     if any(MARK in cell for table in found for row in table.rows for cell in row):
         console.print(f"{MARK} no run on these data is better and costs no more")
-    if any(" ± " in cell for table in found for row in table.rows for cell in row):
+    of_seeds = [table for table in found if "±" not in table.about]
+    if any(" ± " in cell for table in of_seeds for row in table.rows for cell in row):
         console.print("± standard error over the seeds")
     for why in dict.fromkeys(run.why for run in left_out):
         runs = [run for run in left_out if run.why == why]

@@ -44,19 +44,25 @@ REVERSED = {
 def read_image(path: Path, shape: Sequence[int]) -> "torch.Tensor":
     """Return an image file as a tensor (C, H, W) uint8, scaled to cover `shape` and cropped.
 
+    Args:
+        path: The file.
+        shape: (C, H, W), or (C,) for an image of its own size.
+
     Raises:
         GdlError: The file cannot be read as an image.
     """
     import torch  # not needed to decode a folder
 
-    channels, height, width = shape
+    channels, *size = shape
     try:
-        image, _ = decode_image(path, channels, (width, height))
+        image, _ = decode_image(path, channels, (size[1], size[0]) if size else None)
     except UNREADABLE as e:
         raise GdlError(
             f"{path} cannot be read as an image ({reason(e)}): name a PNG or JPEG file."
         ) from e
-    return torch.frombuffer(bytearray(planes(image)), dtype=torch.uint8).view(*shape)
+    return torch.frombuffer(bytearray(planes(image)), dtype=torch.uint8).view(
+        channels, image.height, image.width
+    )
 
 
 def decode_image(

@@ -28,6 +28,7 @@ from gdl.evaluation.latents import latents
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
 from gdl.evaluation.probing import features
+from gdl.evaluation.restored_images import restoration
 from gdl.evaluation.scores_of_images import scores
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "latents",
     "ood",
     "rate_distortion",
+    "restoration",
     "scores",
     "several",
 ]

@@ -100,6 +100,11 @@ class DenoisingAutoencoder(LatentModel):
         """
         return self._guess(seen).clamp(0, 1)
 
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether `restore` takes images of another size than those of the training."""
+        return self.network is not None
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the codes (B, M) of clean images (B, C, H, W) uint8.
 

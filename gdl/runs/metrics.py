@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.restored_numbers import PREFIX as RESTORED
 
 __all__ = [
     "BOUNDS",
@@ -118,6 +119,7 @@ MEASURED = (
     DISENTANGLEMENT,
     FEATURES,
     LATENTS,
+    RESTORED,
     *KINDS,
     *BOUNDS,
 )

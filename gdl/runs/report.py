@@ -16,6 +16,7 @@ from gdl.runs.directory import Run
 from gdl.runs.features_table import features_table
 from gdl.runs.foreign_table import foreign_table
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
+from gdl.runs.restoration_table import restoration_tables
 
 __all__ = ["print_numbers", "print_paths", "print_results"]
 
@@ -39,6 +40,10 @@ def print_results(metrics: dict[str, Any]) -> None:
     for more in (features_table(metrics), foreign_table(metrics)):
         if more is not None:
             Console(markup=False, emoji=False).print(more)
+    for restored, won, sentence in restoration_tables(metrics):
+        Console(markup=False, emoji=False).print(restored)
+        if sentence:
+            print(sentence if won else f"warning: {sentence}", file=None if won else sys.stderr)
     if part := not_whole(metrics):
         text = f"no result, because {part}; gdl compare lists it in no table"
         print(f"warning: {text}.", file=sys.stderr)

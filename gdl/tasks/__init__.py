@@ -15,6 +15,7 @@ from gdl.tasks.interpolation import interpolate
 from gdl.tasks.latent_planes import manifold
 from gdl.tasks.layer_densities import density
 from gdl.tasks.reconstruction import reconstruct
+from gdl.tasks.restoration import restore
 from gdl.tasks.sampling import sample
 from gdl.tasks.traversal import traverse
 
@@ -26,6 +27,7 @@ __all__ = [
     "interpolate",
     "manifold",
     "reconstruct",
+    "restore",
     "sample",
     "traverse",
 ]
