@@ -267,3 +267,27 @@ def test_rows_of_operators_are_orthogonal(name: str) -> None:
     units = torch.eye(y.numel()).double().view(-1, *y.shape[1:])
     product = operator.A(operator.A_adjoint(units)).flatten(1)
     torch.testing.assert_close(product, torch.diag(operator.diagonal(y).flatten()))
+
+
+@pytest.mark.parametrize(
+    "name", ["patch", "random patch", "pixels", "pixels and noise", "patch of a small one"]
+)
+def test_the_mean_fill_is_the_mean_of_training_images(name: str, found) -> None:
+    corruption = compose([Downsample(2), MissingPatch(2)])
+    fills = found[name] if name in found else baselines(corruption, images(400), images(60, 7))
+    corruption = CORRUPTIONS[name][0] if name in CORRUPTIONS else corruption
+    seen = of(corruption, images(5, 3))
+    mean = images(400).mean(0, keepdim=True).expand(5, -1, -1, -1)
+    if seen.y.shape[2:] != mean.shape[2:]:
+        mean = filters.enlarged(
+            torch.where(holes_of(seen), F.avg_pool2d(mean, 2), seen.y),
+            SHAPE[1:],
+            "bicubic",
+            (0.5, 0.5),
+        )
+        torch.testing.assert_close(
+            fills["mean_fill"](seen)[0], mean.clamp(0, 1), atol=1e-4, rtol=0
+        )
+        return
+    holes = holes_of(seen)
+    torch.testing.assert_close(fills["mean_fill"](seen)[0][holes], mean[holes], atol=1e-4, rtol=0)

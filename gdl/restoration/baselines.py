@@ -78,7 +78,7 @@ def baselines(corruption: Corruption, train: Tensor, val: Tensor) -> dict[str, B
     if bool((seen.y < 0).any() or (seen.y > 1).any()):
         found["clipping"] = Baseline(lambda seen: seen.image.clamp(0, 1))
     if holes_of(seen).any():
-        mean = operator.A(images.mean[None])
+        mean = operator.A_without_holes(images.mean[None])
         fill = lambda s: torch.where(holes_of(s), mean.to(s.y), s.y)  # noqa: E731
         found["mean_fill"] = Baseline(lambda s: to_size(s, fill(s)))
     if not seen.known.all() and (seen.known.any() or holes_of(seen).any()):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gdl.corruptions import Corruption, Linear, Seen
+from gdl.corruptions import Corruption, Linear, MissingPatch, Seen
 from gdl.corruptions.base import Composed
 
 __all__ = ["Operator", "has_colours", "holes_of", "is_noisy", "is_smaller", "parts_of"]
@@ -27,6 +27,12 @@ class Operator:
         """Return A x (B, C', H', W') of images x (B, C, H, W)."""
         for part in self._parts:
             x = part.A(x)
+        return x
+
+    def A_without_holes(self, x: Tensor) -> Tensor:
+        """Return A x (B, C', H', W') as it would be if no pixel were missing."""
+        for part in self._parts:
+            x = x if isinstance(part, MissingPatch) else part.A(x)
         return x
 
     def A_adjoint(self, y: Tensor) -> Tensor:
