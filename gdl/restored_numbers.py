@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "BITS",
     "NUMBERS",
     "PREFIX",
     "baselines_of",
     "best_baseline",
+    "bits_told",
     "cells",
     "name_of",
     "restored",
@@ -32,6 +34,9 @@ NUMBERS = {
     "colourfulness": ("colourfulness", 1),
 }
 """What is told of every method: its name in a table, and digits."""
+
+BITS = "bits-"
+"""What keys begin with of bits per unknown value, given what is known; how they are found follows."""
 
 NAMES = {
     "gaussian": "Gaussian filter",
@@ -96,18 +101,42 @@ def best_baseline(methods: Methods) -> str | None:
     return max(known, key=lambda name: known[name], default=None)
 
 
-def cells(methods: Methods) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the columns of a table, and a row of cells for each method, the highest PSNR first."""
-    columns = [key for key in NUMBERS if any(key in numbers for numbers in methods.values())]
+def bits_told(methods: Methods) -> list[str]:
+    """Return a sentence for each kind of bits per unknown value that the model has."""
+    own = methods.get("model", {})
+    return [
+        f"{_cell(own, key)} {_title(key)}"
+        for key in own
+        if key.startswith(BITS) and not key.endswith("_se")
+    ]
+
+
+def cells(methods: Methods, bits: bool = True) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the columns of a table, and a row of cells for each method, the highest PSNR first.
+
+    Args:
+        methods: Numbers by method.
+        bits: Whether bits per unknown value have columns.
+    """
+    keys = {key for numbers in methods.values() for key in numbers}
+    columns = [key for key in NUMBERS if key in keys]
+    if bits:
+        columns += sorted(k for k in keys if k.startswith(BITS) and not k.endswith("_se"))
     order = sorted(methods, key=lambda name: -methods[name].get("psnr", -math.inf))
     rows = {name: [_cell(methods[name], key) for key in columns] for name in order}
-    return [NUMBERS[key][0] for key in columns], rows
+    names = [_title(key) for key in columns]
+    return names, rows
+
+
+def _title(key: str) -> str:
+    kind = key.removeprefix(BITS)
+    return NUMBERS[key][0] if key in NUMBERS else f"bits per unknown value, {kind}"
 
 
 def _cell(numbers: Mapping[str, float], key: str) -> str:
     if key not in numbers:
         return "-"
-    digits, error = NUMBERS[key][1], numbers.get(f"{key}_se")
+    digits, error = NUMBERS.get(key, ("", 3))[1], numbers.get(f"{key}_se")
     return f"{numbers[key]:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from gdl.corruptions import (
 from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import Host, restoration
-from gdl.models import MADE, DenoisingAutoencoder
+from gdl.models import MADE, VAE, DenoisingAutoencoder
 from gdl.restoration import benchmark
 from gdl.restoration.asked import empty
 from gdl.restoration.choice import restorer_for
@@ -227,6 +228,43 @@ def test_a_density_draws_and_is_judged(
     names = ["original", "what is left", "draw 1", "draw 2", "draw 3", "mean"]
     assert [*picture.columns] == names
     assert capsys.readouterr().out.count("note: ") == 3
+
+
+def test_bits_of_unknown_pixels_are_the_densitys(digits: Digits, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = MADE(SHAPE, LEVELS, hidden=[16]).eval()
+    ask = partial(restoration, model, digits, Host(tmp_path), draws=1, limit=5)
+    centre = ask({"missing_patch": MissingPatch(4)})
+    assert not any("/bits-" in key for key in centre), "an estimate has to be asked for"
+    assert any("/bits-particles-4" in key for key in ask({"p": MissingPatch(4)}, bits_samples=4))
+    model.known_come_first = lambda known: True  # type: ignore[method-assign]
+    found = ask({"missing_patch": MissingPatch(4)})
+    (key,) = (key for key in found if key.endswith("/bits-exact"))
+    x = digits.images("test")[:5]
+    known = on_seen(MissingPatch(4), x / 16).known_pixels
+    nats = -model.log_prob_given(x, known).mean()
+    assert found[key] == pytest.approx(float(nats) / 16 / math.log(2), rel=1e-5)
+
+
+def test_other_runs_are_in_one_picture(digits: Digits, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    corruption = MissingPatch(4)
+    others = {
+        "vae": VAE(SHAPE, LEVELS, 2).eval(),
+        "net": model_of(corruption),
+        "small": VAE((1, 4, 4), LEVELS, 2).eval(),
+    }
+    host = Host(tmp_path, open_run=others.__getitem__)
+    made = MADE(SHAPE, LEVELS, hidden=[16]).eval()
+    ask = partial(restoration, made, digits, host, {"p": corruption}, draws=2, limit=3)
+    ask(runs=["vae", "net"])
+    assert [p.name for p in host.written] == [
+        "restoration-missing_patch-size=4-place=centre.png",
+        "restoration-missing_patch-size=4-place=centre-runs.png",
+    ]
+    assert all(p.stat().st_size > 1000 for p in host.written)
+    with pytest.raises(GdlError, match="name runs on the same data"):
+        ask(runs=["small"])
 
 
 def test_a_model_is_told_whether_it_beats_all_baselines() -> None:

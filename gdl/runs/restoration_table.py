@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from gdl.restored_numbers import cells, name_of, restored, verdict
+from gdl.restored_numbers import bits_told, cells, name_of, restored, verdict
 
 __all__ = ["restoration_tables"]
 
@@ -20,9 +20,12 @@ def restoration_tables(metrics: dict[str, Any]) -> list[tuple[Table, bool, str]]
     found = []
     for corruption, methods in restored(metrics).items():
         table = Table(
-            title=Text(f"restoration of {corruption}"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+            title=Text(f"restoration of {corruption}"),
+            caption="\n".join(bits_told(methods)) or None,
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
         )
-        columns, rows = cells(methods)
+        columns, rows = cells(methods, bits=False)
         table.add_column("method")
         for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
