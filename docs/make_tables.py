@@ -116,7 +116,8 @@ def listed(recipes: list[str], records: list[dict[str, Any]]) -> list[str]:
         inside = [n for n in recipes if n.startswith(f"{folder}/")]
         done = sum(is_run(n, records) for n in inside)
         left = f", {len(inside) - done} not yet run" if done < len(inside) else ""
-        texts.append(f"`{folder}/` ({len(inside)} recipes{left})")
+        word = "recipe" if len(inside) == 1 else "recipes"
+        texts.append(f"`{folder}/` ({len(inside)} {word}{left})")
     return texts
 
 

@@ -219,7 +219,7 @@ def refuse(model: object, protocol: type, asked: str, room: ModuleType) -> NoRet
     modules = [
         kind.__module__.rpartition(".")[2]
         for kind in kinds
-        if all(hasattr(kind, method) for method in methods)
+        if all(hasattr(kind, method) for method in methods) and kind is not type(model)
     ]
     *most, last = sorted(CHOICES.get(module, module) for module in modules)
     choices = f"{', '.join(most)} or {last}" if most else last

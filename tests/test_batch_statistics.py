@@ -44,6 +44,7 @@ LIKELIHOODS = [
 VALUES: dict[str, list[Any]] = {
     "beta": [4.0],
     "gamma": [4.0],
+    "objective": ["squared"],
     "discriminator_lr": [1e-3],
     "kl_warmup_steps": [10],
     "free_bits": [0.02, 0.3],

@@ -121,7 +121,7 @@ def test_densities_without_an_order_complete_too(kind, capsys, monkeypatch) -> N
     model = kind((1, 4, 4), 2, **({"hidden": [4]} if kind is NICE else {})).eval()
     x = torch.randint(0, 2, (20, 1, 4, 4), dtype=torch.uint8)
     model.initialize(x)
-    rows = complete(model, x, known="bottom", images=2, completions=3)["completions"]
+    rows = complete(model, x, known="bottom", images=2, completions=3)["completions"].images
     assert rows.shape == (2, 5, 1, 4, 4)
     known = rows[:, :, :, 2:]
     assert torch.equal(known, known[:, -1:].expand_as(known))

@@ -386,7 +386,8 @@ def test_a_bound_gives_no_divergence(toy: Toy) -> None:
 
 CAPABLE = {
     HasFeatures: [
-        *("ae", "beta_tcvae", "factor_vae", "gaussian", "glow", "made", "nade", "nice"),
+        *("ae", "beta_tcvae", "denoising_ae", "factor_vae", "gaussian", "glow", "made", "nade"),
+        "nice",
         *("pixelcnn", "pixelcnn_pp", "realnvp", "transformer", "vae"),
     ],
     HasImportanceWeights: ["beta_tcvae", "factor_vae", "vae"],

@@ -306,7 +306,7 @@ def test_the_buttons_of_a_plot_share_nothing(tab):
     titles = tab.locator(f"{DIGITS} .modebar-btn").evaluate_all(
         "all => all.map(b => b.dataset.title)"
     )
-    assert len(titles) == 8
+    assert len(titles) == 12
     assert not any(re.search("share|cloud|upload|plotly", t, re.IGNORECASE) for t in titles)
 
 

@@ -22,7 +22,7 @@ from gdl.runs.report import print_results
 
 CAPABLE = [(measure, model) for measure, (_, by) in table.MEASURES.items() for model in by]
 DUMPS = ("json.dump", "json.dumps")
-VARIES = {"active_units", "distances"}
+VARIES = {"active_units", "distances", "features", "latents"}
 """Measures of how images vary, which one image does not."""
 
 

@@ -454,11 +454,11 @@ def test_a_dead_latent_is_not_an_active_unit() -> None:
     with torch.no_grad():
         last.weight.mul_(10)
     data: Any = SimpleNamespace(images=lambda split: x)
-    assert active_units(model, data, batch_size=20) == {"active_units": 3}
+    assert active_units(model, data, batch_size=20)["active_units"] == 3
     with torch.no_grad():
         last.weight[1] = 0
         last.bias[1] = 5.0  # far from the prior, but the same for all images
-    assert active_units(model, data, batch_size=20) == {"active_units": 2}
+    assert active_units(model, data, batch_size=20)["active_units"] == 2
 
 
 @torch.no_grad()

@@ -33,26 +33,28 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("num_importance_samples", "shape"), COUNT),
     "levels": (2, 256),
     "alpha": (0, 0.49),
+    **dict.fromkeys(("colours", "radius", "factor", "discriminator"), COUNT),
+    **dict.fromkeys(("gamma", "sigma"), (0, 1e6)),
     **dict.fromkeys(("beta", "free_bits", "init_range"), (0, 1e6)),
     **dict.fromkeys(("dropout", "decay", "label_dropout"), PART),
     # of the optimizer and its schedule
-    **dict.fromkeys(("lr", "eps", "weight_decay"), (0, 1e9)),
+    **dict.fromkeys(("lr", "discriminator_lr", "eps", "weight_decay"), (0, 1e9)),
     **dict.fromkeys(("betas", "final"), PART),
     **dict.fromkeys(("warmup_steps", "kl_warmup_steps"), SOME),
     # of data
     **dict.fromkeys(("batch_size", "eval_batch_size", "num_train", "num_eval", "size"), COUNT),
     "labels_per_class": COUNT,
-    **dict.fromkeys(("num_val", "num_test", "n", "index"), SOME),
+    **dict.fromkeys(("num_val", "num_test", "n", "index", "units"), SOME),
     "bits": (1, 8),
     **dict.fromkeys(("val_fraction", "test_fraction", "mutation", "fraction"), PART),
     "noise": (0, 1e6),
     **dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)),
     # of tasks and measures
-    **dict.fromkeys(
-        ("k", "chunk", "draws", "pairs", "completions", "images", "units", "limit"), COUNT
-    ),
+    **dict.fromkeys(("k", "chunk", "draws", "pairs", "completions", "images", "limit"), COUNT),
     **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
-    "max_dims": COUNT,
+    **dict.fromkeys(("max_dims", "num", "bins", "curves", "pictures", "fit", "side"), COUNT),
+    **dict.fromkeys(("bits_samples", "prune"), SOME),
+    "tail": (0, 0.5),
     "scale": (1e-9, 1e9),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training

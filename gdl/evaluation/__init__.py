@@ -23,8 +23,8 @@ from gdl.evaluation.host import Host
 from gdl.evaluation.importance_sampling import importance_weighted_bound, iwae
 from gdl.evaluation.invertibility import inversion
 from gdl.evaluation.known_density import divergence
+from gdl.evaluation.latent_information import latents
 from gdl.evaluation.latent_use import active_units
-from gdl.evaluation.latents import latents
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
 from gdl.evaluation.probing import features

@@ -1,5 +1,6 @@
 """Completion of images of which some pixels are known."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -7,7 +8,6 @@ from torch import Tensor
 
 from gdl.capabilities import Incapable, SamplesGiven, ScoresGiven
 from gdl.corruptions import Seen, known_pixels
-from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
 from gdl.restoration.autoregressive import ByConditionals
@@ -63,10 +63,11 @@ def complete(
     labels = labels_of(model, label, lambda k: torch.arange(k).repeat(len(x)))
     check_temperature(temperature)
     options = {"seed": seed, "temperature": temperature, **labels}
-    if isinstance(restorer, AutoregressiveModel) and not (
+    if isinstance(restorer, ScoresGiven) and not (
         restorer.known_come_first(mask) or temperature != 1 or label is not None
     ):
-        restorer = density_restorer(restorer)
+        with suppress(Incapable):  # a model of the user's own draws in its order
+            restorer = density_restorer(model)
     if isinstance(restorer, SamplesGiven):
         drawn = _in_order(restorer, x, mask, completions, options)
     else:

@@ -198,7 +198,7 @@ def _chosen(x: Images, most: int | None, seed: int) -> _Images:
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]
     y = getattr(x, "labels", None)
     known = y is not None and bool((y >= 0).any())
-    return _Images(x[order].cpu(), y.cpu()[order] if known else None)
+    return _Images(x[order].cpu(), y.cpu()[order] if known and y is not None else None)
 
 
 def _of_pixels(train: _Images, test: _Images, levels: int) -> _Map:

@@ -72,7 +72,7 @@ def manifold(
                 "task.index to a test image."
             )
         shown = None
-    start = torch.zeros(dims, device=model.device, dtype=model.dtype)
+    start = next(model.parameters()).new_zeros(dims)
     if index is not None:
         at = slice(index, index + 1)
         y = None if own is None else own[at]

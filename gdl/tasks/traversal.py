@@ -52,6 +52,8 @@ def traverse(
     Raises:
         GdlError: The model has no latents, or there is no such image or reach.
     """
+    if units < 1:
+        raise GdlError(f"task.units={units} shows no latent: use a whole number from 1 on.")
     if not 0 <= index < len(x):
         raise GdlError(f"task.index={index} is no test image: the last one is {len(x) - 1}.")
     latents = with_latents(model, "traverse")
