@@ -131,7 +131,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("train", "experiment: fvsbn_mnist"),
+        ("train", ", fvsbn_mnist, glow_cifar10, "),
         ("sample", "task:       complete"),
         ("evaluate", "trust: null"),
         ("compare", "folders: [outputs]"),
