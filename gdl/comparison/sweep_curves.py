@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def interval(numbers: Iterable[float]) -> Interval | None:
 def sweep_tables(
     entries: Sequence[Entry], key: str, chosen: Sequence[str]
 ) -> list[ComparisonTable]:
-    """Return the numbers of `sweep_lines` as a table for each data set.
+    """Return the numbers of `sweep_lines`, a row each, as a table for each data set.
 
     Args:
         entries: Single runs.
@@ -98,19 +98,15 @@ def sweep_tables(
     """
     tables = []
     for data, keys, lines in _by_data(entries, key, chosen):
-        columns = [key, "model", *map(_short, keys), "seeds", DIFFERS, PATH]
-        rows = [
-            [
-                shown(x),
-                line.model,
-                *(_cell(found[k]) for k in keys),
-                _seeds(found),
-                line.differs,
-                "",
-            ]
-            for line in lines
-            for x, found in line.points
-        ]
+        values = sorted({p[0]: p for line in lines for p in line.points}.values(), key=_order)
+        swept = [f"{key.rpartition('.')[2]}={shown(x)}" for x, _ in values]
+        rows = []
+        for line in lines:
+            at = dict(line.points)
+            for k in keys:
+                cells = [_cell(at[x][k]) if x in at else "-" for x, _ in values]
+                rows.append([_short(k), line.model, *cells, _seeds(line), line.differs, ""])
+        columns = ["number", "model", *swept, "seeds", DIFFERS, PATH]
         about = "mean over the seeds, and its 95 % interval by Student's t"
         tables.append(ComparisonTable(f"{data}: against {key}", about, columns, rows))
     return tables
@@ -173,7 +169,7 @@ def _by_data(
 def _default(known: set[str]) -> list[str]:
     # of one factor are disentanglement/METRIC/FACTOR
     found = sorted(k for k in known if k.startswith(OF_FACTORS) and not k.endswith("_se"))
-    of_factors = [k for k in found if k.count("/") == 1]
+    of_factors = [k for k in found if k.count("/") == 1 and k != f"{OF_FACTORS}images"]
     return [*PLANE, *of_factors] if of_factors else list(ALONE)
 
 
@@ -194,8 +190,9 @@ def _short(key: str) -> str:
     return key.removeprefix("test/").removeprefix(OF_FACTORS)
 
 
-def _seeds(found: Mapping[str, Interval | None]) -> str:
-    return str(max((i.n for i in found.values() if i), default=0))
+def _seeds(line: SweepLine) -> str:
+    """Return how many runs a value of the setting has at most."""
+    return str(max((i.n for _, found in line.points for i in found.values() if i), default=0))
 
 
 def _cell(found: Interval | None) -> str:

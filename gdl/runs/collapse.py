@@ -36,7 +36,7 @@ def active_latents(metrics: dict[str, Any]) -> str | None:
     are = "is" if active == 1 else "are"
     others = "other carries" if number - active == 1 else "others carry"
     return (
-        f"{active:.4g} of {number:.4g} latents {are} active; the {others} next to no information."
+        f"{active:.2g} of {number:.4g} latents {are} active; the {others} next to no information."
     )
 
 
