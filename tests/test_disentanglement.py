@@ -115,7 +115,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [n if n == "vae" else pytest.param(n, marks=pytest.mark.slow) for n in MODELS]
+)
 def test_every_model_with_latents_gets_the_numbers(name: str, spots: Spots, host: Host) -> None:
     torch.manual_seed(0)
     model = MODELS[name]().eval()
@@ -148,6 +150,7 @@ def test_a_perfect_code_is_perfect_with_intervals(spots: Spots, host: Host) -> N
     assert 0 < of["gaussian_total_correlation_se"] < 0.02
 
 
+@pytest.mark.slow
 def test_the_error_is_the_spread_over_other_images(
     spots: Spots, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,9 @@ METRICS: dict[str, Metric] = {
     "beta_vae_score": lambda x, v: beta_vae_score(x, v, 2000, 1000),
 }
 
+SLOW = ("completeness", "informativeness")  # of the same forests as the disentanglement
+QUICK = [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in METRICS]
+
 CHANCE = (0.2, 0.31)
 """Of accuracies that tell four factors apart."""
 
@@ -159,7 +162,7 @@ def test_a_metric_is_what_it_should_be_on_codes_of_known_quality(metric: str, co
     assert low <= METRICS[metric](CODES[code](v), v) <= high + 1e-9
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", QUICK)
 def test_the_order_of_the_latents_changes_nothing(metric: str) -> None:
     v = factors()
     x = torch.cat([perfect(v) + 0.3 * random(N, 6, seed=2), noise(v)], 1)
@@ -170,7 +173,7 @@ def test_the_order_of_the_latents_changes_nothing(metric: str) -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", QUICK)
 def test_dead_units_change_nothing(metric: str, level: float) -> None:
     v = factors()
     x = perfect(v)[:, [0, 2, 3, 5]]

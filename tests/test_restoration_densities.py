@@ -123,7 +123,10 @@ def test_particles_have_the_posterior(name: str) -> None:
         assert far(careless, truth, every, levels) > 0.1
 
 
-@pytest.mark.parametrize("name", ["FVSBN", "of three levels", "channels together"])
+@pytest.mark.parametrize(
+    "name",
+    ["FVSBN", "of three levels", pytest.param("channels together", marks=pytest.mark.slow)],
+)
 def test_particles_have_the_posterior_under_noise(name: str) -> None:
     kind, shape, levels, options = CONDITIONALS[name]
     torch.manual_seed(0)
@@ -209,7 +212,10 @@ def _linear_decoder(latents: int, shape: tuple[int, ...]) -> _Linear:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize(("levels", "shape"), [(2, (1, 2, 2)), (3, (2, 1, 2))])
+@pytest.mark.parametrize(
+    ("levels", "shape"),
+    [(2, (1, 2, 2)), pytest.param(3, (2, 1, 2), marks=pytest.mark.slow)],
+)
 def test_gibbs_has_the_posterior(levels: int, shape: tuple[int, ...], noisy: bool) -> None:
     model, every = small_vae(shape, levels), every_image(shape, levels)
     known = torch.zeros(shape, dtype=torch.bool)
