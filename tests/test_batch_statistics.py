@@ -19,6 +19,7 @@ from torch import Tensor
 
 import gdl.models
 from gdl.capabilities import InitializesFromData
+from gdl.corruptions import MissingPatch, MissingPixels, SaltAndPepper
 from gdl.distributions import (
     Categorical,
     DiscretizedGaussian,
@@ -45,6 +46,7 @@ VALUES: dict[str, list[Any]] = {
     "beta": [4.0],
     "gamma": [4.0],
     "objective": ["squared"],
+    "corruption": [MissingPatch(4), MissingPixels(), SaltAndPepper()],
     "discriminator_lr": [1e-3],
     "kl_warmup_steps": [10],
     "free_bits": [0.02, 0.3],
@@ -67,7 +69,7 @@ SIZES = {
     "encoder", "decoder", "latent_dim", "hidden", "num_couplings", "init_range", "num_levels", "depth",
     "width", "layers", "first_kernel", "kernel", "blocks", "resolutions", "num_scales", "mixtures",
     "heads", "window", "noise_couplings", "noise_width", "standardize", "whiten",
-    "discriminator",
+    "discriminator", "network",
 }  # fmt: skip
 BOTH: list[tuple[str, dict[str, Any]]] = [
     ("VAE", {"likelihood": DiscretizedGaussian, "num_importance_samples": 3}),
