@@ -22,6 +22,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gdl.errors import GdlError
+from gdl.restored_numbers import PREFIX
 from gdl.runs.metrics import BOUNDS, data_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,6 +86,11 @@ def model_of(recipe: str, conf: Path) -> str:
 def best(metrics: dict[str, Any]) -> tuple[float, str]:
     """Return the tightest result of a record, as a number and as text with unit, data and kind."""
     data = data_name(metrics)
+    of_restored = [k for k in metrics if k.startswith(PREFIX) and k.endswith("/model/psnr")]
+    if of_restored and metrics.get("kind") is None:
+        corruption = of_restored[0].removeprefix(PREFIX).partition("/")[0]
+        decibels = metrics[of_restored[0]]
+        return -decibels, f"PSNR {decibels:.2f} dB, {data}, {corruption}"
     if metrics.get("kind") is None:
         return metrics["test/mse"], f"mse {metrics['test/mse']:.4f}, {data}"
     # the literature gives nats for binary images
