@@ -117,6 +117,7 @@ def main() -> None:
             f"{label_of(corruption)} on {choice}, {f'first {most}' if most else 'all'} test images",
             "command": recorded(given),
             "commit": commit,
+            "seed": 0,
             "hardware": hardware(),
             "minutes": minutes,
             "columns": columns,
