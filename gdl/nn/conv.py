@@ -9,7 +9,7 @@ from gdl.errors import GdlError
 from gdl.nn.linear import Linear
 from gdl.nn.mlp import activation
 
-__all__ = ["ConvDecoder", "ConvEncoder"]
+__all__ = ["ConvDecoder", "ConvEncoder", "ResBlock"]
 
 
 class ResBlock(nn.Module):
@@ -18,15 +18,16 @@ class ResBlock(nn.Module):
     Args:
         channels: Channels of input and output.
         act: Name of the activation.
+        kernel: Size of the second convolution.
     """
 
-    def __init__(self, channels: int, act: str) -> None:
+    def __init__(self, channels: int, act: str, kernel: int = 1) -> None:
         super().__init__()
         self.net = nn.Sequential(
             activation(act),
             nn.Conv2d(channels, channels, 3, padding=1),
             activation(act),
-            nn.Conv2d(channels, channels, 1),
+            nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
         )
         for p in self.net[-1].parameters():
             nn.init.zeros_(p)

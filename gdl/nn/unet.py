@@ -6,33 +6,10 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gdl.nn.conv import ResBlock
 from gdl.nn.mlp import activation
 
 __all__ = ["UNet"]
-
-
-class Block(nn.Module):
-    """A residual block of two convolutions, the second of which starts at zero.
-
-    Args:
-        channels: Channels of input and output.
-        act: Name of the activation.
-    """
-
-    def __init__(self, channels: int, act: str) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            activation(act),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            activation(act),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
-        for p in self.net[-1].parameters():
-            nn.init.zeros_(p)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Return (B, channels, H, W)."""
-        return h + self.net(h)
 
 
 class UNet(nn.Module):
@@ -70,7 +47,7 @@ class UNet(nn.Module):
         while side > smallest:
             side, scales = -(-side // 2), scales + 1
         widths = [min(channels * 2**i, max_channels) for i in range(scales)]
-        stage = lambda width: nn.Sequential(*(Block(width, act) for _ in range(blocks)))  # noqa: E731
+        stage = lambda width: nn.Sequential(*(ResBlock(width, act, 3) for _ in range(blocks)))  # noqa: E731
         self.stem = nn.Conv2d(in_channels * patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(stage(width) for width in widths)
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))

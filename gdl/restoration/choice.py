@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from gdl.capabilities import Incapable
+from gdl.capabilities import Incapable, Restores
 from gdl.corruptions import Corruption, Seen
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
@@ -24,16 +23,11 @@ from gdl.restoration.restorer import Restorer
 __all__ = ["density_restorer", "restorer_for"]
 
 
-@runtime_checkable
-class _Restores(Protocol):
-    def restore(self, seen: Seen) -> Tensor: ...
-
-
 @dataclass
 class _ByNetwork:
     """The one answer of a network that was trained to restore."""
 
-    model: _Restores
+    model: Restores
     note: str = "The network has one answer."
 
     def __call__(
@@ -54,7 +48,7 @@ def restorer_for(model: GenerativeModel, corruption: Corruption) -> Restorer:
         Incapable: The model cannot restore what this corruption takes away.
         GdlError: The corruption does not suit the images.
     """
-    if isinstance(model, _Restores):
+    if isinstance(model, Restores):
         return _ByNetwork(model)
     restorer, levels, who = density_restorer(model), model.levels, type(model).__name__
     assert levels is not None
