@@ -1,4 +1,4 @@
-"""gdl train|sample|evaluate|check|compare|compress|decompress ARGUMENTS, also as python -m gdl."""
+"""gdl train|sample|evaluate|explore|export|check|... ARGUMENTS, also as python -m gdl."""
 
 import difflib
 import importlib
@@ -11,6 +11,8 @@ COMMANDS = {
     "train": "train a model on a data set: gdl train model=vae data=mnist",
     "sample": "make pictures with a trained model: gdl sample run=latest task=interpolate",
     "evaluate": "measure a trained model: gdl evaluate run=latest measure=iwae",
+    "explore": "a page that decodes in a browser: gdl explore run=latest",
+    "export": "weights that other programs read: gdl export run=latest format=safetensors",
     "check": "check that a model is the density it says it is: gdl check model=made",
     "compare": "put many runs side by side: gdl compare outputs data=digits",
     "compress": "images to a small file, without a loss: gdl compress run=latest out=test.gdlz",

@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,24 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets in {folder}: set GDL_DATA_DIR to the folder that has them")
     return folder
+
+
+SWITCHES = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
+NETWORK = ["--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser. One for all tests of a process, since playwright can run once in it."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no chromium on this machine")
+    flags = [*(f"--{name}" for name in SWITCHES.split()), *NETWORK]
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
 
 
 def write_idx(path, x):

@@ -134,6 +134,7 @@ def value_cases(seed: int, per_key: int = 1) -> list[Case]:
             plus = "+" if key.endswith("_target_") else ""
             run = {"sample": ["run=run"], "evaluate": ["run=run", "limit=8"], "compare": ["."]}
             run |= {"check": ["data=digits", "model=vae"], "decompress": ["run=run", "x.gdlz"]}
+            run |= {"explore": ["run=run"], "export": ["run=run"]}
             run["compress"] = ["run=run", "limit=8"]
             args = [*TINY, *base] if command == "train" else [*run[command], *base]
             args = [a for a in args if a.partition("=")[0].lstrip("+") != key]

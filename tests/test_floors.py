@@ -10,7 +10,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # from the ground
     [
         *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
-        *("pictures", "process", "restored_numbers", "serialization", "stopping", "version"),
+        *(
+            "pictures",
+            "process",
+            "restored_numbers",
+            "serialization",
+            "stopping",
+            "version",
+            "webpage",
+        ),
     ],
     ["kernels", "corruptions"],
     ["nn", "distributions", "data"],
@@ -20,6 +28,7 @@ FLOORS = [  # from the ground
     ["restoration"],
     ["tasks", "evaluation", "coding", "audit"],
     ["runs", "tracking"],
+    ["explorer", "export"],
     ["training", "sweeps", "comparison", "api"],
     ["commands"],
     ["__init__", "__main__"],

@@ -71,7 +71,8 @@ def test_the_wheel_holds_the_package_and_conf_and_nothing_else(built):
     inside = {str(p.relative_to(wheel)) for p in wheel.rglob("*") if p.is_file()}
     configs = {str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml")}
     page = {f"gdl/comparison/page/page.{end}" for end in ("css", "html", "js")}
-    page.add("gdl/comparison/page/plane.js")
+    page |= {"gdl/comparison/page/plane.js", "gdl/webpage/base.css"}
+    page |= {str(p.relative_to(ROOT)) for p in (ROOT / "gdl/explorer/page").iterdir()}
     own = code_files() | {f"gdl/{name}" for name in configs} | page | {"gdl/py.typed"}
     own |= {"gdl/results/codecs_x.json"}
     assert {name for name in inside if ".dist-info/" not in name} == own
@@ -124,7 +125,8 @@ def test_a_mistyped_command_is_answered_with_the_nearest(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "error: There is no command 'trian': did you mean train? "
-        "The commands are train, sample, evaluate, check, compare, compress, decompress."
+        "The commands are train, sample, evaluate, explore, export, check, "
+        "compare, compress, decompress."
     ]
 
 

@@ -25,8 +25,6 @@ from gdl.errors import GdlError
 pytest.importorskip("plotly", reason="the page needs the extra gdl[report]")
 
 ROOT = Path(__file__).resolve().parent.parent
-SWITCHES = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
-NETWORK = ["--disable-background-networking", "--disable-component-update"]
 EVIL = "<img src=x onerror=hacked=1>"
 LINK = "javascript:hacked=1"
 SCRIPT = "</script><script>hacked=1</script>{{css}}"
@@ -88,19 +86,6 @@ def page(tmp_path_factory):
     shutil.rmtree(folder / "nice" / "images")
     (add_run(folder, "running", {}) / "metrics.json").unlink()
     return write_page(*comparison(folder), folder / "report.html")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    flags = [*(f"--{name}" for name in SWITCHES.split()), *NETWORK]
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

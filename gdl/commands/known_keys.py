@@ -17,7 +17,7 @@ from gdl.errors import GdlError
 
 __all__ = ["READERS", "check_arguments", "check_functions"]
 
-CODERS = ("compress", "decompress")
+CODERS = ("compress", "decompress", "explore", "export")
 """Commands that read a run and call no functions that have keys."""
 
 GIVEN = {

@@ -117,6 +117,17 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "out": str,
     },
     "decompress": {"run": str, "files": list[str], "out": str},
+    "explore": {
+        "run": str,
+        "out": str | None,
+        "points": int,
+        "seed": int,
+        "checkpoints": bool,
+        "serve": bool,
+        "host": str,
+        "port": int,
+    },
+    "export": {"run": str, "format": str, "out": str | None},
     "check": {
         "run": str | None,
         "seed": int,

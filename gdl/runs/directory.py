@@ -65,6 +65,7 @@ class Run:
         self.status_json = self.path / "status.json"
         self.output_txt = self.path / "output.txt"
         self.train_log = self.path / "train.log"
+        self.explorer_html = self.path / "explorer.html"
 
     def note_command(self, **facts: Any) -> dict[str, Any]:
         """Append the command of this process to run.json and return the content.

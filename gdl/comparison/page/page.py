@@ -4,8 +4,6 @@ The tables and pictures are in the HTML. page.js sorts, filters and draws; its n
 as JSON. The page also contains the script of plotly, so it needs no network.
 """
 
-import json
-import re
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -20,6 +18,7 @@ from gdl.comparison.ranking import by_data, differs_in, pareto, ranked
 from gdl.errors import GdlError
 from gdl.files import write_atomically
 from gdl.runs.metrics import STEADY_COSTS
+from gdl.webpage import BASE_CSS, as_json, fill
 
 __all__ = ["write_page"]
 
@@ -78,17 +77,12 @@ def write_page(
         "links": "".join(f'<a href="#{s.id}">{escape(s.data)}</a>' for s in sections),
         "sections": "".join(s.html() for s in sections),
         "left_out": _left_out(left_out),
-        # an unescaped "</script>" would end the script element around the JSON
-        "numbers": json.dumps([s.numbers() for s in sections], allow_nan=False).replace(
-            "<", "\\u003c"
-        ),
-        "css": (FOLDER / "page.css").read_text(),
+        "numbers": as_json([s.numbers() for s in sections]),
+        "css": BASE_CSS.read_text() + (FOLDER / "page.css").read_text(),
         "script": (FOLDER / "plane.js").read_text() + (FOLDER / "page.js").read_text(),
         "plotly": script,
     }
-    # in one pass, so that a placeholder in the text of a run is not replaced
-    page = re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], (FOLDER / "page.html").read_text())
-    write_atomically(path, page)
+    write_atomically(path, fill((FOLDER / "page.html").read_text(), parts))
     return path
 
 

@@ -1,0 +1,13 @@
+// Runs a graph, see gdl/explorer/graph.py.
+import { OPS } from "./ops.js";
+
+// Returns the outputs of a graph by name.
+export function run(graph, tensors, inputs) {
+  const values = graph.inputs.map(name => inputs[name]);
+  for (const node of graph.nodes) {
+    const options = {...node};
+    for (const [name, i] of Object.entries(node.tensors)) options[name] = tensors[i];
+    values.push(OPS[node.op](node.in.map(i => values[i]), options));
+  }
+  return Object.fromEntries(Object.entries(graph.outputs).map(([name, i]) => [name, values[i]]));
+}

@@ -1,0 +1,13 @@
+// Images on canvases.
+
+// Paints an image {shape: [1, C, H, W] or [C, H, W], data} of values in [0, levels - 1]; one pixel a value.
+export function paint(canvas, image, levels) {
+  const [channels, height, width] = image.shape.slice(-3), size = height * width;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < size; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = Math.round(image.data[(channels === 3 ? c : 0) * size + i] * 255 / (levels - 1));
+    pixels.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}

@@ -1,0 +1,1 @@
+"""Models that travel: weights with their configuration and a model card, and ONNX."""
