@@ -1,9 +1,9 @@
 // What the sections of the page share: the model, the current latents and class, and who wants to know of them.
 import { tensor } from "./ops.js";
 
-// Events: "code" (latents or class have changed), "decoded" (their image is there), "checkpoint".
+// Events: "code" (latents or class have changed), "decoded" (their image is there), "checkpoint", "theme" (colours have changed).
 export function openApp(content, model) {
-  const size = content.latent_shape.reduce((a, b) => a * b, 1), listeners = {code: [], decoded: [], checkpoint: []};
+  const size = content.latent_shape.reduce((a, b) => a * b, 1), listeners = {code: [], decoded: [], checkpoint: [], theme: []};
   let busy = false, again = false;
   const app = {
     content, model, z: new Float32Array(size), y: content.classes ? 0 : null, image: null, checkpoint: 0,
