@@ -48,16 +48,16 @@ def written(module: nn.Module, graph: Graph, *inputs: int) -> int:
     # a layer whose weights are parametrised has a class of its own; the weights are taken as they are
     kind = parametrize.type_before_parametrizations(module)
     if kind not in LAYERS:
-        raise _refused(f"a layer of type {kind.__name__}")
+        raise Inexpressible(_sentence(f"a layer of type {kind.__name__}"))
     if "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
-        raise _refused(f"a {kind.__name__} whose forward pass was changed from outside")
+        raise Inexpressible(
+            _sentence(f"a {kind.__name__} whose forward pass was changed from outside")
+        )
     return LAYERS[kind](module, graph, *inputs)
 
 
-def _refused(what: str) -> Inexpressible:
-    return Inexpressible(
-        f"The page cannot run {what}: let Python decode, with gdl explore --serve."
-    )
+def _sentence(what: str) -> str:
+    return f"The page cannot run {what}: let Python decode, with gdl explore --serve."
 
 
 def _only(module: nn.Module, **known: Any) -> None:
@@ -68,7 +68,7 @@ def _only(module: nn.Module, **known: Any) -> None:
     """
     for name, value in known.items():
         if (own := getattr(module, name)) != value:
-            raise _refused(f"a {type(module).__name__} with {name}={own!r}")
+            raise Inexpressible(_sentence(f"a {type(module).__name__} with {name}={own!r}"))
 
 
 @layer(nn.Sequential, MLPEncoder, VectorConditioner)
@@ -132,7 +132,7 @@ def _softplus(module: nn.Softplus, graph: Graph, x: int) -> int:
 @layer(nn.Flatten)
 def _flatten(module: nn.Flatten, graph: Graph, x: int) -> int:
     if module.start_dim == 0:
-        raise _refused("a Flatten that joins the images of a batch")
+        raise Inexpressible(_sentence("a Flatten that joins the images of a batch"))
     return graph.add("flatten", x, start=module.start_dim, end=module.end_dim)
 
 

@@ -1,8 +1,7 @@
 """The operations that the page knows, in PyTorch: what each of them means.
 
 `page/ops.js` has the same table in JavaScript; tests compare the two in a browser. An operation takes
-values (B, ...), then tensors and plain options by name. Dimensions are numbered with the batch as 0, and
-no operation changes the batch.
+values (B, ...), then tensors and plain options by name. Dimensions count from the batch, which is 0.
 """
 
 from collections.abc import Callable, Sequence

@@ -102,7 +102,7 @@ def drawn(shape):
 
 
 def module_graph(name):
-    """Return a graph of a layer with random weights, its inputs, and what the layer returns for them."""
+    """Return a graph of a layer with random weights, its inputs, and the output of the layer."""
     torch.manual_seed(0)
     build, shapes = LAYER_TABLE[name]
     module, inputs = build().eval(), [drawn(s) for s in shapes]
@@ -199,7 +199,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_no_operation_covers_is_refused(name):
-    with pytest.raises(Inexpressible, match="^The page cannot run .* --serve.$") as caught:
+    with pytest.raises(Inexpressible, match=r"^The page cannot run .* --serve.$") as caught:
         written(REFUSED[name](), Graph(["x"], Weights()), 0)
     assert "\n" not in str(caught.value)
     assert name == "inside" or name in str(caught.value)
