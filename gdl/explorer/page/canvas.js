@@ -47,7 +47,7 @@ export function openCanvas(root, content, app) {
     reconstruction.of(() => {
       const image = shaped();
       paint(seen, image, app.content.levels);
-      return drawing.isEmpty() ? null : {image, label: drawing.picture()?.label ?? null};
+      return {image, picture: drawing.picture(), empty: drawing.isEmpty()};
     });
   }
 
