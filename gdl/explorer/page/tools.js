@@ -33,8 +33,10 @@ export function openTools(root, content, channels, doing) {
   background.addEventListener("input", doing.changed);
 
   return {
-    stroke: () => ({colour: inColour ? colour.value : null, erases: eraser.getAttribute("aria-pressed") === "true",
-      width: doing.width * input("width").value / 100}),
+    stroke() {
+      const erases = eraser.getAttribute("aria-pressed") === "true", width = doing.width * input("width").value / 100;
+      return {colour: inColour ? colour.value : null, erases, width: erases ? 1.5 * width : width};  // no rim is left
+    },
     fits: () => !inColour && fit.checked,
     background: () => inColour ? [1, 3, 5].map(at => parseInt(background.value.slice(at, at + 2), 16) / 255) : content.paper,
     paper: () => background.value,
