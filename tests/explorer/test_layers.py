@@ -139,6 +139,25 @@ def test_the_graph_of_a_layer_computes_what_the_layer_does(name):
     torch.testing.assert_close(found, own, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_type_is_computed_in_float32(dtype):
+    module, x = ConvEncoder((1, 8, 8), 3, 4).to(dtype), torch.randn(2, 1, 8, 8)
+    graph = Graph(["x"], Weights())
+    graph.outputs["y"] = written(module, graph, 0)
+    with torch.inference_mode():
+        own = module.float()(x)
+    torch.testing.assert_close(graph.run({"x": x.to(dtype)})["y"], own, rtol=2e-2, atol=2e-2)
+
+
+def test_a_changed_forward_pass_is_refused():
+    hooked, replaced = nn.ReLU(), nn.ReLU()
+    hooked.register_forward_hook(lambda module, args, out: out + 1)
+    replaced.forward = lambda x: x + 1
+    for module in (hooked, replaced):
+        with pytest.raises(Inexpressible, match="forward pass was changed"):
+            written(module, Graph(["x"], Weights()), 0)
+
+
 def test_every_layer_and_every_operation_is_tested():
     kinds = {type(m) for build, _ in LAYER_TABLE.values() for m in build().modules()}
     assert set(LAYERS) - kinds == set()

@@ -20,14 +20,14 @@ function ofPatches(x, weight, shift, steps, corner, y) {
   weight.strips ??= asStrips(weight.data, out, depth);
   const patches = scratch("factor", sizeOfStrips(pixels, depth)), products = scratch("products", out * pixels);
   for (let r = 0, at = 0; r < x.shape[0]; r++) {
-    gather(x, r, weight.shape, steps, corner, y.shape, patches);
+    gatherPatches(x, r, weight.shape, steps, corner, y.shape, patches);
     stripProduct(weight.strips, 0, patches, 0, out, pixels, depth, products, 0);
     for (let o = 0, from = 0; o < out; o++) for (let i = 0; i < pixels; i++) y.data[at++] = products[from++] + shift[o];
   }
 }
 
 // Writes the patches of an image as strips: a line for each pixel of the result.
-function gather(x, row, [, , high, wide], [down, across], [left, above], [, , lines, columns], patches) {
+function gatherPatches(x, row, [, , high, wide], [down, across], [left, above], [, , lines, columns], patches) {
   const [, channels, height, width] = x.shape, depth = channels * high * wide, data = x.data;
   for (let c = 0, k = 0; c < channels; c++) {
     for (let i = 0; i < high; i++) {

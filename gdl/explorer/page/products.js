@@ -31,12 +31,12 @@ export function linearProduct(x, weight, bias) {
   return y;
 }
 
-const kept = {}, sums = new Float64Array(16);
+const scratchArrays = {}, sixteenSums = new Float64Array(16);
 
 // Returns an array for passing results, of at least `size` numbers, with anything in it: the next call with this name may use it.
 export function scratch(name, size) {
-  if (!kept[name] || kept[name].length < size) kept[name] = new Float64Array(size);
-  return kept[name];
+  if (!scratchArrays[name] || scratchArrays[name].length < size) scratchArrays[name] = new Float64Array(size);
+  return scratchArrays[name];
 }
 
 // Returns the place in strips of a number of a line.
@@ -62,11 +62,12 @@ export function stripProduct(a, i0, b, j0, rows, columns, depth, y, start) {
         i += 4;
         j += 4;
       }
-      sums[0] = s00; sums[1] = s01; sums[2] = s02; sums[3] = s03; sums[4] = s10; sums[5] = s11; sums[6] = s12; sums[7] = s13;
-      sums[8] = s20; sums[9] = s21; sums[10] = s22; sums[11] = s23; sums[12] = s30; sums[13] = s31; sums[14] = s32; sums[15] = s33;
+      const t = sixteenSums;
+      t[0] = s00; t[1] = s01; t[2] = s02; t[3] = s03; t[4] = s10; t[5] = s11; t[6] = s12; t[7] = s13;
+      t[8] = s20; t[9] = s21; t[10] = s22; t[11] = s23; t[12] = s30; t[13] = s31; t[14] = s32; t[15] = s33;
       const high = Math.min(4, rows - m), wide = Math.min(4, columns - n);
       for (let u = 0; u < high; u++) {
-        for (let v = 0, at = start + (m + u) * columns + n; v < wide; v++) y[at + v] = sums[4 * u + v];
+        for (let v = 0, at = start + (m + u) * columns + n; v < wide; v++) y[at + v] = t[4 * u + v];
       }
     }
   }
