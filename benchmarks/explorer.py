@@ -2,12 +2,12 @@
 
     python benchmarks/explorer.py run=RUN [run=RUN ...] [decodes=200] [pages=FOLDER] [record=FILE]
 
-Each page is opened from file://. It decodes 100 codes, one half drawn from N(0, I), the other half of test
-images, and encodes 100 test images; PyTorch does the same with the model's own weights. Pixels are whole
-numbers of 0 to 255, read from the canvas. The error of a code is the distance from PyTorch's mean (and
-log-std of a VAE) divided by its norm. Decodes are of one code: milliseconds, their median with quartiles,
-alone and with the events and the canvas that follow. First paint and "ready", the first picture, count
-from the start of the navigation.
+Each page is opened from file://. It decodes 100 codes, one half drawn from N(0, I), the other of test
+images, and encodes 100 test images; PyTorch does the same with the model's own weights. Pixels are
+whole numbers of 0 to 255, read from the canvas. The error of a code is the distance from PyTorch's
+mean (and log-std of a VAE) divided by its norm. Decodes are of one code: milliseconds, their median
+with quartiles, alone and with the events and the canvas that follow. First paint and "ready", the
+first picture, count from the start of the navigation.
 """
 
 import shutil
@@ -132,7 +132,11 @@ def row(browser: Browser, spec: str, folder: Path, decodes: int) -> list[object]
 
 
 def main() -> None:
-    """Print the table and, with record=FILE, keep it."""
+    """Print the table and, with record=FILE, keep it.
+
+    Raises:
+        SystemExit: No run is named.
+    """
     chosen, runs = options(), [a[4:] for a in sys.argv[1:] if a.startswith("run=")]
     if not runs:
         raise SystemExit(

@@ -1,6 +1,7 @@
 """Networks as graphs: every layer in PyTorch, every operation in a browser."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -17,6 +18,24 @@ from gdl.nn.dropout import Dropout
 from gdl.nn.labels import LabelledCodes, LabelledImages
 from gdl.nn.linear import Linear
 from gdl.nn.mlp import ACTIVATIONS, ResidualLayer
+
+
+def random_network(seed):
+    """Return a row of the table with an encoder or a decoder of random settings."""
+    rng = random.Random(seed)
+    patch = rng.choice([1, 1, 2, 3])
+    shape = (rng.randint(1, 5), patch * rng.randint(1, 11), patch * rng.randint(1, 11))
+    act, n = rng.choice([*ACTIVATIONS]), rng.randint(1, 9)
+    if seed % 4 < 3:
+        kind, first = rng.choice([(ConvEncoder, shape), (ConvDecoder, None)])
+        settings = (rng.randint(1, 9), rng.randint(0, 2), patch, rng.randint(1, 5), 13, act)
+    else:
+        kind, first = rng.choice([(MLPEncoder, shape), (MLPDecoder, None)])
+        hidden = [rng.choice([6, 7]) for _ in range(rng.randint(0, 3))]
+        settings = (hidden, act, rng.random() < 0.5)
+    sizes = (n, shape) if first is None else (shape, n)
+    return lambda: kind(*sizes, *settings), [(rng.randint(1, 4), *(first or (n,)))]
+
 
 LAYER_TABLE = {
     "linear": (lambda: nn.Linear(7, 5), [(3, 7)]),
@@ -62,6 +81,7 @@ LAYER_TABLE = {
     "conv decoder, odd": (lambda: ConvDecoder(5, (3, 13, 9), 4, 2, 1, 2, 8, "elu"), [(2, 5)]),
     "conv decoder, patch": (lambda: ConvDecoder(5, (2, 12, 15), 4, 1, 3), [(2, 5)]),
     "conv decoder, no blocks": (lambda: ConvDecoder(5, (1, 8, 40), 3, 0), [(2, 5)]),
+    **{f"random network {i}": random_network(i) for i in range(12)},
     "labelled images": (lambda: LabelledImages(3, (2, 4, 4)), [(5, 2, 4, 4), "labels"]),
     "labelled codes": (lambda: LabelledCodes(3), [(5, 4), "labels"]),
 }  # fmt: skip
