@@ -217,9 +217,10 @@ def test_the_browser_computes_what_pytorch_does(chromium):
     wrong = {}
     for (name, (_, _, own)), got in zip(graphs.items(), found, strict=True):
         assert got["shape"] == [*own.shape], name
-        error = (torch.tensor(got["data"]) - own.flatten()).abs().max() / own.abs().max()
-        if not error <= 1e-4:
-            wrong[name] = float(error)
+        error = (torch.tensor(got["data"]) - own.flatten()).abs()
+        # single numbers, and small ones beside the largest
+        if not (error <= 1e-4 * own.flatten().abs() + 2e-6 * own.abs().max()).all():
+            wrong[name] = float(error.max())
     assert wrong == {}
 
 
