@@ -1,7 +1,7 @@
 """Fixtures of the explorer's tests: pages of small models in a browser."""
 
 import pytest
-from sheets import KINDS, Sheet, subject
+from sheets import DARK, KINDS, Sheet, subject
 
 from gdl.explorer import write_page
 
@@ -38,9 +38,9 @@ def open_page(chromium):
 
 @pytest.fixture(scope="session")
 def sheet_pages(tmp_path_factory):
-    """Pages with a canvas, and their models, by the names of sheets.KINDS."""
+    """Pages with a canvas, and their models, by the names of sheets.KINDS, and DARK."""
     folder, found = tmp_path_factory.mktemp("sheets"), {}
-    for kind in KINDS:
+    for kind in (*KINDS, DARK):
         about = subject(kind)
         found[kind] = write_page(about, folder / f"{kind}.html"), about.model
     return found

@@ -18,6 +18,9 @@ from gdl.nn.mlp import MLPDecoder, MLPEncoder
 
 KINDS = ("strokes", "binary", "colour")
 
+DARK = "dark"
+"""The model and images of strokes, dark on bright."""
+
 MLP = {
     "encoder": partial(MLPEncoder, hidden=(16,)),
     "decoder": partial(MLPDecoder, hidden=(16,)),
@@ -39,7 +42,7 @@ def noise(n=40, shape=(3, 12, 16)):
 
 def model_of(kind):
     torch.manual_seed(0)
-    if kind == "strokes":
+    if kind in ("strokes", DARK):
         likelihood = {"likelihood": DiscretizedLogistic}
         model = models.VAE((1, 28, 28), 256, latent_dim=6, **likelihood, **MLP)
     elif kind == "binary":
@@ -53,9 +56,11 @@ def model_of(kind):
 
 
 def subject(kind):
-    """Return the subject of a page: strokes, binary (of classes), or colour."""
-    model = model_of(kind)
-    images = {"strokes": bars, "binary": partial(bars, levels=2), "colour": noise}[kind]()
+    """Return the subject of a page: strokes, dark, binary (of classes), or colour."""
+    model, binary = model_of(kind), partial(bars, levels=2)
+    images = {"strokes": bars, DARK: lambda: 255 - bars(), "binary": binary, "colour": noise}[
+        kind
+    ]()
     labels = torch.arange(len(images)) % 3 if model.num_classes else None
     data = SimpleNamespace(
         images=lambda split: images,

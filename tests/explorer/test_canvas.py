@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from sheets import KINDS, compare_with_the_model, png, subject
+from sheets import DARK, KINDS, compare_with_the_model, png, subject
 from test_shape import means
 
 L = ((0.2, 0.3), (0.25, 0.8), (0.7, 0.85))
@@ -77,6 +77,15 @@ def test_strokes_are_undone_and_done_again(open_sheet):
         sheet.tab.keyboard.press("Control+Shift+Z")
         sheet.settle()
         assert np.abs(sheet.rgba("seen") - looks[k]).max() <= 1
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_ink_lies_where_the_pointer_was(open_sheet, width):
+    sheet, _ = open_sheet("strokes", viewport={"width": width, "height": 700})
+    sheet.draw((0.25, 0.7))
+    ink = sheet.rgba("strokes")[..., 3] / 255
+    middle = [(ink.sum(1 - i) * (np.arange(ink.shape[i]) + 0.5)).sum() / ink.sum() for i in (0, 1)]
+    assert np.array(middle) / ink.shape == pytest.approx([0.7, 0.25], abs=0.006)
 
 
 def touch(session, kind, *points):
@@ -225,3 +234,39 @@ def test_ink_follows_the_theme(open_sheet):
     sheet.press("undo")
     sheet.press("redo")
     assert np.abs(sheet.rgba("seen") - seen).max() <= 1
+
+
+def test_ink_is_dark_where_the_data_are(open_sheet):
+    images = []
+    for kind in (DARK, "strokes"):
+        sheet, model = open_sheet(kind)
+        sheet.draw(*L)
+        images.append(sheet.image("seen", model))
+        compare_with_the_model(sheet, model)
+    assert np.abs(images[0] - (255 - images[1])).max() <= 1
+
+
+HALVE = """() => {
+  const run = app.model.run;
+  app.model.run = async (name, inputs) => {
+    const found = await run(name, inputs);
+    if (name === "encode") found.mean.data = found.mean.data.map(v => v / 2);
+    return found;
+  };
+  app.tell("checkpoint");
+}"""
+
+
+@pytest.mark.parametrize("led", [True, False])
+def test_another_checkpoint_encodes_again(open_sheet, led):
+    """The code of the page changes only if it is still that of the canvas."""
+    sheet, _ = open_sheet("strokes")
+    sheet.draw(*L)
+    before, again = np.array(sheet.tab.evaluate("[...app.z]")), sheet.rgba("again")
+    if not led:
+        sheet.tab.evaluate("() => { app.set({z: app.z.map(() => 3)}, 'sliders') }")
+    sheet.tab.evaluate(HALVE)
+    sheet.settle()
+    z = np.array(sheet.tab.evaluate("[...app.z]"))
+    assert np.allclose(z, before / 2 if led else 3)
+    assert (sheet.rgba("again") != again).any()
