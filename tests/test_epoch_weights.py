@@ -27,15 +27,14 @@ def kept(folder: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def run(request, tmp_path_factory) -> tuple[Path, list[str]]:
-    """An undisturbed run of two epochs and its options."""
+def run(request, tmp_path_factory) -> tuple[Path, list[str], list[str]]:
+    """An undisturbed run of two epochs, its options and its moments."""
     folder, options = tmp_path_factory.mktemp("history") / "run", [*SHORT, *KINDS[request.param]]
-    train(folder, *options)
-    return folder, options
+    return folder, options, moments(folder, *options)
 
 
 def test_epochs_hold_what_is_tested_and_any_command_reads_them(run) -> None:
-    folder, _ = run
+    folder = run[0]
     assert kept(folder) == [0, 1, 2]
     values = {}
     for number, path in Run(folder).epochs().items():
@@ -53,30 +52,31 @@ def test_epochs_hold_what_is_tested_and_any_command_reads_them(run) -> None:
 
 
 def test_it_changes_nothing_and_is_off_by_default(run, tmp_path: Path) -> None:
-    folder, options = run
+    folder, options, _ = run
     without = [o for o in options if "history" not in o]
     train(tmp_path / "run", *without, *(["callbacks=ema"] if len(options) > 4 else []))
     assert kept(tmp_path / "run") == []
     assert_same_run(tmp_path / "run", folder)
 
 
-def test_a_killed_run_has_the_epochs_of_an_undisturbed_one(run, tmp_path: Path) -> None:
-    folder, options = run
-    names = moments(tmp_path / "moments", *options)
-    places = [i for i, name in enumerate(names) if "epoch_0001" in name or name == "after last.ckpt"]
-    for at in places[:: max(1, len(places) // 4)]:
-        killed = tmp_path / f"killed{at}"
-        assert train_and_kill(killed, at, *options) is not None
-        epoch_file(killed / "checkpoints", 7).write_bytes(b"of another start")
-        train(killed, *options)
-        assert kept(killed) == kept(folder), names[at]
-        for number in kept(folder):
-            name = f"epoch_{number:04d}"
-            assert_equal(weights(killed, name), weights(folder, name))
+@pytest.mark.parametrize("moment", ["before epoch_0001.ckpt", "after last.ckpt"])
+def test_a_killed_run_has_the_epochs_of_an_undisturbed_one(
+    moment: str, run, tmp_path: Path
+) -> None:
+    folder, options, names = run
+    killed = tmp_path / "killed"
+    assert train_and_kill(killed, names.index(moment), *options) == moment
+    assert (moment == "after last.ckpt") == (1 in kept(killed)), "the epoch comes before last.ckpt"
+    epoch_file(killed / "checkpoints", 7).write_bytes(b"of another start")
+    train(killed, *options)
+    assert kept(killed) == kept(folder)
+    for number in kept(folder):
+        name = f"epoch_{number:04d}"
+        assert_equal(weights(killed, name), weights(folder, name))
 
 
 def test_a_run_that_trains_longer_keeps_its_past(run, tmp_path: Path) -> None:
-    folder, options = run
+    folder, options, _ = run
     train(tmp_path / "run", *options, "trainer.max_epochs=1")
     before = epoch_file(tmp_path / "run" / "checkpoints", 0).read_bytes()
     train(tmp_path / "run", *options)
