@@ -13,6 +13,9 @@ from gdl.explorer.weights import packed
 
 __all__ = ["content", "worth_of_latents"]
 
+ACTIVE = 0.01
+"""Variance of the means over the images above which a latent is active, as in `measure=active_units`."""
+
 REACH = 3.0
 """Sliders of a VAE go over this many standard deviations of the prior, or over all codes."""
 
@@ -38,11 +41,16 @@ def content(subject: Subject) -> dict[str, Any] | None:
     if not getattr(subject.model, "latent_shape", None):
         return None
     mean, log_std = subject.posterior
+    finite = mean.isfinite().all(1)
+    if not finite.any():
+        return None
+    labels, mean = subject.labels, mean[finite]
+    labels = None if labels is None else labels[finite]
+    log_std = None if log_std is None else log_std[finite]
     worth, active = worth_of_latents(mean, log_std)
     has_prior = log_std is not None
     low, high = ranges(mean, REACH if has_prior else None)
     shown = mean[: min(CODES, max(1, CODE_NUMBERS // mean.shape[1]))]
-    labels = None if subject.labels is None else subject.labels[: len(shown)].tolist()
     factor = None if has_prior else _factor(mean)
     order = sorted(range(len(worth)), key=lambda j: (not active[j], -float(worth[j])))
     return {
@@ -56,7 +64,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
         "mean": [0.0] * len(worth) if has_prior else [round(float(v), 6) for v in mean.mean(0)],
         "factor": None if factor is None else packed([factor]),
         "codes": packed([shown]),
-        "labels": labels,
+        "labels": None if labels is None else labels[: len(shown)].tolist(),
     }
 
 
@@ -72,7 +80,7 @@ def worth_of_latents(mean: Tensor, log_std: Tensor | None) -> tuple[Tensor, Tens
         log_std: Their log standard deviations, of a VAE.
     """
     if log_std is not None:
-        return gaussian_kl(mean, log_std).mean(0), is_active(mean)
+        return gaussian_kl(mean, log_std).mean(0), is_active(mean, ACTIVE)
     variance = mean.double().var(0, correction=0)
     share = variance / variance.sum().clamp(min=1e-30)
     return share, share > 0.01 / len(share)
