@@ -43,7 +43,7 @@ class Subject:
 
     @cached_property
     def chosen(self) -> Tensor:
-        """Which test images, in their order: a random choice, since a folder has them class by class."""
+        """Which test images, in their order: a random choice, as a folder has them class by class."""
         usable = self._usable()
         among = torch.Generator().manual_seed(self.seed)
         order = usable[torch.randperm(len(usable), generator=among)]
