@@ -13,7 +13,8 @@ export function openSliders(root, content, app) {
   const [status, seed, temperature] = [find("[role=status]"), find(".sliders_seed"), find(".sliders_temperature")];
   const {order, active} = content, codes = readTensors(content.codes)[0], draw = drawsOf(content);
   const [list, rest] = root.querySelectorAll(".sliders_list"), undo = openUndo(app, button("undo"));
-  let image = -1, drawn = null;  // the test image shown last; the seed of what is shown, if it is a draw
+  // the test image shown last; the seed of what is shown, if it is a draw; the last seed that is one
+  let image = -1, drawn = null, kept = seed.value;
   const say = text => { status.textContent = text; };
   const set = (state, isPart) => { undo.before(isPart); return app.set(state, "sliders"); };
 
@@ -26,7 +27,8 @@ export function openSliders(root, content, app) {
   const classes = openClasses(find(".sliders_classes"), app, y => set({y}));
 
   function showDraw(isPart = false) {
-    drawn = Number(seed.value);
+    kept = seed.value;
+    drawn = Number(kept);
     set({z: draw(drawn, Number(temperature.value))}, isPart);
     say(`Draw of seed ${drawn} at temperature ${temperature.value}.`);
   }
@@ -51,11 +53,9 @@ export function openSliders(root, content, app) {
   };
   for (const [name, action] of Object.entries(actions)) button(name).addEventListener("click", action);
 
-  let kept = seed.value;
   seed.addEventListener("change", () => {
     const value = Number(seed.value), isSeed = seed.value !== "" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
     if (!isSeed) { seed.value = kept; return say("A seed is a whole number from 0 to 4294967295."); }
-    kept = seed.value;
     showDraw();
   });
   temperature.addEventListener("input", () => {

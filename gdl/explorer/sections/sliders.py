@@ -11,7 +11,7 @@ from gdl.evaluation.latent_use import is_active
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import packed
 
-__all__ = ["content", "worth_of_latents"]
+__all__ = ["content", "factor_of", "worth_of_latents"]
 
 ACTIVE = 0.01
 """Variance of the means over the images above which a latent is active, as in `measure=active_units`."""
@@ -51,7 +51,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
     has_prior = log_std is not None
     low, high = ranges(mean, REACH if has_prior else None)
     shown = mean[: min(CODES, max(1, CODE_NUMBERS // mean.shape[1]))]
-    factor = None if has_prior else _factor(mean)
+    factor = None if has_prior else factor_of(mean)
     order = sorted(range(len(worth)), key=lambda j: (not active[j], -float(worth[j])))
     return {
         "kind": "kl" if has_prior else "variance",
@@ -116,7 +116,7 @@ def _round_ends(low: float, high: float) -> tuple[float, float]:
     )
 
 
-def _factor(codes: Tensor) -> Tensor:
+def factor_of(codes: Tensor) -> Tensor:
     """Return L (M, M), L L^T the covariance of codes (N, M); for many latents (1, M), of each alone."""
     width = codes.shape[1]
     if width > TOGETHER or len(codes) < 2:
