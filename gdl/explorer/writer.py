@@ -7,10 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from gdl.errors import GdlError
+from gdl.explorer.epochs import weights_of
 from gdl.explorer.facts import brief_html, facts, facts_html
+from gdl.explorer.graph import Graph
 from gdl.explorer.programs import check, programs
-from gdl.explorer.sections import SECTIONS
+from gdl.explorer.sections import SECTIONS, checkpoints
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import packed
 from gdl.files import write_atomically
@@ -56,7 +60,8 @@ def page_of(subject: Subject) -> str:
         # the class that stands for an unknown label; null where every image needs one
         "no_class": model.num_classes if model.label_dropout else None,
         "programs": {name: graph.plain() for name, graph in graphs.items()},
-        "weights": [packed(weights.tensors)],  # one for each checkpoint
+        # the chosen weights are the last
+        "weights": [*map(packed, _earlier(subject, graphs)), packed(weights.tensors)],
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
@@ -78,6 +83,11 @@ def page_of(subject: Subject) -> str:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return fill((FOLDER / "page.html").read_text(), parts)
+
+
+def _earlier(subject: Subject, graphs: dict[str, Graph]) -> list[list[Tensor]]:
+    """Return the weights of the epochs of a page that are others than the chosen ones."""
+    return [weights_of(e, graphs) for e in subject.epochs if not checkpoints.is_same(e, subject)]
 
 
 def modules(name: str) -> str:
