@@ -7,6 +7,7 @@ from torch import nn
 from gdl.errors import GdlError
 from gdl.explorer.graph import Graph
 from gdl.nn.conv import ConvDecoder, ConvEncoder, ResBlock
+from gdl.nn.coupling_networks import VectorConditioner
 from gdl.nn.linear import Linear
 from gdl.nn.mlp import MLPDecoder, MLPEncoder, ResidualLayer
 
@@ -46,7 +47,7 @@ def written(module: nn.Module, graph: Graph, *inputs: int) -> int:
     return LAYERS[type(module)](module, graph, *inputs)
 
 
-@layer(nn.Sequential, MLPEncoder)
+@layer(nn.Sequential, MLPEncoder, VectorConditioner)
 def _sequence(module: nn.Sequential, graph: Graph, x: int) -> int:
     for part in module:
         x = written(part, graph, x)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gdl.explorer.flow_ops import FLOW_OPS
+
 __all__ = ["OPS"]
 
 
@@ -87,5 +89,6 @@ OPS: dict[str, Callable[..., Tensor]] = {
     "resize": _resize,
     "pixel_shuffle": lambda x, factor: F.pixel_shuffle(x, factor),
     "pixel_unshuffle": lambda x, factor: F.pixel_unshuffle(x, factor),
+    **FLOW_OPS,
 }
 """Every operation by its name in a graph."""
