@@ -6,9 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.explorer.likelihood_ops import LIKELIHOOD_OPS
 from gdl.explorer.ops import OPS
 
 __all__ = ["Graph", "Weights"]
+
+KNOWN = OPS | LIKELIHOOD_OPS
 
 
 class Weights:
@@ -51,7 +54,7 @@ class Graph:
         """Append an operation and return the number of its result.
 
         Args:
-            op: Its name in `gdl.explorer.ops.OPS`.
+            op: Its name in `gdl.explorer.ops.OPS` or `gdl.explorer.likelihood_ops.LIKELIHOOD_OPS`.
             inputs: Numbers of the values it takes.
             tensors: Weights, by the name of the argument; None is left out.
             options: Plain values, by the name of the argument.
@@ -79,5 +82,5 @@ class Graph:
         for node in self.nodes:
             options = {k: v for k, v in node.items() if k not in ("op", "in", "tensors")}
             own = {k: tensors[i] for k, i in node["tensors"].items()}
-            found.append(OPS[node["op"]](*(found[i] for i in node["in"]), **own, **options))
+            found.append(KNOWN[node["op"]](*(found[i] for i in node["in"]), **own, **options))
         return {name: found[i] for name, i in self.outputs.items()}
