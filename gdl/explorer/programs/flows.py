@@ -1,4 +1,4 @@
-"""What a page computes with a flow on vectors: encode and decode; in the plane, each layer by itself."""
+"""Programs of flows on vectors: encode and decode; in the plane, each layer by itself."""
 
 import math
 
@@ -7,12 +7,13 @@ from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
 from gdl.families.flow import FlowModel
 from gdl.flows.base import Bijection
-from gdl.flows.priors import ClassPrior, LogisticPrior, NormalPrior
+from gdl.flows.coupling import tanh_log_scale
+from gdl.flows.priors import LogisticPrior, NormalPrior
 
-__all__ = ["flow_programs"]
+__all__ = ["flow"]
 
 
-def flow_programs(model: FlowModel, weights: Weights) -> dict[str, Graph]:
+def flow(model: FlowModel, weights: Weights) -> dict[str, Graph]:
     """Return the graphs of a flow on vectors, or on images as vectors, by name.
 
     encode: x -> mean (B, D), all latents; a pixel stands for the middle of its cell.
@@ -70,7 +71,7 @@ def _priors(model: FlowModel, weights: Weights) -> dict[str, Graph]:
         graph.outputs["log_p"] = _log_prob(model, graph, 0)
         return {"log_prior": graph}
     graph, place = Graph(["z", "y"], weights), Graph(["e", "y"], weights)
-    log_scale = _class_log_scale(prior)
+    log_scale = tanh_log_scale(prior.raw_log_scale, prior.BOUND)
     centred = graph.add("add", 0, graph.add("rows", 1, tensors={"tensor": -prior.mean}))
     e = graph.add("mul", centred, graph.add("rows", 1, tensors={"tensor": (-log_scale).exp()}))
     stretch = graph.add("rows", 1, tensors={"tensor": -log_scale.sum(1)})
@@ -79,10 +80,6 @@ def _priors(model: FlowModel, weights: Weights) -> dict[str, Graph]:
     mean = place.add("rows", 1, tensors={"tensor": prior.mean})
     place.outputs["z"] = place.add("add", far, mean)
     return {"log_prior": graph, "place": place}
-
-
-def _class_log_scale(prior: ClassPrior) -> "Tensor":
-    return prior.log_scale()
 
 
 def _log_prob(model: FlowModel, graph: Graph, z: int) -> int:
