@@ -1,12 +1,81 @@
-"""Section flow of the page."""
+"""Section flow: points move through the layers of a flow on the line or in the plane."""
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from gdl.data import Toy
+from gdl.explorer.bijections import plain_layers
 from gdl.explorer.subject import Subject
+from gdl.families.flow import FlowModel
+from gdl.flows.base import Bijection
+from gdl.flows.priors import LogisticPrior
 
 __all__ = ["content"]
 
+POINTS = 2000
+"""Points that move, at most."""
 
+WIDER = 1.1
+"""The pictures end this far behind the points."""
+
+
+@torch.inference_mode()
 def content(subject: Subject) -> dict[str, Any] | None:
-    """Return what the section shows; None if it has nothing to show."""
-    return None
+    """Return points and layers of a flow in one or two dimensions; None for other models.
+
+    layers: names of the K layers.
+    points: test points, N * D numbers.
+    labels: of the points, -1 where unknown; None without labels.
+    known: log-densities (N,) of the points in nats under the distribution of the data; None if unknown.
+    boxes: what the pictures before and after each layer show, K + 1 times [centres..., half side].
+    prior: "normal" or "logistic", what new latents are drawn from.
+    """
+    model = subject.model
+    if not isinstance(model, FlowModel) or model.shape not in {(1,), (2,)}:
+        return None
+    x = subject.images[:POINTS].float()
+    labels = None if subject.labels is None else subject.labels[:POINTS].tolist()
+    known = None
+    if isinstance(subject.data, Toy):
+        known = _rounded(subject.data.log_prob(x))
+    layers = plain_layers(model.bijection)
+    return {
+        "layers": [type(layer).__name__ for layer in layers],
+        "points": _rounded(x),
+        "labels": labels,
+        "known": known,
+        "boxes": _boxes(layers, x.to(model.device)),
+        "prior": "logistic" if isinstance(model.prior, LogisticPrior) else "normal",
+    }
+
+
+def _boxes(layers: list[Bijection], h: Tensor) -> list[list[float]]:
+    """Return what the picture of each place shows, the same for all where one is enough."""
+    boxes = [_box(h)]
+    for layer in layers:
+        h = layer(h)[0]
+        boxes.append(_box(h))
+    sides = [max(abs(c) for c in box[:-1]) + box[-1] for box in boxes]
+    if max(sides) <= 4 * min(sides):
+        return [[0.0] * (len(boxes[0]) - 1) + [_round(max(sides))]] * len(boxes)
+    return boxes
+
+
+def _box(h: Tensor) -> list[float]:
+    """Return the centres of points (N, D) and half of the side of a square around nearly all."""
+    ends = torch.tensor([0.002, 0.998], dtype=torch.float64)
+    low, high = h.double().cpu().quantile(ends, 0)
+    half = float((high - low).max()) / 2 * WIDER
+    return [*((low + high) / 2).tolist(), half or 1.0]
+
+
+def _round(side: float) -> float:
+    """Return a side rounded up to a half, if it is not small."""
+    return -(-side // 0.5) * 0.5 if side > 1 else side
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """Return numbers with five digits, which a picture cannot tell from all of them."""
+    return [float(f"{v:.5g}") for v in values.flatten().tolist()]
