@@ -33,7 +33,8 @@ def explore(cfg: DictConfig) -> str:
     if not cfg.out:
         check_links(run.path)
     enable_garbage_collection()
-    path = write_page(Subject(run, model, data, cfg.points), Path(cfg.out or run.explorer_html))
+    subject = Subject(run, model, data, cfg.points, cfg.seed)
+    path = write_page(subject, Path(cfg.out or run.explorer_html))
     print(f"explorer:   {for_shell(path)}, {path.stat().st_size / 1e6:.2f} MB")
     return str(path)
 

@@ -22,12 +22,18 @@ class Subject:
         model: Its model, in eval mode.
         data: Its data.
         points: Test images that are encoded, at most.
+        seed: Of their choice, and of the projections of the map.
     """
 
     def __init__(
-        self, run: Run, model: GenerativeModel, data: ImageData, points: int = 1000
+        self,
+        run: Run,
+        model: GenerativeModel,
+        data: ImageData,
+        points: int = 1000,
+        seed: int = 0,
     ) -> None:
-        self.run, self.model, self.data, self.points = run, model, data, points
+        self.run, self.model, self.data, self.points, self.seed = run, model, data, points, seed
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -35,15 +41,22 @@ class Subject:
         return self.run.metrics()
 
     @cached_property
+    def chosen(self) -> Tensor:
+        """Which test images, in their order: a random choice, since a folder has them class by class."""
+        among = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(self.data.images("test")), generator=among)
+        return order[: self.points].sort().values
+
+    @cached_property
     def images(self) -> Tensor:
-        """The first test images (N, C, H, W) uint8, or points (N, D)."""
-        return self.data.images("test")[: self.points]
+        """The chosen test images (N, C, H, W) uint8, or points (N, D)."""
+        return self.data.images("test")[self.chosen]
 
     @cached_property
     def labels(self) -> Tensor | None:
         """Their labels (N,), -1 where unknown; None for data without labels."""
         labels = self.data.labels("test")
-        return None if labels is None else labels[: self.points]
+        return None if labels is None else labels[self.chosen]
 
     @cached_property
     @torch.inference_mode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.explorer.facts import facts
+from gdl.explorer.facts import brief_html, facts, facts_html
 from gdl.explorer.programs import check, programs
 from gdl.explorer.sections import SECTIONS
 from gdl.explorer.subject import Subject
@@ -31,7 +31,8 @@ def write_page(subject: Subject, path: Path) -> Path:
     """
     if not path.parent.is_dir():
         raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
-    write_atomically(path, page_of(subject))
+    # names of files may have bytes that are no text
+    write_atomically(path, page_of(subject).encode(errors="replace"))
     return path
 
 
@@ -57,9 +58,14 @@ def page_of(subject: Subject) -> str:
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
     script = modules("main")
+    size = model.shape[1:] if len(model.shape) == 3 else (1, 1)  # vectors are shown as numbers
     parts = {
         "title": escape(known["title"]),
-        "facts": "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in known["list"]),
+        "brief": brief_html(known),
+        "facts": facts_html(known),
+        "hidden": "" if len(model.shape) == 3 else " hidden",
+        "height": str(size[0]),
+        "width": str(size[1]),
         "sections": "".join((FOLDER / f"{name}.html").read_text() for name in shown),
         "css": "".join(p.read_text() for p in (BASE_CSS, FOLDER / "page.css"))
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
