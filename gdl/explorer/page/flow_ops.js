@@ -1,29 +1,29 @@
 // Operations of flows, see gdl/explorer/flow_ops.py for what each of them means.
 
-const value = (shape, data) => ({shape, data});
-const softplus = v => v > 0 ? v + Math.log1p(Math.exp(-v)) : Math.log1p(Math.exp(v));
+const flowValue = (shape, data) => ({shape, data});
+const softPlus = v => v > 0 ? v + Math.log1p(Math.exp(-v)) : Math.log1p(Math.exp(v));
 
 // Runs f(x, weights, means, scales) for each number of x (B, D) with its mixture of raw (B, D, 3, K).
-function mixtures([x, raw], f) {
+function eachMixture([x, raw], f) {
   const k = raw.shape[3], out = new Float32Array(x.data.length);
   const weight = new Float64Array(k), mean = new Float64Array(k), scale = new Float64Array(k);
   for (let i = 0; i < out.length; i++) {
     const at = i * 3 * k;
     let top = -Infinity, sum = 0;
     for (let j = 0; j < k; j++) top = Math.max(top, raw.data[at + j]);
-    for (let j = 0; j < k; j++) sum += weight[j] = Math.exp(raw.data[at + j] - top);
+    for (let j = 0; j < k; j++) sum += Math.exp(raw.data[at + j] - top);
     for (let j = 0; j < k; j++) {
-      weight[j] = Math.log(weight[j] / sum);
+      weight[j] = raw.data[at + j] - top - Math.log(sum);  // its logarithm, as of the scale
       mean[j] = raw.data[at + k + j];
-      scale[j] = 5 * Math.tanh(raw.data[at + 2 * k + j] / 5);  // its logarithm
+      scale[j] = 5 * Math.tanh(raw.data[at + 2 * k + j] / 5);
     }
     out[i] = f(x.data[i], weight, mean, scale);
   }
-  return value(x.shape, out);
+  return flowValue(x.shape, out);
 }
 
 // Returns log sum_j exp term(j) for j < count, without overflow.
-function logSumExp(count, term) {
+function logSumOver(count, term) {
   let top = -Infinity, sum = 0;
   for (let j = 0; j < count; j++) {
     const t = term(j);
@@ -34,24 +34,24 @@ function logSumExp(count, term) {
 }
 
 // Returns log F(x) and log (1 - F(x)).
-function logMasses(x, weight, mean, scale) {
+function mixtureMasses(x, weight, mean, scale) {
   const u = j => (x - mean[j]) * Math.exp(-scale[j]);
-  return [logSumExp(mean.length, j => weight[j] - softplus(-u(j))), logSumExp(mean.length, j => weight[j] - softplus(u(j)))];
+  return [logSumOver(mean.length, j => weight[j] - softPlus(-u(j))), logSumOver(mean.length, j => weight[j] - softPlus(u(j)))];
 }
 
-function logit(x, ...mixture) {
-  const [below, above] = logMasses(x, ...mixture);
+function mixtureLogit(x, ...mixture) {
+  const [below, above] = mixtureMasses(x, ...mixture);
   return below - above;
 }
 
-function logSlope(x, weight, mean, scale) {
-  const [below, above] = logMasses(x, weight, mean, scale);
+function mixtureLogSlope(x, weight, mean, scale) {
+  const [below, above] = mixtureMasses(x, weight, mean, scale);
   const u = j => (x - mean[j]) * Math.exp(-scale[j]);
-  const density = logSumExp(mean.length, j => weight[j] - scale[j] - softplus(u(j)) - softplus(-u(j)));
+  const density = logSumOver(mean.length, j => weight[j] - scale[j] - softPlus(u(j)) - softPlus(-u(j)));
   return density - below - above;
 }
 
-function invert(z, weight, mean, scale) {
+function mixtureInvert(z, weight, mean, scale) {
   let low = Infinity, high = -Infinity;
   for (let j = 0; j < mean.length; j++) {
     const end = mean[j] + Math.exp(scale[j]) * z;
@@ -60,7 +60,7 @@ function invert(z, weight, mean, scale) {
   }
   for (let i = 0; i < 40 && high > low; i++) {
     const x = (low + high) / 2;
-    if (logit(x, weight, mean, scale) < z) low = x; else high = x;
+    if (mixtureLogit(x, weight, mean, scale) < z) low = x; else high = x;
   }
   return (low + high) / 2;
 }
@@ -71,12 +71,12 @@ export const FLOW_OPS = {
     for (let r = 0; r < rows; r++) {
       index.forEach((from, to) => out.set(x.data.subarray((r * wide + from) * step, (r * wide + from + 1) * step), (r * index.length + to) * step));
     }
-    return value([rows, index.length, ...x.shape.slice(2)], out);
+    return flowValue([rows, index.length, ...x.shape.slice(2)], out);
   },
   constant([x], {tensor}) {
     const rows = x.shape[0], size = tensor.data.length, out = new Float32Array(rows * size);
     for (let r = 0; r < rows; r++) out.set(tensor.data, r * size);
-    return value([rows, ...tensor.shape], out);
+    return flowValue([rows, ...tensor.shape], out);
   },
   triangular([x], {packed}) {
     const d = packed.shape[0], out = new Float32Array(x.data.length);
@@ -87,7 +87,7 @@ export const FLOW_OPS = {
         out[at + i] = sum;
       }
     }
-    return value(x.shape, out);
+    return flowValue(x.shape, out);
   },
   solve_triangular([z], {packed}) {
     const d = packed.shape[0], out = new Float32Array(z.data.length);
@@ -98,16 +98,16 @@ export const FLOW_OPS = {
         out[at + i] = rest * Math.exp(-packed.data[i * d + i]);
       }
     }
-    return value(z.shape, out);
+    return flowValue(z.shape, out);
   },
-  mixture_logit: inputs => mixtures(inputs, logit),
-  mixture_log_slope: inputs => mixtures(inputs, logSlope),
-  mixture_invert: inputs => mixtures(inputs, invert),
-  mul: ([a, b]) => value(a.shape, a.data.map((v, i) => v * b.data[i])),
-  sub: ([a, b]) => value(a.shape, a.data.map((v, i) => v - b.data[i])),
-  exp: ([x]) => value(x.shape, x.data.map(Math.exp)),
-  softplus: ([x]) => value(x.shape, x.data.map(softplus)),
-  mul_tensor: ([x], {tensor: t}) => value(x.shape, x.data.map((v, i) => v * t.data[i % t.data.length])),
+  mixture_logit: inputs => eachMixture(inputs, mixtureLogit),
+  mixture_log_slope: inputs => eachMixture(inputs, mixtureLogSlope),
+  mixture_invert: inputs => eachMixture(inputs, mixtureInvert),
+  mul: ([a, b]) => flowValue(a.shape, a.data.map((v, i) => v * b.data[i])),
+  sub: ([a, b]) => flowValue(a.shape, a.data.map((v, i) => v - b.data[i])),
+  exp: ([x]) => flowValue(x.shape, x.data.map(Math.exp)),
+  softplus: ([x]) => flowValue(x.shape, x.data.map(softPlus)),
+  mul_tensor: ([x], {tensor: t}) => flowValue(x.shape, x.data.map((v, i) => v * t.data[i % t.data.length])),
   sum([x]) {
     const rows = x.shape[0], size = x.data.length / rows, out = new Float32Array(rows);
     for (let r = 0; r < rows; r++) {
@@ -115,6 +115,20 @@ export const FLOW_OPS = {
       for (let i = r * size; i < (r + 1) * size; i++) sum += x.data[i];
       out[r] = sum;
     }
-    return value([rows], out);
+    return flowValue([rows], out);
+  },
+  rows([y], {tensor: t}) {
+    const size = t.data.length / t.shape[0], out = new Float32Array(y.data.length * size);
+    y.data.forEach((row, i) => out.set(t.data.subarray(row * size, (row + 1) * size), i * size));
+    return flowValue([y.data.length, ...t.shape.slice(1)], out);
+  },
+  concat(parts) {
+    const rows = parts[0].shape[0], rest = parts[0].shape.slice(2), sizes = parts.map(p => p.data.length / rows);
+    const wide = sizes.reduce((a, b) => a + b, 0), out = new Float32Array(rows * wide);
+    for (let r = 0; r < rows; r++) {
+      let at = r * wide;
+      parts.forEach((p, i) => { out.set(p.data.subarray(r * sizes[i], (r + 1) * sizes[i]), at); at += sizes[i]; });
+    }
+    return flowValue([rows, parts.reduce((a, p) => a + p.shape[1], 0), ...rest], out);
   },
 };

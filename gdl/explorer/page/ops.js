@@ -1,5 +1,6 @@
 // The operations of a network, see gdl/explorer/ops.py for what each of them means.
 // A value is {shape: [B, ...], data: Float32Array}.
+import { FLOW_OPS } from "./flow_ops.js";
 
 export const tensor = (shape, data) => ({shape, data});
 export const sizeOf = shape => shape.reduce((a, b) => a * b, 1);
@@ -35,4 +36,5 @@ export const OPS = {
     for (let r = 0; r < rows; r++) y.set(x.data.subarray((r * wide + start) * step, (r * wide + start + length) * step), r * length * step);
     return tensor([rows, length, ...rest], y);
   },
+  ...FLOW_OPS,
 };
