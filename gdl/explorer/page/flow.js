@@ -104,18 +104,23 @@ export function openFlow(root, content, app) {
 
   const number = v => v.toFixed(2).replace("-", "−");
   const vector = h => `(${[...h].map(number).join(", ")})`;
-  const placeName = k => k === 0 ? "data" : `${k}: ${content.layers[k - 1]}${k === count ? ", latents" : ""}`;
+  const layerName = k => `layer ${k} of ${count}, ${content.layers[k - 1]}`;
+
+  function placeName() {
+    const k = Math.ceil(state.time);
+    if (state.time < k) return `Within ${layerName(k)}`;
+    return k === 0 ? "Data, before the first layer" : `${k === count ? "Latents, after" : "After"} ${layerName(k)}`;
+  }
 
   function tell() {
-    const k = Math.floor(state.time), between = state.time > k, points = state.points, way = state.way;
-    const name = between ? `from ${placeName(k)} to ${placeName(k + 1)}` : placeName(k);
-    part("name").textContent = `${name} (${count} layers)`;
+    const points = state.points, way = state.way, name = placeName();
+    part("name").textContent = name;
     slider.setAttribute("aria-valuetext", name);
     picture.draw();
     if (points) {
       part("points").textContent = test ? `${points.n} test points` : `${points.n} samples of the model`;
       const at = Math.max(1, Math.ceil(state.time)), step = points.steps?.[at - 1];
-      part("det").textContent = `${placeName(at)}${step === undefined ? "" : `\nmean log |det| ${number(step)} nats`}`;
+      part("det").textContent = `${at}: ${content.layers[at - 1]}${step === undefined ? "" : `\nmean log |det| ${number(step)} nats`}`;
       part("fit-name").textContent = points.kl ? "KL" : "mean log p(x)";
       const near = Math.round(state.time), kl = v => v.toFixed(3).replace("-", "−");
       part("fit").textContent = points.kl ? `${kl(points.kl[near])} nats from the points here to the prior, ${kl(points.kl[count])} after all layers`
@@ -139,7 +144,7 @@ export function openFlow(root, content, app) {
     tell();
   }
 
-  const button = () => { part("play").textContent = playing ? "❚❚ pause" : state.time < count && (test || state.time > 0) ? "▶ play" : "▶ play"; };
+  const button = () => { part("play").textContent = playing ? "❚❚ pause" : "▶ play"; };
 
   function stop() {
     playing = 0;

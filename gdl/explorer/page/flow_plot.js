@@ -4,7 +4,7 @@ import { colourOf } from "./theme.js";
 // Returns a picture's scale: box = [centres..., half side] of what it shows, of a canvas with sides in CSS pixels.
 // x(v), y(v) are pixels of numbers, at(px, py) the numbers of a pixel. On the line y has no meaning.
 export function plotScale(box, width, height) {
-  const half = box.at(-1), [cx, cy = 0] = box.slice(0, -1), left = 8, bottom = 22, w = width - 2 * left, h = height - left - bottom;
+  const half = box.at(-1), [cx, cy = 0] = box.slice(0, -1), left = 8, bottom = 22, w = width - left - bottom, h = height - left - bottom;
   return {
     left, bottom, w, h, top: left,
     low: [cx - half, cy - half], high: [cx + half, cy + half], side: 2 * half,

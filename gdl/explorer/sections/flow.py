@@ -65,15 +65,15 @@ def _boxes(layers: list[Bijection], h: Tensor) -> list[list[float]]:
 
 def _box(h: Tensor) -> list[float]:
     """Return the centres of points (N, D) and half of the side of a square around nearly all."""
-    ends = torch.tensor([0.002, 0.998], dtype=torch.float64)
+    ends = torch.tensor([0.004, 0.996], dtype=torch.float64)
     low, high = h.double().cpu().quantile(ends, 0)
     half = float((high - low).max()) / 2 * WIDER
     return [*((low + high) / 2).tolist(), half or 1.0]
 
 
 def _round(side: float) -> float:
-    """Return a side rounded up to a half, if it is not small."""
-    return -(-side // 0.5) * 0.5 if side > 1 else side
+    """Return a side rounded up to a quarter, if it is not small."""
+    return -(-side // 0.25) * 0.25 if side > 1 else side
 
 
 def _rounded(values: Tensor) -> list[float]:
