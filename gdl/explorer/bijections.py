@@ -112,7 +112,7 @@ def _flatten(layer: Flatten, way: Way, h: int) -> int:
 
 @bijection(Permutation)
 def _permutation(layer: Permutation, way: Way, h: int) -> int:
-    return way.add("take", h, index=(layer.reverse if way.inverse else layer.order).tolist())
+    return way.add("take", h, order=(layer.reverse if way.inverse else layer.order).tolist())
 
 
 @bijection(Scale)

@@ -3,7 +3,7 @@
 `page/flow_ops.js` has the same table in JavaScript.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,11 +11,6 @@ from torch import Tensor
 from gdl.flows.mixture import Mixture
 
 __all__ = ["FLOW_OPS"]
-
-
-def _take(x: Tensor, index: Sequence[int]) -> Tensor:
-    """Return entries of dimension 1 of x (B, C, ...), by their numbers."""
-    return x[:, list(index)]
 
 
 def _constant(x: Tensor, tensor: Tensor) -> Tensor:
@@ -54,18 +49,11 @@ def _mixture_invert(z: Tensor, raw: Tensor) -> Tensor:
 
 
 FLOW_OPS: dict[str, Callable[..., Tensor]] = {
-    "take": _take,
     "constant": _constant,
     "triangular": _triangular,
     "solve_triangular": _solve_triangular,
     "mixture_logit": _mixture_logit,
     "mixture_log_slope": _mixture_log_slope,
     "mixture_invert": _mixture_invert,
-    "mul": lambda a, b: a * b,
-    "sub": lambda a, b: a - b,
-    "exp": torch.exp,
-    "softplus": torch.nn.functional.softplus,
-    "mul_tensor": lambda x, tensor: x * tensor,
-    "sum": lambda x: x.flatten(1).sum(1),
 }
 """Every operation by its name in a graph."""

@@ -44,7 +44,8 @@ def page_of(subject: Subject) -> str:
     """
     model = subject.model
     graphs, weights = programs(model)
-    check(model, graphs, subject.images[:8])
+    y = None if subject.labels is None else subject.labels[:8]
+    check(model, graphs, weights, subject.images[:8], y)
     known = facts(subject)
     content: dict[str, Any] = {
         "facts": known,

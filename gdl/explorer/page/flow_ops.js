@@ -66,13 +66,6 @@ function mixtureInvert(z, weight, mean, scale) {
 }
 
 export const FLOW_OPS = {
-  take([x], {index}) {
-    const [rows, wide] = x.shape, step = x.data.length / rows / wide, out = new Float32Array(rows * index.length * step);
-    for (let r = 0; r < rows; r++) {
-      index.forEach((from, to) => out.set(x.data.subarray((r * wide + from) * step, (r * wide + from + 1) * step), (r * index.length + to) * step));
-    }
-    return flowValue([rows, index.length, ...x.shape.slice(2)], out);
-  },
   constant([x], {tensor}) {
     const rows = x.shape[0], size = tensor.data.length, out = new Float32Array(rows * size);
     for (let r = 0; r < rows; r++) out.set(tensor.data, r * size);
@@ -103,32 +96,4 @@ export const FLOW_OPS = {
   mixture_logit: inputs => eachMixture(inputs, mixtureLogit),
   mixture_log_slope: inputs => eachMixture(inputs, mixtureLogSlope),
   mixture_invert: inputs => eachMixture(inputs, mixtureInvert),
-  mul: ([a, b]) => flowValue(a.shape, a.data.map((v, i) => v * b.data[i])),
-  sub: ([a, b]) => flowValue(a.shape, a.data.map((v, i) => v - b.data[i])),
-  exp: ([x]) => flowValue(x.shape, x.data.map(Math.exp)),
-  softplus: ([x]) => flowValue(x.shape, x.data.map(softPlus)),
-  mul_tensor: ([x], {tensor: t}) => flowValue(x.shape, x.data.map((v, i) => v * t.data[i % t.data.length])),
-  sum([x]) {
-    const rows = x.shape[0], size = x.data.length / rows, out = new Float32Array(rows);
-    for (let r = 0; r < rows; r++) {
-      let sum = 0;
-      for (let i = r * size; i < (r + 1) * size; i++) sum += x.data[i];
-      out[r] = sum;
-    }
-    return flowValue([rows], out);
-  },
-  rows([y], {tensor: t}) {
-    const size = t.data.length / t.shape[0], out = new Float32Array(y.data.length * size);
-    y.data.forEach((row, i) => out.set(t.data.subarray(row * size, (row + 1) * size), i * size));
-    return flowValue([y.data.length, ...t.shape.slice(1)], out);
-  },
-  concat(parts) {
-    const rows = parts[0].shape[0], rest = parts[0].shape.slice(2), sizes = parts.map(p => p.data.length / rows);
-    const wide = sizes.reduce((a, b) => a + b, 0), out = new Float32Array(rows * wide);
-    for (let r = 0; r < rows; r++) {
-      let at = r * wide;
-      parts.forEach((p, i) => { out.set(p.data.subarray(r * sizes[i], (r + 1) * sizes[i]), at); at += sizes[i]; });
-    }
-    return flowValue([rows, parts.reduce((a, p) => a + p.shape[1], 0), ...rest], out);
-  },
 };

@@ -4,7 +4,7 @@ import { tensor } from "./ops.js";
 
 const LOG_SCALE_LOW = -7, LOG_SCALE_HIGH = 20, LARGEST_PARAMETER = 1e4;  // gdl/distributions/base.py
 
-const within = (v, low, high) => Math.min(Math.max(v, low), high);
+const keptWithin = (v, low, high) => Math.min(Math.max(v, low), high);
 const logOfSigmoid = v => Math.min(v, 0) - Math.log1p(Math.exp(-Math.abs(v)));
 // log(1 - exp(-a)) of a > 0
 const log1mexp = a => a < Math.LN2 ? Math.log(-Math.expm1(-a)) : Math.log1p(-Math.exp(-a));
@@ -29,7 +29,7 @@ function logNormalCdf(v) {
 
 // The log-probability of a level at y in [-1, 1], half a level `half` wide to each side, of a logistic distribution.
 function logLogisticMass(y, mean, logScale, half) {
-  const inverse = Math.exp(-within(logScale, LOG_SCALE_LOW, LOG_SCALE_HIGH)), edge = half * inverse, centred = (y - mean) * inverse;
+  const inverse = Math.exp(-keptWithin(logScale, LOG_SCALE_LOW, LOG_SCALE_HIGH)), edge = half * inverse, centred = (y - mean) * inverse;
   if (y < half / 2 - 1) return logOfSigmoid(centred + edge);
   if (y > 1 - half / 2) return logOfSigmoid(edge - centred);
   return logOfSigmoid(centred + edge) + logOfSigmoid(edge - centred) + Math.log(-Math.expm1(-2 * edge));
@@ -37,7 +37,7 @@ function logLogisticMass(y, mean, logScale, half) {
 
 // The same of a normal distribution.
 function logNormalMass(y, mean, logStd, half) {
-  const std = Math.exp(within(logStd, LOG_SCALE_LOW, LOG_SCALE_HIGH)), gap = -Math.abs(y - mean);
+  const std = Math.exp(keptWithin(logStd, LOG_SCALE_LOW, LOG_SCALE_HIGH)), gap = -Math.abs(y - mean);
   const upper = logNormalCdf((gap + half) / std);
   if (Math.abs(y) <= 1 - half / 2) return upper + log1mexp(Math.max(upper - logNormalCdf((gap - half) / std), 1e-16));
   return (y > mean) === (y > 0) ? upper : logNormalCdf((half - gap) / std);
@@ -58,7 +58,7 @@ function sumOverPixels(score) {
     for (let r = 0; r < rows; r++) {
       let sum = 0;
       for (let i = 0; i < size; i++) {
-        const param = k => within(params.data[r * wide + k * size + i], -LARGEST_PARAMETER, LARGEST_PARAMETER);
+        const param = k => keptWithin(params.data[r * wide + k * size + i], -LARGEST_PARAMETER, LARGEST_PARAMETER);
         sum += score(param, c => x.data[(r * channels + c) * size + i], channels, options);
       }
       sums[r] = sum;
@@ -81,7 +81,7 @@ function meanOfPixels(mean) {
     const found = new Float32Array(rows * channels * size);
     for (let r = 0; r < rows; r++) {
       for (let i = 0; i < size; i++) {
-        const param = k => within(params.data[(r * wide + k) * size + i], -LARGEST_PARAMETER, LARGEST_PARAMETER);
+        const param = k => keptWithin(params.data[(r * wide + k) * size + i], -LARGEST_PARAMETER, LARGEST_PARAMETER);
         mean(param, options).forEach((v, c) => { found[(r * channels + c) * size + i] = v; });
       }
     }
@@ -89,12 +89,12 @@ function meanOfPixels(mean) {
   };
 }
 
-const range = (n, f) => Array.from({length: n}, (_, i) => f(i));
+const listOf = (n, f) => Array.from({length: n}, (_, i) => f(i));
 
 // Returns of a pixel of a mixture: the log-weights of its components, and by component the parameters' place and the mean of
 // a channel, given those before it.
 function mixtureOf(param, channels, mixtures) {
-  const per = 1 + 2 * channels + channels * (channels - 1) / 2, logits = range(mixtures, k => param(k * per)), sum = logOfSum(logits);
+  const per = 1 + 2 * channels + channels * (channels - 1) / 2, logits = listOf(mixtures, k => param(k * per)), sum = logOfSum(logits);
   return {
     logWeights: logits.map(v => v - sum),
     logScale: (k, c) => param(k * per + 1 + channels + c),
@@ -108,12 +108,12 @@ function mixtureOf(param, channels, mixtures) {
 
 export const LIKELIHOOD_OPS = {
   bernoulli_log_prob: sumOverChannels((param, c, value) => logOfSigmoid((2 * value - 1) * param(c))),
-  categorical_mean: meanOfPixels((param, {channels, levels}) => range(channels, c => {
-    const logits = range(levels, v => param(c * levels + v)), sum = logOfSum(logits);
+  categorical_mean: meanOfPixels((param, {channels, levels}) => listOf(channels, c => {
+    const logits = listOf(levels, v => param(c * levels + v)), sum = logOfSum(logits);
     return logits.reduce((mean, logit, v) => mean + v * Math.exp(logit - sum), 0);
   })),
   categorical_log_prob: sumOverChannels((param, c, value, channels, {levels}) =>
-    param(c * levels + value) - logOfSum(range(levels, v => param(c * levels + v)))),
+    param(c * levels + value) - logOfSum(listOf(levels, v => param(c * levels + v)))),
   gaussian_log_prob: sumOverChannels((param, c, value, channels, {levels, log_std}) =>
     logNormalMass(value * 2 / (levels - 1) - 1, param(c), log_std.data[0], 1 / (levels - 1))),
   logistic_log_prob: sumOverChannels((param, c, value, channels, {levels}) =>
@@ -123,15 +123,15 @@ export const LIKELIHOOD_OPS = {
     logWeights.forEach((logWeight, k) => {
       const own = [];
       for (let c = 0; c < channels; c++) {
-        own.push(within(meanOf(k, c, own), -1, 1));
+        own.push(keptWithin(meanOf(k, c, own), -1, 1));
         expected[c] += Math.exp(logWeight) * own[c];
       }
     });
-    return expected.map(v => within((v + 1) * (levels - 1) / 2, 0, levels - 1));
+    return expected.map(v => keptWithin((v + 1) * (levels - 1) / 2, 0, levels - 1));
   }),
   mixture_log_prob: sumOverPixels((param, value, channels, {levels, mixtures}) => {
     const {logWeights, logScale, meanOf} = mixtureOf(param, channels, mixtures);
-    const y = range(channels, c => value(c) * 2 / (levels - 1) - 1);
+    const y = listOf(channels, c => value(c) * 2 / (levels - 1) - 1);
     return logOfSum(logWeights.map((logWeight, k) => y.reduce((sum, v, c) =>
       sum + logLogisticMass(v, meanOf(k, c, y), logScale(k, c), 1 / (levels - 1)), logWeight)));
   }),

@@ -8,7 +8,7 @@ distortion: x, z, y -> distortion (B,) in nats, of a VAE: -log p(x | z).
 With `label_dropout` y is the number of classes where there is no label.
 """
 
-from gdl.explorer.programs.checks import check
+from gdl.explorer.programs.checks import check, label_rows
 from gdl.explorer.programs.families import programs
 
-__all__ = ["check", "programs"]
+__all__ = ["check", "label_rows", "programs"]

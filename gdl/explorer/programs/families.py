@@ -8,6 +8,7 @@ from gdl.capabilities import HasLatents, refuse
 from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs.autoencoder import autoencoder, denoising_autoencoder
+from gdl.explorer.programs.checks import refuse_own_methods
 from gdl.explorer.programs.flows import flow
 from gdl.explorer.programs.variational import variational
 from gdl.families.base import GenerativeModel
@@ -35,6 +36,7 @@ def programs(model: GenerativeModel) -> tuple[dict[str, Graph], Weights]:
     weights = Weights()
     for family, write in FAMILIES.items():
         if isinstance(model, family):
+            refuse_own_methods(model, family)
             return write(model, weights), weights
     if not isinstance(model, HasLatents):
         refuse(model, HasLatents, "The explorer asks for latents", models)

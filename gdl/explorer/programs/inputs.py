@@ -1,6 +1,7 @@
 """What the networks of a model see: scaled images and codes, with what depends on the label."""
 
 from gdl.explorer.graph import Graph, Weights
+from gdl.explorer.layers import written
 from gdl.families.base import GenerativeModel
 from gdl.nn.labels import LabelledCodes, LabelledImages
 
@@ -22,16 +23,10 @@ def scaled(model: GenerativeModel, graph: Graph) -> int:
 def labelled_images(model: GenerativeModel, graph: Graph, labels: LabelledImages | None) -> int:
     """Append the scaled images, with the image of their label added."""
     x = scaled(model, graph)
-    if labels is None:
-        return x
-    row = graph.add("rows", graph.inputs.index("y"), tensors={"tensor": labels.image})
-    return graph.add("add", x, row)
+    return x if labels is None else written(labels, graph, x, graph.inputs.index("y"))
 
 
 def labelled_codes(graph: Graph, labels: LabelledCodes | None) -> int:
     """Append the input "z", with the code of its label behind it."""
     z = graph.inputs.index("z")
-    if labels is None:
-        return z
-    row = graph.add("rows", graph.inputs.index("y"), tensors={"tensor": labels.code})
-    return graph.add("concat", z, row)
+    return z if labels is None else written(labels, graph, z, graph.inputs.index("y"))
