@@ -60,9 +60,9 @@ export function openFlow(root, content, app) {
     if (filling) return;
     filling = true;
     for (let k; (k = nearest()) !== null;) {
-      const now = age, density = await layers.logDensity(picture.grid(k, FLOW_GRID[d]), k);
+      const now = age, found = await layers.logDensity(picture.grid(k, FLOW_GRID[d]), k);
       if (now !== age) continue;
-      state.densities.set(k, picture.density(density.map(Math.exp), FLOW_GRID[d]));
+      state.densities.set(k, picture.density(found, FLOW_GRID[d]));
       picture.draw();
     }
     filling = false;
@@ -95,7 +95,7 @@ export function openFlow(root, content, app) {
   const traceBack = async () => follow(await layers.backwards(Float32Array.from(app.z), count));
 
   async function follow(places) {
-    const logP = (await layers.logDensity(places[0], 0))[0];
+    const {logP: [logP]} = await layers.logDensity(places[0], 0);
     state.way = {places, logP};
     tell();
   }
@@ -103,7 +103,7 @@ export function openFlow(root, content, app) {
   // ---- words
 
   const number = v => v.toFixed(2).replace("-", "−");
-  const vector = h => `(${[...h].map(number).join(", ")})`;
+  const vector = h => d === 1 ? number(h[0]) : `(${[...h].map(number).join(", ")})`;
   const layerName = k => `layer ${k} of ${count}, ${content.layers[k - 1]}`;
 
   function placeName() {
@@ -128,7 +128,7 @@ export function openFlow(root, content, app) {
     }
     if (way) {
       const text = `x = ${vector(way.places[0])}, z = ${vector(way.places.at(-1))}, log p(x) = ${number(way.logP)} nats`;
-      part("way").textContent = text.replaceAll("), ", ")\n");
+      part("way").textContent = text.replaceAll(/, (?=z|log)/g, "\n");
       part("plane").setAttribute("aria-label", `${d === 2 ? "Plane" : "Line"} with points, ${name}; cursor at ${text}`);
       clearTimeout(saying);
       // a screen reader hears of it when it rests

@@ -48,10 +48,10 @@ export function openLayers(app, count) {
     return places;
   }
 
-  // Returns log p(h_k) in nats of points after layer k, by the layers that follow and the prior.
-  async function logDensity(h, k) {
-    const {places, logDets} = await onwards(h, k), prior = await logPrior(places.at(-1));
-    return prior.map((v, i) => v + logDets.at(-1)[i]);
+  // Returns log p(h_k) in nats of points after layer k, by the layers that follow and the prior; and what the next layer does.
+  async function logDensity(points, k) {
+    const {places, logDets} = await onwards(points, k), prior = await logPrior(places.at(-1));
+    return {points, logP: prior.map((v, i) => v + logDets.at(-1)[i]), next: places[1], logDet: logDets[1]};
   }
 
   // Returns n latents drawn from the prior of the current class.

@@ -33,9 +33,8 @@ export function openFlowPicture(canvas, content, d, state) {
     context.beginPath();
     context.rect(now.left, now.top, now.w, now.h);
     context.clip();
-    const points = state.points && mixed(k => state.points.places[k], lerp), highest = mixed(peak, (a, b, t) => a + t * (b - a));
-    if (points && d === 1) drawHistogram(context, points, now, highest);
-    if (state.shown) mixed(k => k, (a, b, t) => { under(a, 1 - t, now, highest); under(b, t, now, highest); });
+    const points = state.points && mixed(k => state.points.places[k], lerp);
+    if (d === 1) paintLine(points, now); else if (state.shown) mixed(k => k, (a, b, t) => { under(a, 1 - t, now); under(b, t, now); });
     if (points) drawPoints(context, points, (state.byClass && state.points.byClass) || state.points.byLatent, now, d);
     context.restore();
     drawAxes(context, now, d);
@@ -45,13 +44,19 @@ export function openFlowPicture(canvas, content, d, state) {
     }
   }
 
-  const peak = k => state.densities.get(k)?.highest ?? state.densities.values().next().value?.highest ?? 1;
-
-  function under(k, alpha, now, highest) {
+  function under(k, alpha, now) {
     const known = state.densities.get(k);
-    if (!known || alpha === 0) return;
-    if (d === 2) drawDensity(context, known.image, boxes[k], now, alpha);
-    else drawCurve(context, known.values, boxes[k], now, highest, alpha);
+    if (known && alpha > 0) drawDensity(context, known.image, boxes[k], now, alpha);
+  }
+
+  // On the line the density moves with the points: between h and g(h) it is p(h) / (1 - t + t g'(h)), as g is monotone.
+  function paintLine(points, now) {
+    const k = Math.min(Math.floor(state.time), last - 1), t = state.time - k, known = state.densities.get(t === 1 ? last : k);
+    const places = known && (t === 1 ? known.points : lerp(known.points, known.next, t));
+    const density = known && (t === 1 ? known.values : known.values.map((p, i) => p / (1 - t + t * known.slopes[i])));
+    const highest = density ? density.reduce((a, b) => Math.max(a, b), 1e-30) : 1;
+    if (points) drawHistogram(context, points, now, highest);
+    if (density && state.shown) drawCurve(context, places, density, now, highest);
   }
 
   // Returns the middles of size^D cells of what is shown after layer k, rows from the top.
@@ -65,8 +70,11 @@ export function openFlowPicture(canvas, content, d, state) {
     return points;
   }
 
-  // Returns what is kept of a density on a grid.
-  const density = (values, size) => ({values, highest: values.reduce((a, b) => Math.max(a, b), 1e-30), image: d === 2 ? densityImage(values, size) : null});
+  // Returns what is kept of log-densities on a grid: in the plane an image, on the line also where the layer takes it.
+  function density({points, logP, next, logDet}, size) {
+    const values = logP.map(Math.exp);
+    return d === 2 ? {values, image: densityImage(values, size)} : {values, points, next, slopes: logDet?.map(Math.exp)};
+  }
 
   // Returns the point, D numbers, under the pointer.
   function pointAt(event) {

@@ -70,15 +70,13 @@ export function drawDensity(context, image, box, scale, alpha) {
   context.globalAlpha = 1;
 }
 
-// Draws a curve of densities at evenly spaced places of a box on the line; `highest` is at the top of the picture.
-export function drawCurve(context, density, box, scale, highest, alpha) {
-  context.globalAlpha = alpha;
+// Draws densities at places on the line as a curve; `highest` is near the top of the picture.
+export function drawCurve(context, places, density, scale, highest) {
   context.strokeStyle = colourOf("--fore");
   context.lineWidth = 2;
   context.beginPath();
-  density.forEach((p, i) => context.lineTo(scale.x(box[0] + box[1] * ((2 * i + 1) / density.length - 1)), barTop(scale, p, highest)));
+  density.forEach((p, i) => context.lineTo(scale.x(places[i]), barTop(scale, p, highest)));
   context.stroke();
-  context.globalAlpha = 1;
 }
 
 // Draws a histogram of points on the line, as a density.
@@ -95,7 +93,7 @@ export function drawHistogram(context, points, scale, highest, bins = 60) {
   });
 }
 
-const barTop = (scale, p, highest) => scale.top + scale.h * (1 - .92 * Math.min(p / highest, 1.08));
+const barTop = (scale, p, highest) => scale.top + scale.h * (1 - .8 * Math.min(p / highest, 1.25));
 
 // Draws points (n * D numbers); on the line they lie beside one another in a strip at the bottom.
 export function drawPoints(context, points, colours, scale, d) {
