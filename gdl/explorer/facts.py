@@ -106,7 +106,9 @@ def _scores(metrics: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str | Non
     """Yield name, text and kind of each likelihood; a kind of None says that there is none."""
     key, name = unit(metrics)
     kind = metrics.get("kind")
-    found = {f"{kind}": (metrics.get(f"test/{key}"), metrics.get(f"test/{key}_se"))} if kind else {}
+    found = (
+        {f"{kind}": (metrics.get(f"test/{key}"), metrics.get(f"test/{key}_se"))} if kind else {}
+    )
     for other in metrics:
         bound, _, term = other.partition("/")
         if term == key and other.startswith((*BOUNDS, GIVEN_LABEL)):
@@ -124,7 +126,9 @@ def _scores(metrics: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str | Non
 
 
 def _training(metrics: dict[str, Any]) -> str:
-    lengths = [f"{metrics[k]:,} {k}" for k in ("epochs", "steps") if isinstance(metrics.get(k), int)]
+    lengths = [
+        f"{metrics[k]:,} {k}" for k in ("epochs", "steps") if isinstance(metrics.get(k), int)
+    ]
     seed = metrics.get("seed")
     return ", ".join([*lengths, *([f"seed {seed}"] if lengths and seed is not None else [])])
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gdl.capabilities import HasLatents, HasPosterior
 from gdl.data.base import ImageData
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.runs.directory import Run
 
@@ -43,9 +44,27 @@ class Subject:
     @cached_property
     def chosen(self) -> Tensor:
         """Which test images, in their order: a random choice, since a folder has them class by class."""
+        usable = self._usable()
         among = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.data.images("test")), generator=among)
+        order = usable[torch.randperm(len(usable), generator=among)]
         return order[: self.points].sort().values
+
+    def _usable(self) -> Tensor:
+        """Return the indices of the test images that the model can encode, as it may need a label.
+
+        Raises:
+            GdlError: There are none.
+        """
+        labels = self.data.labels("test")
+        if not self.model.num_classes or self.model.label_dropout:
+            return torch.arange(len(self.data.images("test")))
+        if labels is None or not bool((labels >= 0).any()):
+            raise GdlError(
+                f"This {type(self.model).__name__} is conditional, so it needs the label of each "
+                "image, and the test images have none: use data with labels, or train with "
+                "model.label_dropout=0.1."
+            )
+        return (labels >= 0).nonzero()[:, 0].cpu()
 
     @cached_property
     def images(self) -> Tensor:
@@ -57,6 +76,13 @@ class Subject:
         """Their labels (N,), -1 where unknown; None for data without labels."""
         labels = self.data.labels("test")
         return None if labels is None else labels[self.chosen]
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the classes by label, as in the data, else numbers; [] for data without labels."""
+        count = self.model.num_classes or self.data.num_classes
+        names = self.model.config.get("class_names") or self.data.class_names or ()
+        return [str(name) for name in [*names, *range(len(names), count)][:count]]
 
     @cached_property
     @torch.inference_mode()

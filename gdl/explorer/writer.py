@@ -52,7 +52,9 @@ def page_of(subject: Subject) -> str:
         "shape": [*model.shape],
         "levels": model.levels,
         "latent_shape": [*getattr(model, "latent_shape", ())],
-        "classes": class_names(subject),
+        "classes": subject.class_names if model.num_classes else None,
+        # the class that stands for an unknown label; null where every image needs one
+        "no_class": model.num_classes if model.label_dropout else None,
         "programs": {name: graph.plain() for name, graph in graphs.items()},
         "weights": [packed(weights.tensors)],  # one for each checkpoint
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
@@ -76,13 +78,6 @@ def page_of(subject: Subject) -> str:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return fill((FOLDER / "page.html").read_text(), parts)
-
-
-def class_names(subject: Subject) -> list[str] | None:
-    """Return the names of the classes of a conditional model; None for one without labels."""
-    if not subject.model.num_classes:
-        return None
-    return [str(i) for i in range(subject.model.num_classes)]
 
 
 def modules(name: str) -> str:

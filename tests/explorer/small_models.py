@@ -63,7 +63,8 @@ def build(family, network, data, likelihood=None, labels=""):
     torch.manual_seed(0)
     model = getattr(models, CLASSES.get(family, family))(shape, levels, **options).eval()
     for p in model.parameters():
-        p.data += 0.1 * torch.randn_like(p)
+        # of a size that keeps the scale of what a layer passes on
+        p.data += torch.randn_like(p) / (p[0].numel() ** 0.5 if p.dim() > 1 else 10)
     return model
 
 

@@ -39,7 +39,8 @@ def compare(tab, row, n=100):
         assert float((found[name] - value).abs().max() / value.abs().max()) <= 1e-2
     decoded = run(tab, "decode", z=z, **rows)["image"]
     assert float((decoded - image).abs().max()) * 255 / (model.levels - 1) <= 2
-    assert float(image.std()) > 0.02 * (model.levels - 1)  # else anything would do
+    # else any decoder would do
+    assert float(image.std(0).max()) > 0.02 * (model.levels - 1)
     if "distortion" in graphs:
         with torch.inference_mode():
             nats = -model.log_joint(x, z, *labels)[0]
