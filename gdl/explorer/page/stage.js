@@ -3,7 +3,7 @@ import { enlarged, paint } from "./picture.js";
 
 // Returns the current latents and class in words.
 function words(app) {
-  const z = [...app.z], class_ = app.y === null ? "" : `, class ${app.content.classes[app.y]}`;
+  const z = [...app.z], class_ = app.y === null ? "" : `, class ${app.content.classes[app.y] ?? "unknown"}`;
   const number = v => v.toFixed(2).replace("-", "−");
   if (z.length <= 4) return `${z.length === 1 ? "latent" : "latents"} ${z.map(number).join(", ")}${class_}`;
   return `${z.length} latents, distance ${number(Math.hypot(...z))} from 0${class_}`;
