@@ -1,13 +1,15 @@
 // Section flow: see gdl/explorer/sections/flow.py for its content.
-import { openLayers } from "./flow_layers.js";
+import { openFlowLayers } from "./flow_layers.js";
 import { openFlowPicture } from "./flow_picture.js";
-import { latentColour, pointClassColour } from "./flow_plot.js";
+import { latentColour } from "./flow_plot.js";
+import { openClasses } from "./classes.js";
+import { colourOfClass } from "./palette.js";
 
 const FLOW_GRID = {1: 320, 2: 96}, FLOW_SPEED = 1.6;  // cells of a side of the density; layers a second
 
 // Points move through the layers as a slider says; the pointer shows the way of one of them, whose latents are app.z.
 export function openFlow(root, content, app) {
-  const count = content.layers.length, layers = openLayers(app, count), d = layers.d;
+  const count = content.layers.length, layers = openFlowLayers(app, count), d = layers.d;
   const part = name => root.querySelector(`#flow-${name}`), slider = part("time");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const state = {time: 0, points: null, way: null, densities: new Map(), shown: true, byClass: false};
@@ -23,7 +25,7 @@ export function openFlow(root, content, app) {
     state.points = {
       places, labels, n,
       byLatent: Array.from({length: n}, (_, i) => latentColour(z.slice(i * d, (i + 1) * d))),
-      byClass: labels?.map(y => pointClassColour(y, content.classes.length)),
+      byClass: labels?.map(colourOfClass),
       steps: logDets?.slice(1).map((_, k) => mean(i => logDets[k + 1][i] - logDets[k][i])),
       logP: logDets && mean(i => prior[i] + logDets.at(-1)[i]),
       // from the points as they are at a place to the prior, as if the flow ended there
@@ -50,7 +52,7 @@ export function openFlow(root, content, app) {
   async function takeSamples() {
     test = false;
     const now = age, z = await layers.draw(1000, content.prior), places = await layers.backwards(z, count);
-    const labels = app.y === null || !content.labels ? null : Array(z.length / d).fill(app.y);
+    const labels = app.y === null || !content.labels ? null : Array(z.length / d).fill(content.names[app.y] === undefined ? -1 : app.y);
     if (now === age) await take(places, null, labels, null);
   }
 
@@ -194,13 +196,15 @@ export function openFlow(root, content, app) {
   // ---- legend and classes
 
   function legend() {
-    const classes = state.byClass ? content.classes : null;
+    const entries = state.byClass ? content.names.map((name, k) => [colourOfClass(k), name])
+      : [[null, d === 2 ? "colour: direction from the middle of the latents" : "colour: place among the latents, −2 to 2"]];
     part("wheel").hidden = state.byClass;
     picture.wheel(part("wheel"));
-    part("names").replaceChildren(...(classes ?? [d === 2 ? "colour: direction from the middle of the latents" : "colour: place among the latents, −2 to 2"]).map((name, i) => {
-      const item = document.createElement("li"), dot = document.createElement("i");
-      dot.style.background = pointClassColour(i, content.classes?.length ?? 1);
-      item.append(...(classes ? [dot, name] : [name]));
+    part("names").replaceChildren(...entries.map(([colour, name]) => {
+      const item = document.createElement("li"), dot = document.createElement("i"), text = document.createElement("bdi");
+      if (colour) dot.style.background = colour;
+      text.textContent = name;
+      item.append(...(colour ? [dot, text] : [text]));
       return item;
     }));
   }
@@ -211,13 +215,7 @@ export function openFlow(root, content, app) {
     legend();
     picture.draw();
   });
-  part("classes").hidden = !app.content.classes;
-  part("classes").append(...(app.content.classes ?? []).map((name, y) => {
-    const label = document.createElement("label"), input = Object.assign(document.createElement("input"), {type: "radio", name: "flow-class", value: y, checked: y === app.y});
-    input.addEventListener("change", () => app.set({y}));
-    label.append(input, ` ${name}`);
-    return label;
-  }));
+  const classes = openClasses(part("classes"), app, y => app.set({y}));
 
   // ---- the rest of the page
 
@@ -229,12 +227,17 @@ export function openFlow(root, content, app) {
     fill();
   }
   app.on("checkpoint", () => renew(true));
-  app.on("theme", () => { state.densities.clear(); age++; legend(); picture.draw(); return fill(); });
+  app.on("theme", () => {
+    if (state.points?.labels) state.points.byClass = state.points.labels.map(colourOfClass);
+    for (const density of state.densities.values()) picture.colour(density);
+    legend();
+    picture.draw();
+  });
   app.on("code", from => {
     const other = app.y !== class_;
     class_ = app.y;
     if (other) {
-      for (const input of part("classes").querySelectorAll("input")) input.checked = Number(input.value) === app.y;
+      classes.show(app.y);
       return renew(true);
     }
     return from === "flow" ? null : traceBack();
@@ -244,6 +247,8 @@ export function openFlow(root, content, app) {
   part("hint").textContent = `${count} layers map data (left end of the slider) to latents (right end). Move the pointer over the picture, or focus it and use the arrow keys (with shift: further), to send one point both ways.`;
   button();
   legend();
+  classes.show(app.y);
+  root.flow = state;  // tests and scripts find it here
   move(0);
   return takeTest().then(traceBack).then(fill);
 }

@@ -4,7 +4,7 @@ import { tensor } from "./ops.js";
 const FLOW_ROWS = 512, FLOW_TURN = 12;  // points of one run; milliseconds after which the page may answer
 
 // Returns what the layers of app.model do with points; `count` is K, the number of layers.
-export function openLayers(app, count) {
+export function openFlowLayers(app, count) {
   const d = app.content.shape[0];
   let turn = performance.now();
 
@@ -56,18 +56,18 @@ export function openLayers(app, count) {
 
   // Returns n latents drawn from the prior of the current class.
   async function draw(n, prior) {
-    const e = Float32Array.from({length: n * d}, prior === "logistic" ? standardLogistic : standardNormal);
+    const e = Float32Array.from({length: n * d}, prior === "logistic" ? flowLogistic : flowNormal);
     return app.model.has("place") ? (await run("place", "e", e, true)).z : e;
   }
 
   return {d, count, logPrior, onwards, backwards, logDensity, draw};
 }
 
-function standardNormal() {
+function flowNormal() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-function standardLogistic() {
+function flowLogistic() {
   const u = Math.random() || 0.5;
   return Math.log(u / (1 - u));
 }

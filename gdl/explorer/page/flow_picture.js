@@ -1,5 +1,5 @@
 // The picture of section flow: density, points and the way of one point, at any time between two layers.
-import { densityImage, drawAxes, drawCurve, drawDensity, drawHistogram, drawPoints, drawWay, latentColour, plotScale } from "./flow_plot.js";
+import { densityImage, drawFlowAxes, drawCurve, drawDensity, drawHistogram, drawFlowPoints, drawWay, latentColour, flowScale } from "./flow_plot.js";
 
 // Returns what draws a canvas; `state` is what it shows: {time, points, way, densities, shown, byClass}.
 export function openFlowPicture(canvas, content, d, state) {
@@ -13,7 +13,7 @@ export function openFlowPicture(canvas, content, d, state) {
   };
   const lerp = (a, b, t) => a.map((v, i) => v + t * (b[i] - v));
   const box = () => mixed(k => boxes[k], lerp);
-  const scale = () => plotScale(box(), canvas.clientWidth, canvas.clientHeight);
+  const scale = () => flowScale(box(), canvas.clientWidth, canvas.clientHeight);
 
   // Draws once before the next frame, however often it is called.
   function draw() {
@@ -35,9 +35,9 @@ export function openFlowPicture(canvas, content, d, state) {
     context.clip();
     const points = state.points && mixed(k => state.points.places[k], lerp);
     if (d === 1) paintLine(points, now); else if (state.shown) mixed(k => k, (a, b, t) => { under(a, 1 - t, now); under(b, t, now); });
-    if (points) drawPoints(context, points, (state.byClass && state.points.byClass) || state.points.byLatent, now, d);
+    if (points) drawFlowPoints(context, points, (state.byClass && state.points.byClass) || state.points.byLatent, now, d);
     context.restore();
-    drawAxes(context, now, d);
+    drawFlowAxes(context, now, d);
     if (state.way) {
       const at = h => [now.x(h[0]), d === 2 ? now.y(h[1]) : 0];
       drawWay(context, state.way.places.map(at), at(mixed(k => state.way.places[k], lerp)), now, d);
@@ -73,7 +73,13 @@ export function openFlowPicture(canvas, content, d, state) {
   // Returns what is kept of log-densities on a grid: in the plane an image, on the line also where the layer takes it.
   function density({points, logP, next, logDet}, size) {
     const values = logP.map(Math.exp);
-    return d === 2 ? {values, image: densityImage(values, size)} : {values, points, next, slopes: logDet?.map(Math.exp)};
+    return d === 2 ? colour({values, size}) : {values, points, next, slopes: logDet?.map(Math.exp)};
+  }
+
+  // Paints a density in the colours that the page has now, and returns it.
+  function colour(density) {
+    if (d === 2) density.image = densityImage(density.values, density.size);
+    return density;
   }
 
   // Returns the point, D numbers, under the pointer.
@@ -98,5 +104,5 @@ export function openFlowPicture(canvas, content, d, state) {
   }
 
   new ResizeObserver(draw).observe(canvas);
-  return {draw, grid, density, pointAt, wheel};
+  return {draw, grid, density, colour, pointAt, wheel};
 }

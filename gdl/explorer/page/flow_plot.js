@@ -3,7 +3,7 @@ import { colourOf } from "./theme.js";
 
 // Returns a picture's scale: box = [centres..., half side] of what it shows, of a canvas with sides in CSS pixels.
 // x(v), y(v) are pixels of numbers, at(px, py) the numbers of a pixel. On the line y has no meaning.
-export function plotScale(box, width, height) {
+export function flowScale(box, width, height) {
   const half = box.at(-1), [cx, cy = 0] = box.slice(0, -1), left = 8, bottom = 22, w = width - left - bottom, h = height - left - bottom;
   return {
     left, bottom, w, h, top: left,
@@ -15,17 +15,17 @@ export function plotScale(box, width, height) {
 }
 
 // Returns about five round numbers between two.
-export function plotTicks(low, high) {
+export function flowTicks(low, high) {
   const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= rough), ticks = [];
   for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(Number((k * step).toPrecision(6)));
   return ticks;
 }
 
-const plainNumber = v => `${v}`.replace("-", "−");
+const tickText = v => `${v}`.replace("-", "−");
 
 // Draws the frame and the ticks of both axes; of the line only one axis has ticks.
-export function drawAxes(context, scale, d) {
+export function drawFlowAxes(context, scale, d) {
   context.strokeStyle = colourOf("--line");
   context.fillStyle = colourOf("--muted");
   context.lineWidth = 1;
@@ -33,18 +33,18 @@ export function drawAxes(context, scale, d) {
   context.strokeRect(scale.left - .5, scale.top - .5, scale.w + 1, scale.h + 1);
   context.textAlign = "center";
   context.textBaseline = "top";
-  for (const v of plotTicks(scale.low[0], scale.high[0])) {
+  for (const v of flowTicks(scale.low[0], scale.high[0])) {
     const x = scale.x(v);
     context.fillRect(x, scale.top + scale.h, 1, 4);
-    if (x > scale.left + 6 && x < scale.left + scale.w - 6) context.fillText(plainNumber(v), x, scale.top + scale.h + 6);
+    if (x > scale.left + 6 && x < scale.left + scale.w - 6) context.fillText(tickText(v), x, scale.top + scale.h + 6);
   }
   if (d === 1) return;
   context.textAlign = "left";
   context.textBaseline = "middle";
-  for (const v of plotTicks(scale.low[1], scale.high[1])) {
+  for (const v of flowTicks(scale.low[1], scale.high[1])) {
     const y = scale.y(v);
     context.fillRect(scale.left, y, 4, 1);
-    if (y > scale.top + 6 && y < scale.top + scale.h - 6) context.fillText(plainNumber(v), scale.left + 7, y);
+    if (y > scale.top + 6 && y < scale.top + scale.h - 6) context.fillText(tickText(v), scale.left + 7, y);
   }
 }
 
@@ -52,7 +52,7 @@ export function drawAxes(context, scale, d) {
 export function densityImage(density, size) {
   const canvas = Object.assign(document.createElement("canvas"), {width: size, height: size});
   const context = canvas.getContext("2d"), pixels = context.createImageData(size, size);
-  const ink = rgbOf(colourOf("--fore")), highest = density.reduce((a, b) => Math.max(a, b), 1e-30);
+  const ink = hexChannels(colourOf("--fore")), highest = density.reduce((a, b) => Math.max(a, b), 1e-30);
   for (let i = 0; i < density.length; i++) {
     pixels.data.set(ink, 4 * i);
     pixels.data[4 * i + 3] = 150 * (density[i] / highest) ** .7;
@@ -96,7 +96,7 @@ export function drawHistogram(context, points, scale, highest, bins = 60) {
 const barTop = (scale, p, highest) => scale.top + scale.h * (1 - .8 * Math.min(p / highest, 1.25));
 
 // Draws points (n * D numbers); on the line they lie beside one another in a strip at the bottom.
-export function drawPoints(context, points, colours, scale, d) {
+export function drawFlowPoints(context, points, colours, scale, d) {
   for (let i = 0; i < colours.length; i++) {
     const x = scale.x(points[i * d]), y = d === 2 ? scale.y(points[i * d + 1]) : scale.top + scale.h - 3 - (i * 7 % 23);
     if (x < scale.left || x > scale.left + scale.w || y < scale.top || y > scale.top + scale.h) continue;
@@ -134,8 +134,5 @@ export function latentColour(z) {
   return `oklch(.66 ${(z.length === 2 ? .2 * Math.min(1, radius / 1.2) : .17).toFixed(3)} ${hue.toFixed(0)})`;
 }
 
-// Returns the colour of class k of n; grey for an unknown one.
-export const pointClassColour = (k, n) => k < 0 ? "oklch(.6 0 0)" : `oklch(${k % 2 ? .72 : .6} .18 ${(360 * k / n + 20).toFixed(0)})`;
-
 // Returns [r, g, b] of a colour as #rrggbb.
-const rgbOf = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+const hexChannels = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));

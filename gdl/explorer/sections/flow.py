@@ -27,7 +27,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
 
     layers: names of the K layers.
     points: test points, N * D numbers.
-    labels: of the points, -1 where unknown; None without labels.
+    labels: of the points, -1 where unknown; None without labels. names: of the classes.
     known: log-densities (N,) of the points in nats under the distribution of the data; None if unknown.
     boxes: what the pictures before and after each layer show, K + 1 times [centres..., half side].
     prior: "normal" or "logistic", what new latents are drawn from.
@@ -45,6 +45,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
         "layers": [type(layer).__name__ for layer in layers],
         "points": _rounded(x),
         "labels": labels,
+        "names": subject.class_names,
         "known": known,
         "boxes": _boxes(layers, x.to(model.device)),
         "prior": "logistic" if isinstance(model.prior, LogisticPrior) else "normal",
