@@ -16,18 +16,22 @@ export function openFlow(root, content, app) {
   const picture = openFlowPicture(part("plane"), content, d, state);
   let playing = 0, filling = false, age = 0, class_ = app.y, tracing = false, wanted = null, saying = 0, test = true;
 
+  // Returns the class that the density is of; null where it is of all data.
+  const chosenClass = () => !app.content.classes || app.y === app.content.no_class ? null : app.y;
+
   // ---- the points
 
   // Takes points as they are at all places, colours them by where they end, and says how well they fit.
   async function take(places, logDets, labels, known) {
     const z = places.at(-1), n = z.length / d, prior = await layers.logPrior(z);
-    const mean = f => Array.from({length: n}, (_, i) => f(i)).reduce((a, b) => a + b, 0) / n;
+    const all = Array.from({length: n}, (_, i) => i), mean = (f, of = all) => of.reduce((sum, i) => sum + f(i), 0) / of.length;
+    const isNear = i => !labels || chosenClass() === null || labels[i] === app.y, near = all.filter(isNear);
     state.points = {
-      places, labels, n,
+      places, labels, n, isNear,
       byLatent: Array.from({length: n}, (_, i) => latentColour(z.slice(i * d, (i + 1) * d))),
       byClass: labels?.map(colourOfClass),
       steps: logDets?.slice(1).map((_, k) => mean(i => logDets[k + 1][i] - logDets[k][i])),
-      logP: logDets && mean(i => prior[i] + logDets.at(-1)[i]),
+      logP: logDets && near.length ? mean(i => prior[i] + logDets.at(-1)[i], near) : null,
       // from the points as they are at a place to the prior, as if the flow ended there
       kl: logDets && known ? await gaps(places, logDets, known, mean) : null,
     };
@@ -106,6 +110,7 @@ export function openFlow(root, content, app) {
 
   const number = v => v.toFixed(2).replace("-", "−");
   const vector = h => d === 1 ? number(h[0]) : `(${[...h].map(number).join(", ")})`;
+  const density = () => chosenClass() === null ? "log p(x)" : "log p(x | class)";
   const layerName = k => `layer ${k} of ${count}, ${content.layers[k - 1]}`;
 
   function placeName() {
@@ -123,13 +128,13 @@ export function openFlow(root, content, app) {
       part("points").textContent = test ? `${points.n} test points` : `${points.n} samples of the model`;
       const at = Math.max(1, Math.ceil(state.time)), step = points.steps?.[at - 1];
       part("det").textContent = `${at}: ${content.layers[at - 1]}${step === undefined ? "" : `\nmean log |det| ${number(step)} nats`}`;
-      part("fit-name").textContent = points.kl ? "KL" : "mean log p(x)";
+      part("fit-name").textContent = points.kl ? "KL" : `mean ${density()}`;
       const near = Math.round(state.time), kl = v => v.toFixed(3).replace("-", "−");
       part("fit").textContent = points.kl ? `${kl(points.kl[near])} nats from the points here to the prior, ${kl(points.kl[count])} after all layers`
-        : points.logP === null || !points.logP ? "of test points only" : `${number(points.logP)} nats`;
+        : points.logP === null ? "known of test points" : `${number(points.logP)} nats`;
     }
     if (way) {
-      const text = `x = ${vector(way.places[0])}, z = ${vector(way.places.at(-1))}, log p(x) = ${number(way.logP)} nats`;
+      const text = `x = ${vector(way.places[0])}, z = ${vector(way.places.at(-1))}, ${density()} = ${number(way.logP)} nats`;
       part("way").textContent = text.replaceAll(/, (?=z|log)/g, "\n");
       part("plane").setAttribute("aria-label", `${d === 2 ? "Plane" : "Line"} with points, ${name}; cursor at ${text}`);
       clearTimeout(saying);
@@ -189,8 +194,8 @@ export function openFlow(root, content, app) {
     const to = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key];
     if (!to || !state.way) return;
     event.preventDefault();
-    const k = Math.round(state.time), by = content.boxes[k].at(-1) / (event.shiftKey ? 8 : 40);
-    trace((wanted ?? [...state.way.places[k]]).map((v, i) => v + by * to[i]));
+    const k = Math.round(state.time), half = content.boxes[k].slice(d), steps = event.shiftKey ? 8 : 40;
+    trace((wanted ?? [...state.way.places[k]]).map((v, i) => v + half[i] / steps * to[i]));
   });
 
   // ---- legend and classes

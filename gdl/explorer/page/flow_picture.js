@@ -35,12 +35,13 @@ export function openFlowPicture(canvas, content, d, state) {
     context.clip();
     const points = state.points && mixed(k => state.points.places[k], lerp);
     if (d === 1) paintLine(points, now); else if (state.shown) mixed(k => k, (a, b, t) => { under(a, 1 - t, now); under(b, t, now); });
-    if (points) drawFlowPoints(context, points, (state.byClass && state.points.byClass) || state.points.byLatent, now, d);
+    if (points) drawFlowPoints(context, points, (state.byClass && state.points.byClass) || state.points.byLatent, state.points.isNear, now, d);
     context.restore();
     drawFlowAxes(context, now, d);
     if (state.way) {
-      const at = h => [now.x(h[0]), d === 2 ? now.y(h[1]) : 0];
-      drawWay(context, state.way.places.map(at), at(mixed(k => state.way.places[k], lerp)), now, d);
+      const at = (h, s) => [s.x(h[0]), d === 2 ? s.y(h[1]) : 0];
+      const way = state.way.places.map((h, k) => at(h, flowScale(boxes[k], canvas.clientWidth, canvas.clientHeight)));
+      drawWay(context, way, at(mixed(k => state.way.places[k], lerp), now), now, d);
     }
   }
 
@@ -61,11 +62,11 @@ export function openFlowPicture(canvas, content, d, state) {
 
   // Returns the middles of size^D cells of what is shown after layer k, rows from the top.
   function grid(k, size) {
-    const half = boxes[k].at(-1), centre = boxes[k].slice(0, -1), side = i => half * ((2 * i + 1) / size - 1);
+    const centre = boxes[k].slice(0, d), half = boxes[k].slice(d), side = i => (2 * i + 1) / size - 1;
     const points = new Float32Array(size ** d * d);
     for (let i = 0; i < size ** d; i++) {
-      points[i * d] = centre[0] + side(i % size);
-      if (d === 2) points[i * d + 1] = centre[1] - side(Math.floor(i / size));
+      points[i * d] = centre[0] + half[0] * side(i % size);
+      if (d === 2) points[i * d + 1] = centre[1] - half[1] * side(Math.floor(i / size));
     }
     return points;
   }

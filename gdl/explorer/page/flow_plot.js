@@ -1,16 +1,16 @@
 // Pictures of points and densities on the line and in the plane.
 import { colourOf } from "./theme.js";
 
-// Returns a picture's scale: box = [centres..., half side] of what it shows, of a canvas with sides in CSS pixels.
+// Returns a picture's scale: box = [centres..., half sides...] of what it shows, of a canvas with sides in CSS pixels.
 // x(v), y(v) are pixels of numbers, at(px, py) the numbers of a pixel. On the line y has no meaning.
 export function flowScale(box, width, height) {
-  const half = box.at(-1), [cx, cy = 0] = box.slice(0, -1), left = 8, bottom = 22, w = width - left - bottom, h = height - left - bottom;
+  const d = box.length / 2, [cx, cy = 0] = box.slice(0, d), [hx, hy = 1] = box.slice(d);
+  const left = 8, bottom = 22, w = width - left - bottom, h = height - left - bottom;
   return {
-    left, bottom, w, h, top: left,
-    low: [cx - half, cy - half], high: [cx + half, cy + half], side: 2 * half,
-    x: v => left + (v - cx + half) / (2 * half) * w,
-    y: v => left + (cy + half - v) / (2 * half) * h,
-    at: (px, py) => [cx - half + (px - left) / w * 2 * half, cy + half - (py - left) / h * 2 * half],
+    left, bottom, w, h, top: left, low: [cx - hx, cy - hy], high: [cx + hx, cy + hy], side: 2 * hx,
+    x: v => left + (v - cx + hx) / (2 * hx) * w,
+    y: v => left + (cy + hy - v) / (2 * hy) * h,
+    at: (px, py) => [cx - hx + (px - left) / w * 2 * hx, cy + hy - (py - left) / h * 2 * hy],
   };
 }
 
@@ -63,10 +63,10 @@ export function densityImage(density, size) {
 
 // Draws a density image of a box into a picture of another box, at most as visible as `alpha`.
 export function drawDensity(context, image, box, scale, alpha) {
-  const [cx, cy] = box, half = box[2];
+  const [cx, cy, hx, hy] = box;
   context.globalAlpha = alpha;
   context.imageSmoothingEnabled = true;
-  context.drawImage(image, scale.x(cx - half), scale.y(cy + half), scale.x(cx + half) - scale.x(cx - half), scale.y(cy - half) - scale.y(cy + half));
+  context.drawImage(image, scale.x(cx - hx), scale.y(cy + hy), scale.x(cx + hx) - scale.x(cx - hx), scale.y(cy - hy) - scale.y(cy + hy));
   context.globalAlpha = 1;
 }
 
@@ -95,14 +95,16 @@ export function drawHistogram(context, points, scale, highest, bins = 60) {
 
 const barTop = (scale, p, highest) => scale.top + scale.h * (1 - .8 * Math.min(p / highest, 1.25));
 
-// Draws points (n * D numbers); on the line they lie beside one another in a strip at the bottom.
-export function drawFlowPoints(context, points, colours, scale, d) {
+// Draws points (n * D numbers), those that are not isNear(i) faintly; on the line they lie in a strip at the bottom.
+export function drawFlowPoints(context, points, colours, isNear, scale, d) {
   for (let i = 0; i < colours.length; i++) {
     const x = scale.x(points[i * d]), y = d === 2 ? scale.y(points[i * d + 1]) : scale.top + scale.h - 3 - (i * 7 % 23);
     if (x < scale.left || x > scale.left + scale.w || y < scale.top || y > scale.top + scale.h) continue;
     context.fillStyle = colours[i];
+    context.globalAlpha = isNear(i) ? 1 : .25;
     context.fillRect(x - 1.5, y - 1.5, 3, 3);
   }
+  context.globalAlpha = 1;
 }
 
 // Draws the way of one point through all layers, `way` in pixels, and where it is now.

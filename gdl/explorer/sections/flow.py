@@ -29,7 +29,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
     points: test points, N * D numbers.
     labels: of the points, -1 where unknown; None without labels. names: of the classes.
     known: log-densities (N,) of the points in nats under the distribution of the data; None if unknown.
-    boxes: what the pictures before and after each layer show, K + 1 times [centres..., half side].
+    boxes: what the pictures before and after each layer show, K + 1 times [centres..., half sides...].
     prior: "normal" or "logistic", what new latents are drawn from.
     """
     model = subject.model
@@ -54,22 +54,24 @@ def content(subject: Subject) -> dict[str, Any] | None:
 
 def _boxes(layers: list[Bijection], h: Tensor) -> list[list[float]]:
     """Return what the picture of each place shows, the same for all where one is enough."""
-    boxes = [_box(h)]
+    found = [_ends(h)]
     for layer in layers:
         h = layer(h)[0]
-        boxes.append(_box(h))
-    sides = [max(abs(c) for c in box[:-1]) + box[-1] for box in boxes]
+        found.append(_ends(h))
+    sides = [float(torch.stack(ends).abs().max()) for ends in found]
     if max(sides) <= 4 * min(sides):
-        return [[0.0] * (len(boxes[0]) - 1) + [_round(max(sides))]] * len(boxes)
-    return boxes
+        d = h.shape[1]
+        return [[0.0] * d + [_round(max(sides) * WIDER)] * d] * len(found)
+    return [
+        [*((low + high) / 2).tolist(), *(((high - low) / 2 * WIDER).clamp(min=1e-6).tolist())]
+        for low, high in found
+    ]
 
 
-def _box(h: Tensor) -> list[float]:
-    """Return the centres of points (N, D) and half of the side of a square around nearly all."""
-    ends = torch.tensor([0.004, 0.996], dtype=torch.float64)
-    low, high = h.double().cpu().quantile(ends, 0)
-    half = float((high - low).max()) / 2 * WIDER
-    return [*((low + high) / 2).tolist(), half or 1.0]
+def _ends(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and highest numbers (D,) of nearly all points (N, D)."""
+    low, high = h.double().cpu().quantile(torch.tensor([0.004, 0.996], dtype=torch.float64), 0)
+    return low, high
 
 
 def _round(side: float) -> float:
