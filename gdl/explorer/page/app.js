@@ -27,12 +27,18 @@ export function openApp(content, model) {
     async decode() {
       if (busy) { again = true; return; }
       busy = true;
-      do {
-        again = false;
-        const z = tensor([1, ...content.latent_shape], app.z.slice());
-        app.image = (await model.run("decode", {z, ...app.labels(1)})).image;
-        app.tell("decoded");
-      } while (again);
+      const status = document.getElementById("status");
+      try {
+        do {
+          again = false;
+          const z = tensor([1, ...content.latent_shape], app.z.slice());
+          app.image = (await model.run("decode", {z, ...app.labels(1)})).image;
+          app.tell("decoded");
+        } while (again);
+        status.textContent = "";
+      } catch (error) {  // e.g. of a server that is gone
+        status.textContent = `Not decoded: ${error.message}`;
+      }
       busy = false;
     },
   };
