@@ -44,8 +44,9 @@ HEADERS = {
 class PageServer(ThreadingHTTPServer):
     """An HTTP server of one page at /TOKEN/ and of its model at /TOKEN/run/PROGRAM; all else is 404.
 
-    Who lacks the token learns nothing. A page of another origin cannot use it either: the header Host must
-    be that of `address`, unless others are to reach the server, and Origin, if it is there, the server's.
+    Who lacks the token learns nothing. A page of another origin cannot use it either: the header Host
+    must be that of `address`, unless others are to reach the server, and Origin, if it is there, the
+    server's.
 
     Args:
         host: Name or address of the interface.
@@ -60,7 +61,7 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
-        self.page, self.policy = b"", "default-src 'none'"
+        self.page, self.policy = b"", ""
         self.model: Served | None = None
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         try:
@@ -139,7 +140,6 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection, which is one request."""
 
     server: PageServer  # pyright: ignore[reportIncompatibleVariableOverride]
-    server_version, sys_version = "gdl", ""
     timeout = PATIENCE
 
     def setup(self) -> None:
@@ -157,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the page."""
         if self._place() == "":
-            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
+            kind = "text/html; charset=utf-8"
+            self._answer(HTTPStatus.OK, kind, self.server.page, self.server.policy)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -221,13 +222,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, status: HTTPStatus, sentence: str) -> None:
         self._answer(status, "text/plain; charset=utf-8", sentence.encode())
 
-    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        self.send_response(status)
+    def _answer(
+        self, status: HTTPStatus, kind: str, body: bytes, policy: str = "default-src 'none'"
+    ) -> None:
+        self.send_response_only(status)  # without the names of the server's programs
         for name, value in (HEADERS | {"Content-Type": kind}).items():
             self.send_header(name, value)
-        self.send_header(
-            "Content-Security-Policy", f"{self.server.policy}; frame-ancestors 'none'"
-        )
+        self.send_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

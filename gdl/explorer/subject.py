@@ -52,10 +52,8 @@ class Subject:
         x, y = self.images, self.labels if self.model.num_classes else None
         found: list[tuple[Tensor, ...]] = []
         for i in range(0, len(x), 500):
-            part = (
-                x[i : i + 500].to(self.model.device),
-                *([] if y is None else [y[i : i + 500].to(self.model.device)]),
-            )
+            given = (x,) if y is None else (x, y)
+            part = [v[i : i + 500].to(self.model.device) for v in given]
             if isinstance(self.model, HasPosterior):
                 found.append(tuple(self.model.posterior(*part)))
             else:

@@ -1,4 +1,4 @@
-"""The form in which a page and its server exchange tensors: a header that names them, then their numbers."""
+"""The form in which page and server exchange tensors: a header that names them, then numbers."""
 
 import json
 import math
