@@ -140,7 +140,7 @@ def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
     found = {"encode": (("x", *y), encode), "decode": (("z", *y), decode)}
     if isinstance(model, VariationalModel):
         found["distortion"] = (("x", "z", *y), distortion)
-    if isinstance(model, Invertible) and model.levels is not None:
+    if model.levels is not None and isinstance(model, Invertible):
         found["log_prob"] = (("x", *y), log_prob)
     return found
 

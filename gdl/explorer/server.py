@@ -71,7 +71,7 @@ class PageServer(ThreadingHTTPServer):
             super().__init__(where, _Handler)  # pyright: ignore[reportArgumentType]
         except (OSError, UnicodeError) as e:
             raise GdlError(_refused(host, port, e)) from e
-        bound = ipaddress.ip_address(self.server_address[0].partition("%")[0])
+        bound = ipaddress.ip_address(str(self.server_address[0]).partition("%")[0])
         name = host
         if bound.is_unspecified:  # all interfaces: this machine opens its own
             name = "127.0.0.1" if bound.version == 4 else "::1"
