@@ -27,22 +27,25 @@ def explore(cfg: DictConfig) -> str:
         cfg: See conf/explore.yaml.
 
     Raises:
-        GdlError: The page cannot run the model.
+        GdlError: The page cannot run the model, or points is below 1.
     """
     from pathlib import Path
 
+    from gdl.evaluation.units import at_least_one
     from gdl.explorer import Subject, write_page
     from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
     from gdl.runs.links import check_links
 
+    if cfg.points is not None:
+        at_least_one("points", cfg.points)
     if cfg.serve:
         return serve(cfg)
     run, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
     if not cfg.out:
         check_links(run.path)
     enable_garbage_collection()
-    subject = Subject(run, model, data, cfg.points or POINTS)
+    subject = Subject(run, model, data, cfg.points or POINTS, cfg.seed)
     path = write_page(subject, Path(cfg.out or run.explorer_html))
     print(f"explorer:   {for_shell(path)}, {path.stat().st_size / 1e6:.2f} MB")
     return str(path)

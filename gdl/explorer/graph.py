@@ -6,9 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.errors import GdlError
+from gdl.explorer.likelihood_ops import LIKELIHOOD_OPS
 from gdl.explorer.ops import OPS
 
 __all__ = ["Graph", "Weights"]
+
+KNOWN = OPS | LIKELIHOOD_OPS
 
 
 class Weights:
@@ -16,14 +20,25 @@ class Weights:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
-        self._known: dict[int, int] = {}
+        self._known: dict[tuple[Any, ...], int] = {}
 
     def add(self, tensor: Tensor) -> int:
-        """Return the index of a tensor; a parameter that several graphs use is stored once."""
-        if id(tensor) not in self._known:
-            self._known[id(tensor)] = len(self.tensors)
+        """Return the index of a tensor; numbers that several layers or graphs share are stored once.
+
+        Raises:
+            GdlError: A number of it is infinite or not a number.
+        """
+        # layers may share a parameter, or take views of it; the list keeps the memory from being reused
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if place not in self._known:
+            if not tensor.isfinite().all():
+                raise GdlError(
+                    "A weight of the model is infinite or not a number, so there is nothing to show: "
+                    "choose another run, or an earlier checkpoint."
+                )
+            self._known[place] = len(self.tensors)
             self.tensors.append(tensor)
-        return self._known[id(tensor)]
+        return self._known[place]
 
 
 class Graph:
@@ -51,7 +66,7 @@ class Graph:
         """Append an operation and return the number of its result.
 
         Args:
-            op: Its name in `gdl.explorer.ops.OPS`.
+            op: Its name in `gdl.explorer.ops.OPS` or `gdl.explorer.likelihood_ops.LIKELIHOOD_OPS`.
             inputs: Numbers of the values it takes.
             tensors: Weights, by the name of the argument; None is left out.
             options: Plain values, by the name of the argument.
@@ -68,16 +83,17 @@ class Graph:
     def run(
         self, values: Mapping[str, Tensor], tensors: Sequence[Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Return the outputs by name, as the page computes them.
+        """Return the outputs by name in float32, as the page computes them.
 
         Args:
             values: The inputs by name, each (B, ...).
             tensors: The weights as the page has them; by default as they are.
         """
         tensors = self.weights.tensors if tensors is None else tensors
+        tensors = [t.detach().float() for t in tensors]
         found = [values[name] for name in self.inputs]
         for node in self.nodes:
             options = {k: v for k, v in node.items() if k not in ("op", "in", "tensors")}
             own = {k: tensors[i] for k, i in node["tensors"].items()}
-            found.append(OPS[node["op"]](*(found[i] for i in node["in"]), **own, **options))
+            found.append(KNOWN[node["op"]](*(found[i] for i in node["in"]), **own, **options))
         return {name: found[i] for name, i in self.outputs.items()}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gdl.capabilities import HasLatents, HasPosterior
 from gdl.data.base import ImageData
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.runs.directory import Run
 
@@ -22,12 +23,18 @@ class Subject:
         model: Its model, in eval mode.
         data: Its data.
         points: Test images that are encoded, at most.
+        seed: Of their choice, and of the projections of the map.
     """
 
     def __init__(
-        self, run: Run, model: GenerativeModel, data: ImageData, points: int = 1000
+        self,
+        run: Run,
+        model: GenerativeModel,
+        data: ImageData,
+        points: int = 1000,
+        seed: int = 0,
     ) -> None:
-        self.run, self.model, self.data, self.points = run, model, data, points
+        self.run, self.model, self.data, self.points, self.seed = run, model, data, points, seed
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -35,15 +42,47 @@ class Subject:
         return self.run.metrics()
 
     @cached_property
+    def chosen(self) -> Tensor:
+        """Which test images, in their order: a random choice, as a folder has them class by class."""
+        usable = self._usable()
+        among = torch.Generator().manual_seed(self.seed)
+        order = usable[torch.randperm(len(usable), generator=among)]
+        return order[: self.points].sort().values
+
+    def _usable(self) -> Tensor:
+        """Return the indices of the test images that the model can encode, as it may need a label.
+
+        Raises:
+            GdlError: There are none.
+        """
+        labels = self.data.labels("test")
+        if not self.model.num_classes or self.model.label_dropout:
+            return torch.arange(len(self.data.images("test")))
+        if labels is None or not bool((labels >= 0).any()):
+            raise GdlError(
+                f"This {type(self.model).__name__} is conditional, so it needs the label of each "
+                "image, and the test images have none: use data with labels, or train with "
+                "model.label_dropout=0.1."
+            )
+        return (labels >= 0).nonzero()[:, 0].cpu()
+
+    @cached_property
     def images(self) -> Tensor:
-        """The first test images (N, C, H, W) uint8, or points (N, D)."""
-        return self.data.images("test")[: self.points]
+        """The chosen test images (N, C, H, W) uint8, or points (N, D)."""
+        return self.data.images("test")[self.chosen]
 
     @cached_property
     def labels(self) -> Tensor | None:
         """Their labels (N,), -1 where unknown; None for data without labels."""
         labels = self.data.labels("test")
-        return None if labels is None else labels[: self.points]
+        return None if labels is None else labels[self.chosen]
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the classes by label, as in the data, else numbers; [] for data without labels."""
+        count = self.model.num_classes or self.data.num_classes
+        names = self.model.config.get("class_names") or self.data.class_names or ()
+        return [str(name) for name in [*names, *range(len(names), count)][:count]]
 
     @cached_property
     @torch.inference_mode()
@@ -51,8 +90,8 @@ class Subject:
         """Codes (N, M) of the images, and of a VAE the log standard deviations; codes are its means."""
         x, y = self.images, self.labels if self.model.num_classes else None
         found: list[tuple[Tensor, ...]] = []
-        for i in range(0, len(x), 500):
-            given = (x,) if y is None else (x, y)
+        given = (x,) if y is None else (x, y)
+        for i in range(0, max(1, len(x)), 500):  # of no images an empty batch
             part = [v[i : i + 500].to(self.model.device) for v in given]
             if isinstance(self.model, HasPosterior):
                 found.append(tuple(self.model.posterior(*part)))

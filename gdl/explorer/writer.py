@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.explorer.facts import facts
+from gdl.explorer.facts import brief_html, facts, facts_html
 from gdl.explorer.programs import check, programs
 from gdl.explorer.sections import SECTIONS
 from gdl.explorer.subject import Subject
@@ -32,7 +32,8 @@ def write_page(subject: Subject, path: Path) -> Path:
     """
     if not path.parent.is_dir():
         raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
-    write_atomically(path, page_of(subject))
+    # names of files may have bytes that are no text
+    write_atomically(path, page_of(subject).encode(errors="replace"))
     return path
 
 
@@ -54,14 +55,21 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         "shape": [*model.shape],
         "levels": model.levels,
         "latent_shape": [*getattr(model, "latent_shape", ())],
-        "classes": class_names(subject),
+        "classes": subject.class_names if model.num_classes else None,
+        # the class that stands for an unknown label; null where every image needs one
+        "no_class": model.num_classes if model.label_dropout else None,
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
     script = modules("main")
+    size = model.shape[1:] if len(model.shape) == 3 else (1, 1)  # vectors are shown as numbers
     parts = {
         "title": escape(known["title"]),
-        "facts": "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in known["list"]),
+        "brief": brief_html(known),
+        "facts": facts_html(known),
+        "hidden": "" if len(model.shape) == 3 else " hidden",
+        "height": str(size[0]),
+        "width": str(size[1]),
         "sections": "".join((FOLDER / f"{name}.html").read_text() for name in shown),
         "css": "".join(p.read_text() for p in (BASE_CSS, FOLDER / "page.css"))
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
@@ -74,7 +82,8 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
 
 def _own_programs(subject: Subject) -> dict[str, Any]:
     graphs, weights = programs(subject.model)
-    check(subject.model, graphs, subject.images[:8])
+    y = None if subject.labels is None else subject.labels[:8]
+    check(subject.model, graphs, weights, subject.images[:8], y)
     return {
         "programs": {name: graph.plain() for name, graph in graphs.items()},
         "weights": [packed(weights.tensors)],  # one for each checkpoint
@@ -101,13 +110,6 @@ def policy(served: bool = False) -> str:
         *(["connect-src 'self'"] if served else []),
     ]
     return "; ".join(parts)
-
-
-def class_names(subject: Subject) -> list[str] | None:
-    """Return the names of the classes of a conditional model; None for one without labels."""
-    if not subject.model.num_classes:
-        return None
-    return [str(i) for i in range(subject.model.num_classes)]
 
 
 def modules(name: str) -> str:

@@ -1,12 +1,13 @@
 // What the sections of the page share: the model, the current latents and class, and who wants to know of them.
 import { tensor } from "./ops.js";
 
-// Events: "code" (latents or class have changed), "decoded" (their image is there), "checkpoint".
+// Events: "code" (latents or class have changed), "decoded" (their image is there), "checkpoint", "theme" (colours have changed).
 export function openApp(content, model) {
-  const size = content.latent_shape.reduce((a, b) => a * b, 1), listeners = {code: [], decoded: [], checkpoint: []};
+  const size = content.latent_shape.reduce((a, b) => a * b, 1), listeners = {code: [], decoded: [], checkpoint: [], theme: []};
+  const status = document.getElementById("status");
   let busy = false, again = false;
   const app = {
-    content, model, z: new Float32Array(size), y: content.classes ? 0 : null, image: null, checkpoint: 0,
+    content, model, z: new Float32Array(size), y: content.classes ? 0 : null, image: null, checkpoint: 0, milliseconds: 0,
     on(event, listener) { listeners[event].push(listener); },
     tell(event, from) { for (const listener of listeners[event]) listener(from); },
     labels: n => content.classes ? {y: tensor([n], new Float32Array(n).fill(app.y))} : {},
@@ -27,12 +28,12 @@ export function openApp(content, model) {
     async decode() {
       if (busy) { again = true; return; }
       busy = true;
-      const status = document.getElementById("status");
       try {
         do {
           again = false;
-          const z = tensor([1, ...content.latent_shape], app.z.slice());
+          const z = tensor([1, ...content.latent_shape], app.z.slice()), began = performance.now();
           app.image = (await model.run("decode", {z, ...app.labels(1)})).image;
+          app.milliseconds = performance.now() - began;
           app.tell("decoded");
         } while (again);
         status.textContent = "";

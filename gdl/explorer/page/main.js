@@ -1,20 +1,53 @@
 import { localModel } from "./model.js";
 import { remoteModel } from "./remote.js";
 import { openApp } from "./app.js";
-import { paint } from "./picture.js";
+import { openStage } from "./stage.js";
+import { openTheme } from "./theme.js";
+import { openCopy } from "./copy.js";
 import { openLatentMap } from "./latent_map.js";
 import { openSliders } from "./sliders.js";
 import { openCanvas } from "./canvas.js";
 import { openCheckpoints } from "./checkpoints.js";
 import { openFlow } from "./flow.js";
 
-const content = JSON.parse(document.getElementById("content").textContent);
-const app = openApp(content, content.weights ? localModel(content) : remoteModel(content));
-app.on("decoded", () => paint(document.getElementById("decoded"), app.image, content.levels));
 const open = {latent_map: openLatentMap, sliders: openSliders, canvas: openCanvas, checkpoints: openCheckpoints, flow: openFlow};
-for (const [name, section] of Object.entries(content.sections)) {
-  if (section !== null) open[name](document.getElementById(name), section, app);
+
+// Shows an error as one sentence at the end of a part of the page, once.
+function showError(root, what, error) {
+  console.debug(error);
+  if (root.querySelector(".failed")) return;
+  const line = Object.assign(document.createElement("p"), {className: "failed"});
+  line.setAttribute("role", "alert");
+  line.textContent = `${what}: ${error?.message ?? error}`;
+  root.append(line);
 }
-// after the first paint; tests and scripts find the application here
-requestAnimationFrame(() => setTimeout(() => app.decode().then(() => document.documentElement.dataset.ready = "")));
-window.app = app;
+
+// Returns the application as a section sees it: what fails in a listener of the section is shown there, and stops no other.
+function forSection(app, failed) {
+  const guarded = listener => (...args) => {
+    try { return Promise.resolve(listener(...args)).catch(failed); } catch (error) { return failed(error); }
+  };
+  return Object.assign(Object.create(app), {on: (event, listener) => app.on(event, guarded(listener))});
+}
+
+function start() {
+  const content = JSON.parse(document.getElementById("content").textContent);
+  const app = openApp(content, content.weights ? localModel(content) : remoteModel(content));
+  window.app = app;  // tests and scripts find the application here
+  openTheme(app);
+  openStage(app);
+  for (const [name, section] of Object.entries(content.sections)) {
+    if (section === null) continue;
+    const root = document.getElementById(name), failed = error => showError(root, "This part of the page failed", error);
+    // Promise, since opening may end later
+    new Promise(done => done(open[name](root, section, forSection(app, failed)))).catch(failed);
+  }
+  return app.decode();
+}
+
+openCopy();
+// after the first paint
+requestAnimationFrame(() => setTimeout(async () => {
+  try { await start(); } catch (error) { showError(document.getElementById("stage"), "This page cannot decode", error); }
+  document.documentElement.dataset.ready = "";
+}));

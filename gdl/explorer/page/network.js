@@ -1,5 +1,8 @@
 // Runs a graph, see gdl/explorer/graph.py.
 import { OPS } from "./ops.js";
+import { LIKELIHOOD_OPS } from "./likelihoods.js";
+
+const KNOWN_OPS = {...OPS, ...LIKELIHOOD_OPS};
 
 // Returns the outputs of a graph by name.
 export function run(graph, tensors, inputs) {
@@ -7,7 +10,7 @@ export function run(graph, tensors, inputs) {
   for (const node of graph.nodes) {
     const options = {...node};
     for (const [name, i] of Object.entries(node.tensors)) options[name] = tensors[i];
-    values.push(OPS[node.op](node.in.map(i => values[i]), options));
+    values.push(KNOWN_OPS[node.op](node.in.map(i => values[i]), options));
   }
   return Object.fromEntries(Object.entries(graph.outputs).map(([name, i]) => [name, values[i]]));
 }

@@ -11,3 +11,13 @@ export function paint(canvas, image, levels) {
   }
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
+
+// Returns a copy of a canvas whose pixels are enlarged by a whole number, to 512 and more, so that a saved file can be shown.
+export function enlarged(canvas) {
+  const times = Math.max(1, Math.ceil(512 / Math.min(canvas.width, canvas.height)));
+  const copy = Object.assign(document.createElement("canvas"), {width: canvas.width * times, height: canvas.height * times});
+  const context = copy.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, copy.width, copy.height);
+  return copy;
+}
