@@ -11,6 +11,10 @@ from gdl.stopping import told_to_stop  # everything else is imported where a sig
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from gdl.explorer.epochs import Epoch
+    from gdl.families.base import GenerativeModel
+    from gdl.runs.directory import Run
+
 __all__ = ["explore", "main"]
 
 POINTS = 1000
@@ -45,7 +49,8 @@ def explore(cfg: DictConfig) -> str:
     if not cfg.out:
         check_links(run.path)
     enable_garbage_collection()
-    subject = Subject(run, model, data, cfg.points or POINTS, cfg.seed)
+    epochs = _epochs(cfg, run, model) if cfg.checkpoints else []
+    subject = Subject(run, model, data, cfg.points or POINTS, cfg.seed, epochs)
     path = write_page(subject, Path(cfg.out or run.explorer_html))
     print(f"explorer:   {for_shell(path)}, {path.stat().st_size / 1e6:.2f} MB")
     return str(path)
@@ -87,6 +92,26 @@ def serve(cfg: DictConfig) -> str:
     print("            Ctrl+C ends it")
     server.serve(page, policy(served=True), served)
     return server.address
+
+
+def _epochs(cfg: DictConfig, run: Run, model: GenerativeModel) -> list[Epoch]:
+    """Return the epochs of a run that its page shows, and say which ones have no room there.
+
+    Raises:
+        GdlError: There are none, or a checkpoint is named.
+    """
+    from gdl.errors import GdlError
+    from gdl.explorer.epochs import read_epochs
+    from gdl.files import for_shell
+
+    if str(cfg.run).endswith(".ckpt"):
+        name = for_shell(run.path)
+        raise GdlError(f"checkpoints=true shows all epochs of a run: name the run, run={name}.")
+    epochs = read_epochs(run, model)
+    numbers = ", ".join(str(e.number) for e in epochs)
+    if left := len(run.epochs()) - len(epochs):
+        print(f"epochs:     {numbers}; {left} more have no room on a page")
+    return epochs
 
 
 def main() -> None:

@@ -8,10 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from gdl.errors import GdlError
+from gdl.explorer.epochs import weights_of
 from gdl.explorer.facts import brief_html, facts, facts_html
+from gdl.explorer.graph import Graph
 from gdl.explorer.programs import check, programs
-from gdl.explorer.sections import SECTIONS
+from gdl.explorer.sections import SECTIONS, checkpoints
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import packed
 from gdl.files import write_atomically
@@ -86,7 +90,8 @@ def _own_programs(subject: Subject) -> dict[str, Any]:
     check(subject.model, graphs, weights, subject.images[:8], y)
     return {
         "programs": {name: graph.plain() for name, graph in graphs.items()},
-        "weights": [packed(weights.tensors)],  # one for each checkpoint
+        # the chosen weights are the last
+        "weights": [*map(packed, _earlier(subject, graphs)), packed(weights.tensors)],
     }
 
 
@@ -110,6 +115,11 @@ def policy(served: bool = False) -> str:
         *(["connect-src 'self'"] if served else []),
     ]
     return "; ".join(parts)
+
+
+def _earlier(subject: Subject, graphs: dict[str, Graph]) -> list[list[Tensor]]:
+    """Return the weights of the epochs of a page that are others than the chosen ones."""
+    return [weights_of(e, graphs) for e in subject.epochs if not checkpoints.is_same(e, subject)]
 
 
 def modules(name: str) -> str:

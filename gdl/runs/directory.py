@@ -4,7 +4,7 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
     .hydra/          the composed configuration and the overrides it came from
     run.json         facts about the run: commands, commit, W&B run, hardware
     train.log        what training printed
-    checkpoints/     best.ckpt, last.ckpt
+    checkpoints/     best.ckpt, last.ckpt; epoch_0003.ckpt, see epochs.py
     metrics.csv      one row per logged step
     metrics.json     final numbers; train.py writes them, evaluate.py adds to them
     images/          grids of samples and reconstructions; results of sample.py
@@ -30,6 +30,7 @@ from gdl.files import (
     read_yaml,
     write_json,
 )
+from gdl.runs.epochs import epoch_files, epoch_of
 from gdl.runs.metrics import checked_metrics
 from gdl.version import __version__
 
@@ -153,8 +154,12 @@ class Run:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether a checkpoint was ever written, complete or not."""
-        return any(self.checkpoints.glob("*.ckpt"))
+        """Whether a checkpoint to go on from was ever written, complete or not."""
+        return any(epoch_of(path) is None for path in self.checkpoints.glob("*.ckpt"))
+
+    def epochs(self) -> dict[int, Path]:
+        """Return the files with the weights of single epochs by their number, see callbacks=history."""
+        return epoch_files(self.checkpoints)
 
     def checkpoint(self, prefer: str = "best") -> Path:
         """Return a complete checkpoint: the preferred one, else the other one.

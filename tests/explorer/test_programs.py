@@ -3,7 +3,7 @@
 import pytest
 import torch
 from in_browser import open_model, open_modules, plain_values
-from small_models import all_rows, build, images_of
+from page_models import all_rows, build, images_of
 
 from gdl.explorer.programs import check, label_rows, programs
 
