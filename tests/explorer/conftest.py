@@ -1,6 +1,9 @@
 """Fixtures of the explorer's tests: pages of small models in a browser."""
 
 import pytest
+from sheets import KINDS, Sheet, subject
+
+from gdl.explorer import write_page
 
 OWN = ("file:", "data:", "blob:")
 
@@ -31,3 +34,26 @@ def open_page(chromium):
         tab.close()
     # tests read canvases, which a page does not
     assert [text for text in wrong if "willReadFrequently" not in text] == []
+
+
+@pytest.fixture(scope="session")
+def sheet_pages(tmp_path_factory):
+    """Pages with a canvas, and their models, by the names of sheets.KINDS."""
+    folder, found = tmp_path_factory.mktemp("sheets"), {}
+    for kind in KINDS:
+        about = subject(kind)
+        found[kind] = write_page(about, folder / f"{kind}.html"), about.model
+    return found
+
+
+@pytest.fixture
+def open_sheet(sheet_pages, open_page):
+    """A function that opens the page of a kind, and returns its `Sheet` and the model."""
+
+    def open_sheet(kind, **options):
+        path, model = sheet_pages[kind]
+        sheet = Sheet(open_page(path, **options))
+        sheet.settle()
+        return sheet, model
+
+    return open_sheet
