@@ -30,7 +30,7 @@ TOGETHER = 64
 
 
 def content(subject: Subject) -> dict[str, Any] | None:
-    """Return order, worth, range and draws of the latents; None for a model without latents.
+    """Return order, worth, range and draws of the latents; None without latents, and for vectors.
 
     order: latents, those that carry information first, each part by falling worth;
     active: how many of them carry information; worth: of all latents, in nats or as a share;
@@ -38,7 +38,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
     factor: L of a draw mean + temperature L n: None for the unit matrix, one row for a diagonal;
     codes: some test images' codes, with their labels.
     """
-    if not getattr(subject.model, "latent_shape", None):
+    if not getattr(subject.model, "latent_shape", None) or len(subject.model.shape) != 3:
         return None
     mean, log_std = subject.posterior
     finite = mean.isfinite().all(1)
