@@ -14,6 +14,7 @@ from gdl.explorer.graph import Graph
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs import programs
 from gdl.families.base import GenerativeModel
+from gdl.families.labels import UNKNOWN
 from gdl.families.variational import VariationalModel
 
 __all__ = ["LIMIT", "Served"]
@@ -109,8 +110,10 @@ class Served:
         if name == "x" and model.levels is not None:
             return value.nan_to_num().round().clamp(0, model.levels - 1).to(torch.uint8)
         if name == "y":
-            if not bool(((value >= -1) & (value < model.num_classes)).all()):
-                raise GdlError(f"y must be labels from 0 to {model.num_classes - 1}.")
+            # the class behind the last one stands for an unknown label, where a model does without
+            last = model.num_classes - (0 if model.label_dropout else 1)
+            if not bool(((value >= 0) & (value <= last)).all()):
+                raise GdlError(f"y must be labels from 0 to {last}.")
             return value.long()
         return value
 
@@ -120,28 +123,31 @@ def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
 
     A model may have methods without labels, so labels are given to conditional models only.
     """
-    y = ("y",) if model.num_classes else ()
+    names = ("y",) if model.num_classes else ()
+
+    def given(y: tuple[Tensor, ...]) -> list[Tensor]:
+        return [torch.where(v < model.num_classes, v, UNKNOWN) for v in y]
 
     def encode(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
         if not isinstance(model, HasPosterior):
-            return {"mean": model.encode(x, *y)}
-        mean, log_std = model.posterior(x, *y)
+            return {"mean": model.encode(x, *given(y))}
+        mean, log_std = model.posterior(x, *given(y))
         return {"mean": mean, "log_std": log_std}
 
     def decode(z: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"image": model.decode(z, *y)}
+        return {"image": model.decode(z, *given(y))}
 
     def distortion(x: Tensor, z: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"nats": -model.log_joint(x, z, *y)[0]}
+        return {"distortion": -model.log_joint(x, z, *given(y))[0]}
 
     def log_prob(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"nats": model.log_prob(x, *y)}
+        return {"log_prob": model.log_prob(x, *given(y))}
 
-    found = {"encode": (("x", *y), encode), "decode": (("z", *y), decode)}
+    found = {"encode": (("x", *names), encode), "decode": (("z", *names), decode)}
     if isinstance(model, VariationalModel):
-        found["distortion"] = (("x", "z", *y), distortion)
+        found["distortion"] = (("x", "z", *names), distortion)
     if model.levels is not None and isinstance(model, Invertible):
-        found["log_prob"] = (("x", *y), log_prob)
+        found["log_prob"] = (("x", *names), log_prob)
     return found
 
 
@@ -155,4 +161,9 @@ def _graphs(model: GenerativeModel) -> dict[str, tuple[tuple[str, ...], Program]
 
 
 def _run_graph(graph: Graph, *values: Tensor) -> dict[str, Tensor]:
-    return graph.run(dict(zip(graph.inputs, values, strict=True)))
+    try:
+        return graph.run(dict(zip(graph.inputs, values, strict=True)))
+    except (RuntimeError, IndexError) as e:  # these inputs have shapes of their own
+        raise GdlError(
+            f"{' and '.join(graph.inputs)} have a shape that the model does not take."
+        ) from e

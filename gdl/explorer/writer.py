@@ -96,7 +96,7 @@ def _own_programs(subject: Subject) -> dict[str, Any]:
 
 
 def _served_programs(names: Collection[str]) -> dict[str, Any]:
-    return {"programs": dict.fromkeys(names, True), "weights": None}
+    return {"programs": dict.fromkeys(names, True), "weights": []}
 
 
 def policy(served: bool = False) -> str:

@@ -50,9 +50,7 @@ def test_each_epoch_decodes_with_its_own_weights(kept, open_page) -> None:
     for n in [0, 1, 7, 3]:  # the best ones are the last
         text = tab.text_content(label)
         assert text == tab.get_attribute(slider, "aria-valuetext")
-        assert ("before the first step" in text) == (n == 0) and (
-            f"epoch {n} of 7" in text or n == 0
-        )
+        assert ("before the first step" in text) == (n == 0) and (f"epoch {n} of 7" in text or n == 0)
         assert np.abs(grey(tab) - decoded(models[n], z)).max() <= 2
         tab.keyboard.press("ArrowRight")
     assert "best weights" not in tab.text_content("#sliders [role=status]")
@@ -61,9 +59,7 @@ def test_each_epoch_decodes_with_its_own_weights(kept, open_page) -> None:
 def test_playing_shows_every_epoch_and_ends_at_the_best(kept, open_page) -> None:
     folder, models = kept
     tab = open_page(write_page(subject_of(folder, models[3]), folder / "page.html"))
-    tab.evaluate(
-        "() => { window.seen = []; app.on('checkpoint', () => seen.push(app.checkpoint)) }"
-    )
+    tab.evaluate("() => { window.seen = []; app.on('checkpoint', () => seen.push(app.checkpoint)) }")
     assert tab.evaluate("app.checkpoint") == 3, "nothing starts by itself"
     tab.click("#checkpoints button:text('play')")
     tab.wait_for_selector("#checkpoints button:text('play')", timeout=20_000)

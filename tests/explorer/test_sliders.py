@@ -100,9 +100,7 @@ def test_sliders_move_the_latents_and_the_picture(tmp_path, open_page) -> None:
     assert sorted(names(tab, ".sliders_rest")) == ["z1", "z4"]
     # another section moves them too, beyond the ends; undo and reset
     tab.evaluate("app.set({z: [9, 1, 1, 1, 1, -1.5]}, 'other')")
-    shown = dict(
-        zip(names(tab), tab.locator("#sliders > .sliders_list output").all_text_contents())
-    )
+    shown = dict(zip(names(tab), tab.locator("#sliders > .sliders_list output").all_text_contents()))
     assert shown["z0"] == "9.00" and shown["z5"] == "−1.50"
     click(tab, "reset")
     assert not latents(tab).any()

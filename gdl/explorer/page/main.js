@@ -32,7 +32,7 @@ function forSection(app, failed) {
 
 function start() {
   const content = JSON.parse(document.getElementById("content").textContent);
-  const app = openApp(content, content.weights ? localModel(content) : remoteModel(content));
+  const app = openApp(content, content.weights.length ? localModel(content) : remoteModel(content));
   window.app = app;  // tests and scripts find the application here
   openTheme(app);
   openStage(app);

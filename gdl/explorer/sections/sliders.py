@@ -122,7 +122,5 @@ def factor_of(codes: Tensor) -> Tensor:
     if width > TOGETHER or len(codes) < 2:
         return codes.std(0, correction=0)[None]
     covariance = torch.atleast_2d(torch.cov(codes.double().T))
-    values, vectors = torch.linalg.eigh(
-        covariance
-    )  # a latent that never changes is no problem here
+    values, vectors = torch.linalg.eigh(covariance)  # a latent that never changes is no problem here
     return (vectors * values.clamp(min=0).sqrt()).float()
