@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.exported import exported_weights
 from gdl.files import (
     for_shell,
     is_whole_archive,
@@ -157,7 +158,7 @@ class Run:
         return any(self.checkpoints.glob("*.ckpt"))
 
     def checkpoint(self, prefer: str = "best") -> Path:
-        """Return a complete checkpoint: the preferred one, else the other one.
+        """Return a complete checkpoint: the preferred one, else the other one, else an export.
 
         Args:
             prefer: "best" or "last".
@@ -172,6 +173,8 @@ class Run:
                 return path
             if path.exists():
                 damaged.append(path.name)
+        if not damaged and (exported := exported_weights(self.path)) is not None:
+            return exported  # commands that were given an export keep their records beside it
         found = f" ({', '.join(damaged)} is damaged)" if damaged else ""
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."
