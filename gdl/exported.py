@@ -12,7 +12,15 @@ from typing import Any
 from gdl.errors import GdlError
 from gdl.files import read_json
 
-__all__ = ["CONFIG", "NO_LIBRARY", "TORCH", "WEIGHTS", "digest_of", "exported_weights", "read_export"]
+__all__ = [
+    "CONFIG",
+    "NO_LIBRARY",
+    "TORCH",
+    "WEIGHTS",
+    "digest_of",
+    "exported_weights",
+    "read_export",
+]
 
 WEIGHTS, TORCH, CONFIG = "model.safetensors", "model.pt", "config.json"
 """Files of an export: weights in either format, and what they are of."""

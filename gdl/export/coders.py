@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gdl.capabilities import HasLatents, HasPosterior
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.families.variational import given
 
 __all__ = ["BATCHES", "Coder", "coders", "largest_difference", "program_of", "quiet"]
 
@@ -29,11 +30,11 @@ class _Encoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
         if isinstance(self.model, HasPosterior):
-            return self.model.posterior(x, *y)
+            return self.model.posterior(x, *given(y))
         assert isinstance(self.model, HasLatents)
-        return (self.model.encode(x, *y),)
+        return (self.model.encode(x, *given(y)),)
 
 
 class _Decoder(nn.Module):
@@ -41,9 +42,9 @@ class _Decoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, z: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
         assert isinstance(self.model, HasLatents)
-        return (self.model.decode(z, *y),)
+        return (self.model.decode(z, *given(y)),)
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,7 @@ def program_of(coder: Coder) -> Any:
     """
     batch = torch.export.Dim("batch", min=1)
     some = tuple(value[:2] for value in coder.inputs.values())
-    # an argument list (z, *y) has one entry for the label, if there is one
-    sizes = ({0: batch}, tuple({0: batch} for _ in some[1:]))
+    sizes = tuple({0: batch} for _ in some)
     try:
         with quiet(), torch.no_grad():
             program = torch.export.export(coder.module, some, dynamic_shapes=sizes, strict=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from gdl.errors import GdlError
 from gdl.export.subject import Subject, Written
 from gdl.exported import NO_LIBRARY, WEIGHTS, digest_of
+from gdl.files import write_atomically
 from gdl.version import __version__
 
 __all__ = ["write_safetensors"]
@@ -17,7 +18,7 @@ def write_safetensors(subject: Subject, folder: Path) -> Written:
         GdlError: The library safetensors is not installed.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as e:
         raise GdlError(f"format=safetensors needs the library safetensors: {NO_LIBRARY}.") from e
     # the format has no tensors that share memory: one with two names is written twice
@@ -26,7 +27,7 @@ def write_safetensors(subject: Subject, folder: Path) -> Written:
         for name, tensor in subject.model.state_dict().items()
     }
     path = folder / WEIGHTS
-    save_file(weights, path, {"format": "pt", "gdl": __version__})
+    write_atomically(path, save(weights, {"format": "pt", "gdl": __version__}))
     return Written(
         files={WEIGHTS: "parameters and buffers, by their names in the model"},
         usage='import gdl\nmodel = gdl.load("FOLDER")',

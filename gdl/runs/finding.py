@@ -31,8 +31,9 @@ def newest_runs(outputs: str | Path) -> list[Path]:
 def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
     """Find a run by its directory or anything in it, by a folder above it, or as "latest".
 
-    A checkpoint file is the run's with this checkpoint, and so is a folder that `gdl export` wrote. Of the runs below a folder it is the one that
-    was started last, as "latest" is among all runs below `outputs`.
+    A checkpoint file is the run's with this checkpoint, and so is a folder that `gdl export` wrote. Of
+    the runs below a folder it is the one that was started last, as "latest" is among all runs below
+    `outputs`.
 
     Returns:
         The run, and the checkpoint if one was named.
