@@ -18,6 +18,7 @@ __all__ = [
     "TORCH",
     "WEIGHTS",
     "digest_of",
+    "exported_facts",
     "exported_weights",
     "read_export",
 ]
@@ -36,6 +37,16 @@ def exported_weights(folder: Path) -> Path | None:
     """Return the weights in a folder that `gdl export` wrote, None if it is no such folder."""
     found = (folder / name for name in (WEIGHTS, TORCH))
     return next((path for path in found if path.is_file()), None)
+
+
+def exported_facts(folder: Path, part: str) -> dict[str, Any]:
+    """Return the "numbers" or the "record" that an export has brought along, empty elsewhere.
+
+    Raises:
+        GdlError: Its configuration is damaged.
+    """
+    found = read_json(folder / CONFIG).get(part) if exported_weights(folder) else None
+    return found if isinstance(found, dict) else {}
 
 
 def digest_of(path: Path) -> str:

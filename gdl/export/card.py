@@ -60,11 +60,12 @@ def card(subject: Subject, written: Written, kind: str, sizes: dict[str, int]) -
 def shown(text: Any) -> str:
     r"""Return a text of somebody else as Markdown that shows it, in one line.
 
-    >>> shown("a|b *c* <d>")
-    'a\\\\|b \\\\*c\\\\* \\\\<d\\\\>'
+    >>> print(shown("a|b *c* <d> https://e"))
+    a\|b \*c\* \<d\> https:\//e
     """
     line = printable(" ".join(str(text).split()))
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&$:^-])", r"\\\1", line)
+    line = re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", line)
+    return line.replace("://", ":\\//").replace("www.", "www\\.")  # an address is no link
 
 
 def code_block(text: str, language: str = "") -> str:
@@ -137,7 +138,7 @@ def _about(subject: Subject) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     label = f" given one of {model.num_classes} classes" if model.num_classes else ""
     lines = [
-        f"{shown(paper)}" if paper else "",
+        f"Paper: {shown(paper)}" if paper else "",
         f"A model of data of shape {pixels}{label}, with {parameters:,} parameters.",
     ]
     if "data/digest" in subject.metrics:
@@ -153,7 +154,10 @@ def _values(subject: Subject) -> str:
     if model.levels is None:
         text = f"Vectors are float32 (B, {size})."
     else:
-        text = f"Images are uint8 (B, {size}) with values 0 to {model.levels - 1}."
+        text = (
+            f"Images are uint8 (B, {size}) with values 0 to {model.levels - 1}; what is decoded are "
+            "real numbers in that range."
+        )
     if model.num_classes:
         text += f" Labels are int64 (B,), 0 to {model.num_classes - 1}"
         text += ", or -1 where they are not known." if model.label_dropout else "."
@@ -176,7 +180,9 @@ def _numbers(subject: Subject) -> str:
         parts.append("This model has no density, so it has no bits/dim.")
     kinds = list(dict.fromkeys(re.sub(r"-\d+$", "", kind) for *_, kind in rows))
     known = {k: MEANINGS.get(k) or MEANINGS.get(k.partition("-")[0]) for k in kinds}
-    parts += [f"- {shown(k)}: {shown(meaning)}." for k, meaning in known.items() if meaning]
+    if any(known.values()):
+        lines = [f"- {shown(k)}: {shown(meaning)}." for k, meaning in known.items() if meaning]
+        parts.append("\n".join(lines))
     if rows:
         parts.append(
             "bits/dim = nats / (D ln 2) with D the number of values of an image. They compare with "

@@ -60,6 +60,17 @@ class Coder:
     outputs: tuple[str, ...]
     """Names of what comes out."""
 
+    def signature(self) -> str:
+        """Return names, types and shapes of what goes in and comes out, in words."""
+        found = dict(zip(self.outputs, self.call(self.inputs), strict=True))
+        texts = [[_described(*item) for item in part.items()] for part in (self.inputs, found)]
+        return f"from {', '.join(texts[0])} to {', '.join(texts[1])}"
+
+    def call(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Return what the model itself computes."""
+        with torch.no_grad():
+            return self.module(*inputs.values())
+
 
 def coders(model: GenerativeModel, asked: str) -> list[Coder]:
     """Return the encoder and the decoder of a model in eval mode on the CPU.
@@ -130,8 +141,7 @@ def largest_difference(coder: Coder, run: Callable[[dict[str, Tensor]], list[Ten
     for size in BATCHES:
         inputs = {name: x[start : start + size] for name, x in coder.inputs.items()}
         start += size
-        with torch.no_grad():
-            own = coder.module(*inputs.values())
+        own = coder.call(inputs)
         for name, a, b in zip(coder.outputs, own, run(inputs), strict=True):
             difference = (a - b).abs().max().item() if a.shape == b.shape else float("nan")
             if not difference <= TOLERANCE * max(1.0, a.abs().max().item()):
@@ -160,6 +170,11 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(disabled)
+
+
+def _described(name: str, value: Tensor) -> str:
+    shape = ", ".join(["B", *map(str, value.shape[1:])]) + ("," if value.dim() == 1 else "")
+    return f"{name} {str(value.dtype).removeprefix('torch.')} ({shape})"
 
 
 def _name(coder: Coder) -> str:

@@ -34,8 +34,7 @@ def write_onnx(subject: Subject, folder: Path) -> Written:
         path = folder / f"{coder.name}.onnx"
         path.write_bytes(proto.SerializeToString())
         difference = largest_difference(coder, _runner(path, coder))
-        takes, gives = ", ".join(coder.inputs), ", ".join(coder.outputs)
-        written.files[path.name] = f"a graph from {takes} to {gives}"
+        written.files[path.name] = f"a graph {coder.signature()}"
         opset = next(o.version for o in proto.opset_import if o.domain == "")
         versions = f"onnxruntime {onnxruntime.__version__}, opset {opset}"
         written.notes.append(

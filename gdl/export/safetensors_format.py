@@ -30,6 +30,6 @@ def write_safetensors(subject: Subject, folder: Path) -> Written:
     write_atomically(path, save(weights, {"format": "pt", "gdl": __version__}))
     return Written(
         files={WEIGHTS: "parameters and buffers, by their names in the model"},
-        usage='import gdl\nmodel = gdl.load("FOLDER")',
+        usage=subject.load_call(),
         facts={"weights": {"file": WEIGHTS, "sha256": digest_of(path)}},
     )

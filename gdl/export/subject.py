@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gdl.exported import CONFIG, TORCH, WEIGHTS
+from gdl.exported import TORCH, WEIGHTS
 from gdl.families.base import GenerativeModel
-from gdl.files import read_json
 from gdl.runs.checkpoints import load_run_model
 from gdl.runs.directory import Run
 from gdl.runs.finding import find_run
-from gdl.runs.metrics import checked_metrics
 
 __all__ = ["Subject", "Written", "subject_of"]
 
@@ -30,6 +28,12 @@ class Subject:
     """The numbers of these weights, as in metrics.json; empty where they are not known."""
     record: dict[str, Any]
     """What run.json says: commands, commit, hardware."""
+
+    def load_call(self) -> str:
+        """Return the lines of Python that load the model from a folder FOLDER."""
+        package = type(self.model).__module__.partition(".")[0]
+        trust = "" if package == "gdl" else f', trust="{package}"'
+        return f'import gdl\nmodel = gdl.load("FOLDER"{trust})'
 
 
 @dataclass
@@ -64,9 +68,7 @@ def subject_of(spec: str, trust: str | Iterable[str] = ()) -> tuple[Run, Subject
     config = {key: own[key] for key in KEPT if own.get(key) is not None}
     _, path = find_run(spec)
     if path is not None and path.name in (WEIGHTS, TORCH):
-        before = read_json(path.with_name(CONFIG))
-        metrics, record = before.get("numbers"), before.get("record")
-        metrics = checked_metrics(metrics if isinstance(metrics, dict) else {}, path)
-        return run, Subject(model, config, metrics, record if isinstance(record, dict) else {})
+        before = Run(path.parent)  # whatever the run around it has become
+        return run, Subject(model, config, before.metrics(), before.record_facts())
     tested = path is None or path.resolve() == run.checkpoint("best")
     return run, Subject(model, config, run.metrics() if tested else {}, run.record_facts())

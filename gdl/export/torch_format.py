@@ -23,14 +23,18 @@ def write_torch(subject: Subject, folder: Path) -> Written:
     torch.save(content, folder / TORCH)
     written = Written(
         files={TORCH: "parameters and buffers, and the configuration of the model"},
-        usage='import gdl\nmodel = gdl.load("FOLDER")\n\n'
+        usage=f"{subject.load_call()}\n\n"
         "import torch                              # or without gdl\n"
         'weights = torch.load("FOLDER/model.pt", weights_only=True)["state_dict"]',
     )
-    for coder in coders(model, "format=torch") if isinstance(model, HasLatents) else ():
+    if not isinstance(model, HasLatents):
+        written.notes.append(
+            "The model has no latents, so there is no graph of an encoder or decoder."
+        )
+        return written
+    for coder in coders(model, "format=torch"):
         difference = _write(coder, path := folder / f"{coder.name}.pt2")
-        takes, gives = ", ".join(coder.inputs), ", ".join(coder.outputs)
-        written.files[path.name] = f"a graph from {takes} to {gives}"
+        written.files[path.name] = f"a graph {coder.signature()}"
         written.usage += f'\n{coder.name} = torch.export.load("FOLDER/{path.name}").module()'
         written.notes.append(
             f"The {coder.name} was compared with the model on batches of "

@@ -1,6 +1,7 @@
 """An export as a whole: a format's files, config.json and the model card in one folder."""
 
 import difflib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gdl.export.subject import Subject, Written
 from gdl.export.torch_format import write_torch
 from gdl.exported import CONFIG
 from gdl.files import write_atomically, write_json
+from gdl.plain import everything
 from gdl.version import __version__
 
 __all__ = ["FORMATS", "check_format", "write_export"]
@@ -51,6 +53,8 @@ def write_export(subject: Subject, name: str, path: Path) -> Written:
             the folder is there.
     """
     check_format(name)
+    if not all(math.isfinite(v) for v in everything(subject.config, name) if type(v) is float):
+        raise GdlError("The configuration holds a number that is not finite, which JSON has not.")
     with new_folder(path) as folder:
         written = FORMATS[name](subject, folder)
         content = {

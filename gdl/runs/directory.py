@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.exported import exported_weights
+from gdl.exported import exported_facts, exported_weights
 from gdl.files import (
     for_shell,
     is_whole_archive,
@@ -99,7 +99,7 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        facts = read_json(self.record)
+        facts = read_json(self.record) or exported_facts(self.path, "record")
         commands = facts.get("commands", [])
         texts = [facts.get(key) for key in ("git_commit", "wandb_id", "model", "data")]
         if not isinstance(commands, list) or not all(
@@ -118,7 +118,8 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        return checked_metrics(read_json(self.metrics_json), self.metrics_json)
+        content = read_json(self.metrics_json) or exported_facts(self.path, "numbers")
+        return checked_metrics(content, self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
