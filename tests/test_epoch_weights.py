@@ -1,5 +1,6 @@
 """callbacks=history keeps the weights of epochs, as they are tested, and changes nothing else."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_gaps_grow_and_the_first_epochs_are_kept() -> None:
     epochs = [n for n in range(1000) if is_kept(n)]
     assert epochs[:4] == [0, 1, 2, 3]
     assert len(epochs) <= 22
-    gaps = [b - a for a, b in zip(epochs[:-1], epochs[1:], strict=True)]
+    gaps = [b - a for a, b in itertools.pairwise(epochs)]
     assert gaps == sorted(gaps)
     assert [n for n in range(10) if is_kept(n, 4)] == [0, 4, 8]
     assert [epoch_of(epoch_file("a", n)) for n in (0, 3, 12345)] == [0, 3, 12345]
