@@ -1,13 +1,18 @@
 """callbacks=history keeps the weights of epochs, as they are tested, and changes nothing else."""
 
+import itertools
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
+from hydra.errors import MissingConfigException
 from runs_in_process import assert_equal, assert_same_run, moments, train, train_and_kill, weights
 
 import gdl
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.resume import with_resume
+from gdl.commands.unknown_names import unknown_group
 from gdl.errors import GdlError
 from gdl.runs.directory import Run
 from gdl.runs.epochs import epoch_file, epoch_of
@@ -103,7 +108,27 @@ def test_gaps_grow_and_the_first_epochs_are_kept() -> None:
     epochs = [n for n in range(1000) if is_kept(n)]
     assert epochs[:4] == [0, 1, 2, 3]
     assert len(epochs) <= 22
-    gaps = [b - a for a, b in zip(epochs[:-1], epochs[1:], strict=True)]
+    gaps = [b - a for a, b in itertools.pairwise(epochs)]
     assert gaps == sorted(gaps)
     assert [n for n in range(10) if is_kept(n, 4)] == [0, 4, 8]
     assert [epoch_of(epoch_file("a", n)) for n in (0, 3, 12345)] == [0, 3, 12345]
+
+
+@pytest.mark.parametrize("override", ["callbacks=histroy", "callbacks=[ema,histroy]"])
+def test_a_choice_that_does_not_exist_is_told_with_the_nearest_also_in_a_list(
+    override: str,
+) -> None:
+    register_resolvers()
+    config = hydra.initialize_config_dir(str(CONF), version_base="1.3")
+    with config, pytest.raises(MissingConfigException) as e:
+        hydra.compose("train", [override])
+    text = unknown_group(e.value)
+    assert text.startswith("callbacks=histroy does not exist: did you mean history?")
+
+
+def test_entries_of_several_choices_are_all_there() -> None:
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for names in ("[ema,history]", "[history,ema]"):
+            found = hydra.compose("train", [f"callbacks={names}"]).callbacks
+            assert {"checkpoint", "last", "ema", "history"} <= {k for k, v in found.items() if v}

@@ -103,7 +103,7 @@ def weights_of(epoch: Epoch, graphs: dict[str, Graph]) -> list[Tensor]:
     own, weights = programs(epoch.model)
     if {k: g.plain() for k, g in own.items()} != {k: g.plain() for k, g in graphs.items()}:
         raise Inexpressible(
-            f"The page cannot show epoch {epoch.number}, whose networks are not those of the run: leave "
-            "out checkpoints=true."
+            f"The page cannot show epoch {epoch.number}, whose networks are not those of the run: "
+            "leave out checkpoints=true."
         )
     return weights.tensors

@@ -67,7 +67,9 @@ def _is_same(saved: dict[str, Any], cfg: DictConfig) -> bool:
     """Return whether what decides on the end of a training is as it was."""
     wanted = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(wanted, dict)
-    return all(_given(saved.get(part)) == _given(wanted[part]) for part in ("trainer", "callbacks"))
+    return all(
+        _given(saved.get(part)) == _given(wanted[part]) for part in ("trainer", "callbacks")
+    )
 
 
 def _given(node: Any) -> dict[str, Any]:

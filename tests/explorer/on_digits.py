@@ -33,9 +33,7 @@ def digits_model(kind="vae", latents=6, scales=None, seed=0, **options):
     if kind == "ae":
         model = Autoencoder(SHAPE, LEVELS, latent_dim=latents, **options)
     else:
-        model = VAE(
-            SHAPE, LEVELS, latent_dim=latents, likelihood=DiscretizedLogistic, **options
-        )
+        model = VAE(SHAPE, LEVELS, latent_dim=latents, likelihood=DiscretizedLogistic, **options)
     for p in model.parameters():
         p.data += torch.randn_like(p) / (p[0].numel() ** 0.5 if p.dim() > 1 else 10)
     if scales is not None:

@@ -1,4 +1,4 @@
-"""Weights of several epochs in one page: the slider over them, the points that move, what is refused."""
+"""Weights of several epochs in one page: their slider, the points that move, what is refused."""
 
 import numpy as np
 import pytest
@@ -43,14 +43,15 @@ def test_each_epoch_decodes_with_its_own_weights(kept, open_page) -> None:
     z = [0.5, -1.0, 2.0]
     tab.evaluate("z => app.set({z})", z)
     slider, label = "#checkpoints input", ".checkpoints_label"
-    assert "the best: epoch 3 of 7, val 2.700 bits/dim (bound)" == tab.text_content(label)
+    assert tab.text_content(label) == "the best: epoch 3 of 7, val 2.700 bits/dim (bound)"
     assert np.abs(grey(tab) - decoded(models[3], z)).max() <= 2
     tab.focus(slider)
     tab.keyboard.press("Home")
     for n in [0, 1, 7, 3]:  # the best ones are the last
         text = tab.text_content(label)
         assert text == tab.get_attribute(slider, "aria-valuetext")
-        assert ("before the first step" in text) == (n == 0) and (f"epoch {n} of 7" in text or n == 0)
+        assert ("before the first step" in text) == (n == 0)
+        assert f"epoch {n} of 7" in text or n == 0
         assert np.abs(grey(tab) - decoded(models[n], z)).max() <= 2
         tab.keyboard.press("ArrowRight")
     assert "best weights" not in tab.text_content("#sliders [role=status]")
@@ -59,7 +60,9 @@ def test_each_epoch_decodes_with_its_own_weights(kept, open_page) -> None:
 def test_playing_shows_every_epoch_and_ends_at_the_best(kept, open_page) -> None:
     folder, models = kept
     tab = open_page(write_page(subject_of(folder, models[3]), folder / "page.html"))
-    tab.evaluate("() => { window.seen = []; app.on('checkpoint', () => seen.push(app.checkpoint)) }")
+    tab.evaluate(
+        "() => { window.seen = []; app.on('checkpoint', () => seen.push(app.checkpoint)) }"
+    )
     assert tab.evaluate("app.checkpoint") == 3, "nothing starts by itself"
     tab.click("#checkpoints button:text('play')")
     tab.wait_for_selector("#checkpoints button:text('play')", timeout=20_000)
@@ -86,7 +89,8 @@ def test_positions_are_components_of_the_best_or_the_two_latents(kept) -> None:
     folder, models = kept
     found = content(subject_of(folder, models[3]))
     assert found["positions"]["specs"][0]["shape"] == [4, 100, 2]
-    assert len(found["epochs"]) == 4 and found["left_out"] == []
+    assert len(found["epochs"]) == 4
+    assert found["left_out"] == []
     assert "components" in found["axes"]
     assert content(on_digits(models[3], folder)) is None
 
@@ -94,7 +98,8 @@ def test_positions_are_components_of_the_best_or_the_two_latents(kept) -> None:
 def test_a_best_that_was_not_kept_comes_last(kept) -> None:
     folder, _ = kept
     found = content(subject_of(folder, digits_model(latents=3, seed=9)))
-    assert len(found["epochs"]) == 5 and found["epochs"][-1] == "the best of all epochs"
+    assert len(found["epochs"]) == 5
+    assert found["epochs"][-1] == "the best of all epochs"
 
 
 def test_a_page_has_room_for_so_much(kept, monkeypatch) -> None:
@@ -102,7 +107,8 @@ def test_a_page_has_room_for_so_much(kept, monkeypatch) -> None:
     params = sum(p.numel() for p in models[3].parameters())
     monkeypatch.setattr(module, "MOST_BYTES", 2.7 * params * 4.5)
     found = content(subject_of(folder, models[3]))
-    assert found["left_out"] == [1] and "epoch 7 of 7" in found["epochs"][-2]
+    assert found["left_out"] == [1]
+    assert "epoch 7 of 7" in found["epochs"][-2]
     monkeypatch.setattr(module, "MOST_BYTES", 2.7 * params * 2.5)
     with pytest.raises(GdlError, match=r"checkpoints=true is for small models.*leave it out\.$"):
         read_epochs(Run(folder), models[3])

@@ -21,10 +21,11 @@ def content(subject: Subject) -> dict[str, Any] | None:
     """Return what the section shows; None for a page of one set of weights.
 
     Returns:
-        "epochs": a text for each set of weights, the chosen ones last. "positions", packed: where they
-        put test images, (E, N, 2): their codes, or the first two principal components of the codes of the
-        chosen weights, so that a movement means the same in all epochs. "labels", "names" and "prior" as
-        of the map. "axes": what the positions are. "left_out": kept epochs that the page has no room for.
+        "epochs": a text for each set of weights, the chosen ones last. "positions", packed: where
+        they put test images, (E, N, 2): their codes, or the first two principal components of the
+        codes of the chosen weights, so that a movement means the same in all epochs. "labels",
+        "names" and "prior" as of the map. "axes": what the positions are. "left_out": kept epochs
+        that the page has no room for.
     """
     if not subject.epochs:
         return None

@@ -14,7 +14,7 @@ from gdl.explorer.weights import packed
 __all__ = ["content", "factor_of", "worth_of_latents"]
 
 ACTIVE = 0.01
-"""Variance of the means over the images above which a latent is active, as in `measure=active_units`."""
+"""Variance of the means over the images from which on a latent is active, see `active_units`."""
 
 REACH = 3.0
 """Sliders of a VAE go over this many standard deviations of the prior, or over all codes."""
@@ -122,5 +122,7 @@ def factor_of(codes: Tensor) -> Tensor:
     if width > TOGETHER or len(codes) < 2:
         return codes.std(0, correction=0)[None]
     covariance = torch.atleast_2d(torch.cov(codes.double().T))
-    values, vectors = torch.linalg.eigh(covariance)  # a latent that never changes is no problem here
+    values, vectors = torch.linalg.eigh(
+        covariance
+    )  # a latent that never changes is no problem here
     return (vectors * values.clamp(min=0).sqrt()).float()
