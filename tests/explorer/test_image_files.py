@@ -53,10 +53,10 @@ GOOD = {
     "webp": (p := scene(80, 90), saved(p, "webp", lossless=True), 1),
     "gif": (p := scene(80, 90, 1), saved(p, "gif"), 1),
     "bmp": (p := scene(40, 30), saved(p, "bmp"), 1),
-    "larger than what is averaged": (p := scene(2100, 3000), saved(p, "jpeg", quality=95), 5),
+    "larger than what is averaged": (p := scene(2100, 2200), saved(p, "jpeg", quality=95), 5),
 }
 
-IN_COLOUR = ("grey png", "rgba png", "turned jpeg", "larger than what is averaged")
+IN_COLOUR = ("grey png", "rgba png", "turned jpeg")
 
 
 def expected(pixels, paper, channels, rows, columns):
@@ -122,9 +122,9 @@ BROKEN = {
     "short.png": (b"\x89PNG", "no picture"),
     "head.jpg": (bytes([0xFF, 0xD8, 0xFF, 0xE0]) + bytes(60), "no picture"),
     "turns.jpg": (bytes([0xFF] * 400), "no picture"),
-    "cut.png": (png(scene(60, 60))[:300], None),
+    "cut.png": (png(scene(60, 60))[:300], "no picture"),
     "huge.png": (stated(30_000, 30_000), "900 million pixels"),
-    "script.svg": (SCRIPT, None),
+    "script.svg": (SCRIPT, "no picture"),
     "page.html": (b"<script>document.title = 'ran'</script>", "no picture"),
     "<img src=x onerror='document.title=`ran`'>.png": (b"<b>", "no picture"),
     "../" + 60 * "long name ": (b"x", "no picture"),
@@ -137,14 +137,13 @@ def test_of_a_broken_file_one_sentence_says_so(name, open_sheet):
     sheet.draw((0.3, 0.3), (0.6, 0.7))
     before, title = sheet.rgba("seen"), sheet.tab.title()
     file, said = BROKEN[name]
-    sheet.choose((name, "image/png", file))
+    sheet.choose((name, "image/svg+xml" if name.endswith("svg") else "image/png", file))
     text = sheet.status()
-    if said is None and "is shown" in text:  # a browser may show a part
-        sheet.press("undo")
-    else:
-        assert (said or "no picture") in text
-        assert text.endswith(".")
-    assert name.split("/")[-1].strip() in text
+    assert said in text
+    assert text.endswith(".")
+    assert text.count(". ") == 0
+    assert len(text) < 200
+    assert text.startswith(name[:40])
     assert np.abs(sheet.rgba("seen") - before).max() <= 1
     assert sheet.tab.title() == title
     assert sheet.tab.locator("#canvas img, #canvas svg, #canvas script").count() == 0

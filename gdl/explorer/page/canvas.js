@@ -1,6 +1,7 @@
 // Section canvas: what is drawn or opened is encoded and decoded. See gdl/explorer/sections/canvas.py for its content.
 import { tensor } from "./ops.js";
 import { paint } from "./picture.js";
+import { colourOf } from "./theme.js";
 import { openDrawing } from "./drawing.js";
 import { drawByKeys, drawByPointer } from "./pen.js";
 import { openReconstruction } from "./reconstruction.js";
@@ -13,7 +14,7 @@ export function openCanvas(root, content, app) {
   const sheet = find(".strokes"), paper = find(".paper"), seen = find(".seen"), scale = Math.max(1, Math.ceil(336 / Math.max(rows, columns)));
   for (const canvas of [sheet, paper]) Object.assign(canvas, {width: columns * scale, height: rows * scale});
   const say = text => { find("[role=status]").textContent = text; };
-  const ink = () => getComputedStyle(root).getPropertyValue("--fore").trim();
+  const ink = () => colourOf("--fore");
   const tools = openTools(root, content, channels, {width: sheet.width, changed: () => changed(), undo: () => drawing.undo(), redo: () => drawing.redo(),
     clear: () => drawing.isEmpty() || drawing.add({cleared: true}), picture: () => drawing.picture()});
   const drawing = openDrawing(sheet, ink, () => changed());

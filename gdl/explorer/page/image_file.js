@@ -24,6 +24,9 @@ export function statedSize(bytes) {
   return null;
 }
 
+// Returns the name of a file, cut where it is long.
+export const nameOf = ({name}) => name.length > 60 ? `${name.slice(0, 40)} … ${name.slice(-15)}` : name;
+
 function refuseHuge([width, height], name) {
   if (width * height <= MOST_PIXELS) return;
   throw new Error(`${name} has ${Math.round(width * height / 1e6)} million pixels, and this page reads up to ${MOST_PIXELS / 1e6} million: make it smaller first.`);
@@ -31,16 +34,17 @@ function refuseHuge([width, height], name) {
 
 // Returns the bitmap of a file, turned as its EXIF orientation says.
 async function bitmapOf(file) {
-  if (!file.size) throw new Error(`${file.name} is empty: choose another picture.`);
-  if (file.size > MOST_BYTES) throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB, and this page reads up to ${MOST_BYTES / 1e6} MB: make it smaller first.`);
+  const name = nameOf(file);
+  if (!file.size) throw new Error(`${name} is empty: choose another picture.`);
+  if (file.size > MOST_BYTES) throw new Error(`${name} has ${Math.round(file.size / 1e6)} MB, and this page reads up to ${MOST_BYTES / 1e6} MB: make it smaller first.`);
   let bytes;
   try { bytes = new Uint8Array(await file.arrayBuffer()); }
-  catch { throw new Error(`${file.name} cannot be read: choose a picture file, not a folder.`); }
-  refuseHuge(statedSize(bytes) ?? [0, 0], file.name);
+  catch { throw new Error(`${name} cannot be read: choose a picture file, not a folder.`); }
+  refuseHuge(statedSize(bytes) ?? [0, 0], name);
   let bitmap;
   try { bitmap = await createImageBitmap(file, {imageOrientation: "from-image"}); }
-  catch { throw new Error(`${file.name} is no picture that this browser reads, or it is damaged: choose a PNG, JPEG, WebP or GIF file.`); }
-  refuseHuge([bitmap.width, bitmap.height], file.name);
+  catch { throw new Error(`${name} is no picture that this browser reads, or it is damaged: choose a PNG, JPEG, WebP or GIF file.`); }
+  refuseHuge([bitmap.width, bitmap.height], name);
   return bitmap;
 }
 

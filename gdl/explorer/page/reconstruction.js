@@ -110,7 +110,7 @@ function openNumbers(list, app) {
         const sum = found.rate + found.distortion;
         return `${sum.toFixed(2)} nats, ${(sum / Math.LN2 / pixels).toFixed(3)} bits/dim`;
       });
-      write("class", () => classes[y]);
+      write("class", () => classes[y] ?? "not told");
     },
   };
 }

@@ -1,7 +1,7 @@
 // Where pictures come from, beside strokes: test images of the data, and files that are chosen or dropped.
 import { tensor } from "./ops.js";
 import { paint } from "./picture.js";
-import { firstFile, readPicture } from "./image_file.js";
+import { firstFile, nameOf, readPicture } from "./image_file.js";
 import { boxMeans, hasBrightBorder, middleOf, over } from "./shape.js";
 
 // A picture is {planes: one per channel at the size of the data, look: canvas, boxes: its part that is shown, coarse, inverted, label}.
@@ -13,14 +13,14 @@ export function openSources(root, content, app, take, say) {
   async function open(files, items) {
     try {
       const {file, note} = firstFile(files, items);
-      say(`Reading ${file.name} …`);
+      say(`Reading ${nameOf(file)} …`);
       const look = await readPicture(file, rows, columns), boxes = middleOf(look, rows, columns);
       const pixels = look.getContext("2d").getImageData(0, 0, look.width, look.height);
       const background = content.paper.map(v => new Float32Array(rows * columns).fill(v));
       const planes = over(boxMeans(pixels, boxes, rows, columns), background);
       const inverted = content.plain_paper && hasBrightBorder(planes[0], rows, columns) === (content.ink === "bright");
       take(asPicture(look, {planes, inverted}));
-      say(`${file.name} is shown, ${look.width} by ${look.height} pixels${inverted ? ", inverted as the data are" : ""}.${note}`);
+      say(`${nameOf(file)} is shown, ${look.width} by ${look.height} pixels${inverted ? ", inverted as the data are" : ""}.${note}`);
     } catch (error) { say(error.message); }
   }
 
