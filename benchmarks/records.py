@@ -85,6 +85,7 @@ class Table:
             self._refuse(load)
         arguments = [a for a in sys.argv[1:] if not a.startswith("record=")]
         arguments = ["data_dir=FOLDER" if a.startswith("data_dir=") else a for a in arguments]
+        arguments = [f"run={Path(a[4:]).name}" if a.startswith("run=") else a for a in arguments]
         script = Path(sys.argv[0]).name
         record = {
             "title": self._title,

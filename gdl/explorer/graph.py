@@ -92,7 +92,7 @@ class Graph:
         """
         tensors = self.weights.tensors if tensors is None else tensors
         tensors = [t.detach().float() for t in tensors]
-        found = [values[name] for name in self.inputs]
+        found = [values[name].float() for name in self.inputs]
         for node in self.nodes:
             options = {k: v for k, v in node.items() if k not in ("op", "in", "tensors")}
             own = {k: tensors[i] for k, i in node["tensors"].items()}

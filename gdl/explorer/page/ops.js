@@ -1,6 +1,7 @@
 // The operations of a network, see gdl/explorer/ops.py for what each of them means.
 // A value is {shape: [B, ...], data: Float32Array}. An operation takes a list of values, and its tensors and options by name.
-import { convolution, linearProduct } from "./products.js";
+import { convolution } from "./convolution.js";
+import { linearProduct } from "./products.js";
 import { ACTIVATIONS } from "./activations.js";
 
 // Returns a value.

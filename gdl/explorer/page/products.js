@@ -1,6 +1,5 @@
-// Products of matrices, in which a network spends its time. Sums are kept for four rows and four columns at once.
-// Factors of convolutions are strips of four lines, [lines / 4][depth][4], of Float64Array: numbers of 32 bits would be
-// converted at each use. What is made of weights is kept with them; the room for the rest is used again.
+// Products of matrices, in which a network spends its time. Sixteen sums run at once: four rows of one factor with four of the other.
+// Factors are strips of four lines, [lines / 4][depth][4], of Float64Array: numbers of 32 bits would be converted at each use.
 
 // Returns x W^T + b, (..., out), of x (..., in) as a Float32Array; weight {shape: [out, in], data}.
 export function linearProduct(x, weight, bias) {
@@ -32,56 +31,25 @@ export function linearProduct(x, weight, bias) {
   return y;
 }
 
-// Returns the convolution of a value (B, I, H, W), see gdl/explorer/ops.py.
-export function convolution(x, weight, bias, [down, across] = [1, 1], [left, right, above, below] = [0, 0, 0, 0]) {
-  const [rows, channels, height, width] = x.shape, [out, , high, wide] = weight.shape, depth = channels * high * wide;
-  const lines = Math.floor((height + above + below - high) / down) + 1, columns = Math.floor((width + left + right - wide) / across) + 1;
-  const pixels = lines * columns, y = new Float32Array(rows * out * pixels);
-  weight.strips ??= strips(weight.data, out, depth);
-  const patches = scratch(Math.ceil(pixels / 4) * 4 * depth);
-  for (let r = 0; r < rows; r++) {
-    const start = r * channels * height * width;
-    for (let c = 0, k = 0; c < channels; c++) {
-      for (let i = 0; i < high; i++) {
-        for (let j = 0; j < wide; j++, k++) {
-          for (let line = 0, pixel = 0; line < lines; line++) {
-            const v = line * down + i - above, from = start + (c * height + v) * width + j - left;
-            for (let column = 0, u = j - left; column < columns; column++, u += across, pixel++) {
-              patches[((pixel >> 2) * depth + k) * 4 + (pixel & 3)] = v < 0 || v >= height || u < 0 || u >= width ? 0 : x.data[from + column * across];
-            }
-          }
-        }
-      }
-    }
-    stripProduct(weight.strips, patches, out, pixels, depth, y, r * out * pixels);
-  }
-  if (bias) addToMaps(y, bias.data, pixels);
-  return {shape: [rows, out, lines, columns], data: y};
+const scratchArrays = {}, sixteenSums = new Float64Array(16);
+
+// Returns an array for passing results, of at least `size` numbers, with anything in it: the next call with this name may use it.
+export function scratch(name, size) {
+  if (!scratchArrays[name] || scratchArrays[name].length < size) scratchArrays[name] = new Float64Array(size);
+  return scratchArrays[name];
 }
 
-let scratchKept = new Float64Array(0);
+// Returns the place in strips of a number of a line.
+export const placeInStrip = (line, k, depth) => ((line >> 2) * depth + k) * 4 + (line & 3);
 
-// Returns an array of at least `size` numbers, with anything in it, that the next call may use again.
-function scratch(size) {
-  if (scratchKept.length < size) scratchKept = new Float64Array(size);
-  return scratchKept;
-}
+// Returns how many numbers the strips of a matrix (lines, depth) take.
+export const sizeOfStrips = (lines, depth) => Math.ceil(lines / 4) * 4 * depth;
 
-// Returns a matrix (lines, depth) as strips.
-function strips(data, lines, depth) {
-  const out = new Float64Array(Math.ceil(lines / 4) * 4 * depth);
-  for (let line = 0; line < lines; line++) {
-    for (let k = 0; k < depth; k++) out[((line >> 2) * depth + k) * 4 + line % 4] = data[line * depth + k];
-  }
-  return out;
-}
-
-// Writes the products (rows, columns) of lines of a and lines of b, both strips, to y from a start on.
-function stripProduct(a, b, rows, columns, depth, y, start) {
-  const found = new Float64Array(16);
+// Writes the products (rows, columns) of the lines of a and of b, strips of this depth that start at i0 and j0, to y from a start on.
+export function stripProduct(a, i0, b, j0, rows, columns, depth, y, start) {
   for (let m = 0; m < rows; m += 4) {
     for (let n = 0; n < columns; n += 4) {
-      let i = m * depth, j = n * depth;
+      let i = i0 + m * depth, j = j0 + n * depth;
       const end = i + 4 * depth;
       let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
       let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
@@ -94,22 +62,13 @@ function stripProduct(a, b, rows, columns, depth, y, start) {
         i += 4;
         j += 4;
       }
-      found[0] = s00; found[1] = s01; found[2] = s02; found[3] = s03;
-      found[4] = s10; found[5] = s11; found[6] = s12; found[7] = s13;
-      found[8] = s20; found[9] = s21; found[10] = s22; found[11] = s23;
-      found[12] = s30; found[13] = s31; found[14] = s32; found[15] = s33;
+      const t = sixteenSums;
+      t[0] = s00; t[1] = s01; t[2] = s02; t[3] = s03; t[4] = s10; t[5] = s11; t[6] = s12; t[7] = s13;
+      t[8] = s20; t[9] = s21; t[10] = s22; t[11] = s23; t[12] = s30; t[13] = s31; t[14] = s32; t[15] = s33;
       const high = Math.min(4, rows - m), wide = Math.min(4, columns - n);
       for (let u = 0; u < high; u++) {
-        for (let v = 0, at = start + (m + u) * columns + n; v < wide; v++) y[at + v] = found[4 * u + v];
+        for (let v = 0, at = start + (m + u) * columns + n; v < wide; v++) y[at + v] = t[4 * u + v];
       }
     }
-  }
-}
-
-// Adds a number of each map to maps (B, O, pixels).
-function addToMaps(y, bias, pixels) {
-  for (let map = 0, at = 0; at < y.length; map++) {
-    const shift = bias[map % bias.length];
-    for (let end = at + pixels; at < end; at++) y[at] += shift;
   }
 }
