@@ -14,7 +14,7 @@ __all__ = ["brief_html", "facts", "facts_html", "meaning"]
 MEANINGS = {
     "exact": "-log p(x) itself",
     "bound": "an upper bound of -log p(x), the negative ELBO: rate + distortion",
-    "iwae": "the importance-weighted bound of -log p(x), from K samples an image; it tightens as K grows",
+    "iwae": "the importance-weighted bound of -log p(x), K samples an image; it tightens as K grows",
     "dequant": "an upper bound of -log P(x), from K samples of uniform noise an image",
     "vardeq": "an upper bound of -log P(x), from K samples an image of noise that was learned",
     "given": "-log p(x given the label): no likelihood of the image alone",

@@ -43,7 +43,7 @@ class Subject:
 
     @cached_property
     def chosen(self) -> Tensor:
-        """Which test images, in their order: a random choice, since a folder has them class by class."""
+        """Which test images, in their order: a random choice, as a folder has them class by class."""
         usable = self._usable()
         among = torch.Generator().manual_seed(self.seed)
         order = usable[torch.randperm(len(usable), generator=among)]
@@ -90,7 +90,7 @@ class Subject:
         """Codes (N, M) of the images, and of a VAE the log standard deviations; codes are its means."""
         x, y = self.images, self.labels if self.model.num_classes else None
         found: list[tuple[Tensor, ...]] = []
-        for i in range(0, len(x), 500):
+        for i in range(0, max(1, len(x)), 500):  # of no images an empty batch
             part = (x[i : i + 500].to(self.model.device), *([] if y is None else [y[i : i + 500]]))
             if isinstance(self.model, HasPosterior):
                 found.append(tuple(self.model.posterior(*part)))

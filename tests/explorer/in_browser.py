@@ -16,7 +16,8 @@ window.terms_of = async (x, y) => {
   const {reconstruction, ...found} = await terms({content, model, y}, value(x));
   return found;
 };
-window.rate_of = (mean, logStd) => rate(mean, logStd).total;
+window.rate_of = (mean, logStd) => rate(mean, logStd);
+window.normals = (count, seed) => Array.from(normalNumbers(count, seed));
 """
 
 

@@ -1,30 +1,259 @@
-"""The page as a whole: one file, one script, no network; texts of a run are shown as they are."""
+"""The page as a whole: no network, the chosen colours, texts of a run as they are."""
+
+import io
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from small_runs import train
+from PIL import Image
+from untrained import subject_of, vae
 
-from gdl.explorer import Subject, write_page
-from gdl.runs.checkpoints import open_run
+from gdl.explorer import write_page
+from gdl.explorer.facts import facts
+
+TEXTS = [
+    "<img src=x onerror=window.hacked=1>",
+    "</script><script>window.hacked=1</script>",
+    "{{css}} {{content}}",
+    "\" onclick='window.hacked=1' &lt;b&gt;",
+    "\u202egnp.exe \u2067\u05d0\u05d1",
+    "a" * 300,
+]
+PIXELS = """() => {
+  const c = document.getElementById("decoded");
+  return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data];
+}"""
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver(list => window.shifts.push(...list.getEntries().map(e => e.value)))
+  .observe({type: "layout-shift", buffered: true});
+"""
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+BACK = "getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(253, 253, 252)", "rgb(21, 24, 28)"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("runs") / "vae", "model=vae", "data=digits")
+def subject(tmp_path_factory):
+    metrics = {"data": "digits", "kind": "bound", "test/bpd": 2.5, "epochs": 3, "steps": 9}
+    record = {"commands": ["gdl train model=vae " + "x" * 200], "git_commit": "abc", "gdl": "0.2"}
+    return subject_of(vae(4), tmp_path_factory.mktemp("page"), metrics, record)
 
 
-def test_the_page_decodes_as_the_model_does(run, tmp_path, open_page):
-    found, model, data = open_run(str(run), "cpu")
-    tab = open_page(write_page(Subject(found, model, data), tmp_path / "page.html"))
-    z = torch.randn(5, *model.latent_shape)
-    for code in z:
+@pytest.fixture(scope="module")
+def page(subject):
+    return write_page(subject, subject.run.path / "page.html")
+
+
+def grey(tab):
+    return np.array(tab.evaluate(PIXELS)).reshape(8, 8, 4)[..., 0]
+
+
+def decoded(model, code):
+    with torch.inference_mode():
+        return model.decode(torch.as_tensor(code)[None])[0, 0].numpy() * 255 / (model.levels - 1)
+
+
+def test_the_page_decodes_as_the_model_does(subject, page, open_page):
+    tab = open_page(page)
+    for code in torch.randn(5, 4):
         tab.evaluate("z => app.set({z})", code.tolist())
-        pixels = tab.evaluate(
-            "() => { const c = document.getElementById('decoded');"
-            " return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data] }"
+        assert np.abs(grey(tab) - decoded(subject.model, code)).max() <= 2
+
+
+def test_texts_of_a_run_are_shown_as_they_are(tmp_path, open_page):
+    name = " ".join(TEXTS[:4]).replace("/", "")  # of a folder
+    metrics = {"data": TEXTS[1], "kind": TEXTS[0], "test/bpd": 2.0, "data/source": TEXTS[2]}
+    record = {"commands": [" ".join(TEXTS)], "git_commit": TEXTS[3], "gdl": TEXTS[4]}
+    subject = subject_of(vae(2), tmp_path, metrics, record, name)
+    subject.__dict__["class_names"] = (TEXTS * 2)[:10]
+    tab = open_page(write_page(subject, tmp_path / "page.html"))
+    tab.click("summary")
+    shown = dict(facts(subject)["list"])
+    assert shown["run"] == name
+    assert shown["command"] == record["commands"][0]
+    texts = "all => all.map(e => e.firstChild.textContent)"
+    assert tab.eval_on_selector_all(".facts dd", texts) == [*shown.values()]
+    assert tab.eval_on_selector_all(".map_legend bdi", texts) == subject.class_names
+    assert tab.title() == " ".join(facts(subject)["title"].split())
+    assert tab.evaluate("window.hacked") is None
+    assert tab.evaluate(OVERFLOW) <= 0
+    assert tab.locator("img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "record", "missing"),
+    [
+        (None, None, {"bits/dim", "likelihood", "command", "commit", "gdl", "started", "trained"}),
+        ("{", "{", {"bits/dim", "command", "commit"}),
+        ({"data": 3}, {"commands": "x"}, {"bits/dim", "command"}),
+        ({"kind": "bound", "test/bpd": None}, {"git_commit": None}, {"bits/dim", "commit"}),
+    ],
+    ids=["no files", "damaged", "of other types", "not finite"],
+)
+def test_facts_that_are_not_known_are_left_out(tmp_path, metrics, record, missing):
+    found = facts(subject_of(vae(2), tmp_path, metrics, record))
+    names = dict(found["list"])
+    assert not missing & set(names)
+    assert {"run", "model", "data", "latents", "parameters"} <= set(names)
+    assert "None" not in str(found["list"])
+    assert found["title"] == "VAE on Digits"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "name", "text", "word"),
+    [
+        ({"kind": "exact", "test/bpd": 1.5}, "bits/dim", "1.5000 (exact)", "itself"),
+        ({"kind": "bound", "test/bpd": 1.5}, "bits/dim", "1.5000 (bound)", "upper bound"),
+        (
+            {"kind": "dequant-1", "test/bpd": 1.5, "test/bpd_se": 0.25},
+            "bits/dim",
+            "± 0.25",
+            "noise",
+        ),
+        ({"kind": "bound", "test/nll": 9.0}, "nats", "9.0000 (bound)", "upper bound"),
+        ({"kind": "bound", "iwae-50/bpd": 1.4}, "bits/dim, iwae-50", "1.4000", "tightens"),
+        ({"kind": "dequant-1", "vardeq-2/bpd": 1}, "bits/dim, vardeq-2", "1.0000", "learned"),
+        (
+            {"kind": "bound", "given-label/bpd": 1.0},
+            "bits/dim, given-label",
+            "1.0",
+            "no likelihood",
+        ),
+        ({"kind": None, "test/mse": 0.5}, "likelihood", "no distribution", ""),
+        ({"kind": None, "test/mse": 0.5}, "squared error", "0.5000", ""),
+        ({"test/images": 10, "data/test": 20}, "not whole", "tested on 10 of 20 images", ""),
+    ],
+)
+def test_a_likelihood_says_its_kind_and_what_it_means(tmp_path, metrics, name, text, word):
+    found = facts(subject_of(vae(2), tmp_path, metrics))
+    assert text in dict(found["list"])[name]
+    assert word in found["notes"].get(name, "")
+
+
+def test_the_switch_and_the_system_choose_the_colours(page, open_page):
+    tab = open_page(page, color_scheme="dark")
+    assert tab.evaluate(BACK) == DARK
+    tab.check("input[value=light]", force=True)
+    assert tab.evaluate(BACK) == LIGHT
+    tab.reload()
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.evaluate(BACK) == LIGHT
+    assert tab.is_checked("input[value=light]")
+    tab.check("input[value='']", force=True)
+    assert tab.evaluate(BACK) == DARK
+    tab.emulate_media(color_scheme="light")
+    assert tab.evaluate(BACK) == LIGHT
+    tab.check("input[value=dark]", force=True)
+    assert tab.evaluate(BACK) == DARK
+    assert tab.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    tab.evaluate("localStorage.clear()")
+
+
+def test_the_switch_works_without_storage(page, chromium):
+    tab = chromium.new_page(color_scheme="light")
+    tab.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 'no'; }})")
+    tab.goto(f"file://{page}")
+    tab.wait_for_selector("html[data-ready]")
+    tab.check("input[value=dark]", force=True)
+    assert tab.evaluate(BACK) == DARK
+    tab.close()
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_nothing_shifts_and_nothing_is_wider_than_the_screen(page, chromium, width):
+    tab = chromium.new_page(viewport={"width": width, "height": 740})
+    tab.add_init_script(SHIFTS)
+    tab.goto(f"file://{page}")
+    tab.wait_for_selector("html[data-ready]")
+    tab.evaluate("async () => { for (let i = 0; i < 9; i++) await app.set({z: [i, -i, i, i]}) }")
+    tab.wait_for_timeout(100)
+    assert sum(tab.evaluate("window.shifts")) == 0
+    assert tab.evaluate(OVERFLOW) <= 0
+    tab.click("summary")
+    assert tab.evaluate(OVERFLOW) <= 0
+    # the picture stays in sight
+    tab.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    tab.evaluate("scrollTo(0, 900)")
+    top = tab.evaluate("document.getElementById('decoded').getBoundingClientRect().top")
+    assert 0 <= top < 100
+    tab.close()
+
+
+def test_a_section_that_fails_leaves_the_others_alive(page, tmp_path, open_page):
+    text = page.read_text()
+    broken = tmp_path / "page.html"
+    # the text of an error is shown as it is, too
+    broken.write_text(
+        re.sub(
+            r'"latent_map":{"tensors":{"specs":\[', r'"latent_map":{"tensors":{"specs":[{},', text
         )
-        grey = np.array(pixels).reshape(*model.shape[1:], 4)[..., 0]
-        with torch.inference_mode():
-            own = model.decode(code[None])[0, 0] * 255 / (model.levels - 1)
-        assert np.abs(grey - own.numpy()).max() <= 2
+    )
+    assert broken.read_text() != text
+    tab = open_page(broken)
+    before = grey(tab)
+    assert "This part of the page failed" in tab.inner_text("#latent_map .failed")
+    tab.evaluate("app.set({z: [3, 3, 3, 3]})")
+    assert np.abs(grey(tab).astype(int) - before).max() > 0
+    assert tab.locator("#stage .failed").count() == 0
+
+
+def test_a_decoder_that_fails_says_so_and_works_again(page, open_page):
+    tab = open_page(page)
+    tab.evaluate(
+        "async () => { window.own = app.model.run;"
+        " app.model.run = async () => { throw new Error('no <b>'); };"
+        " await app.set({z: [1, 1, 1, 1]}) }"
+    )
+    assert tab.inner_text("#status") == "Not decoded: no <b>"
+    tab.evaluate("async () => { app.model.run = window.own; await app.set({z: [1, 1, 1, 1]}) }")
+    assert tab.inner_text("#status") == ""
+    assert grey(tab).max() > 0
+
+
+def test_the_picture_is_saved_enlarged(page, open_page):
+    tab = open_page(page)
+    with tab.expect_download() as download:
+        tab.click("#save")
+    image = Image.open(io.BytesIO(download.value.path().read_bytes()))
+    assert image.size == (512, 512)
+    assert (np.array(image)[::64, ::64, 0] == grey(tab)).all()
+
+
+def test_the_keyboard_reaches_everything(page, open_page):
+    tab, reached = open_page(page), []
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        reached.append(
+            tab.evaluate(
+                "(e => e.id || e.className || e.name || e.tagName)(document.activeElement)"
+            )
+        )
+    for name in ("skip", "theme", "SUMMARY", "save", "map_style", "map_kind", "map_canvas"):
+        assert name in reached, f"{name} is not among {reached}"
+    # each thing that has the focus shows it
+    tab.focus(".map_canvas")
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    headings = tab.eval_on_selector_all("h1, h2, h3", "all => all.map(h => Number(h.tagName[1]))")
+    assert headings[0] == 1
+    assert all(b <= a + 1 for a, b in pairwise(headings))
+
+
+def test_a_screen_reader_hears_of_the_picture_when_it_rests(page, open_page):
+    tab = open_page(page)
+    tab.evaluate("app.set({z: [1, -0.5, 0, 0]})")
+    assert "1.00, −0.50, 0.00, 0.00" in tab.get_attribute("#decoded", "aria-label")
+    assert "−0.50" not in tab.inner_text("#said")
+    tab.locator("#said", has_text="−0.50").wait_for(state="attached")
+
+
+def test_without_javascript_there_is_a_sentence_and_the_facts(page, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f"file://{page}")
+    assert "allow it" in tab.inner_text("noscript")
+    assert "bits/dim 2.5000 (bound)" in tab.inner_text("header")
+    context.close()

@@ -1,5 +1,5 @@
 // Section latent_map: see gdl/explorer/sections/latent_map.py for its content.
-import { nearest, ofComponents, ofNeighbours, ofTwoLatents, readCodes } from "./projections.js";
+import { nearest, nearestCode, ofComponents, ofNeighbours, ofTwoLatents, readCodes } from "./projections.js";
 import { drawMark, drawPath, drawPoints, scaleOf, windowOf } from "./map_view.js";
 import { openBetween } from "./map_between.js";
 import { openLegend } from "./legend.js";
@@ -78,10 +78,12 @@ export async function openLatentMap(root, content, app) {
   }
 
   function showNear() {
-    const found = state.place && nearest(state.projection.places, ...state.place, 1, i => state.sheet?.has(i) ?? true)[0];
-    const text = root.querySelector(".map_class");
-    text.textContent = !found ? "\u00a0" : content.labels ? content.names[content.labels[found[0]]] ?? "class unknown" : `number ${found[0] + 1}`;
-    if (found && state.sheet?.has(found[0])) state.sheet.copy(near, found[0]);
+    // codes that have no place in the map, as in t-SNE, have neighbours all the same
+    const i = state.place ? nearest(state.projection.places, ...state.place, 1, n => state.sheet?.has(n) ?? true)[0]?.[0] : nearestCode(codes, app.z);
+    const known = i !== undefined && i !== null, name = content.labels ? content.names[content.labels[i]] ?? "class unknown" : `number ${i + 1}`;
+    root.querySelector(".map_class").textContent = known ? name : "none";
+    near.setAttribute("aria-label", known ? `Nearest test image: ${name}` : "No test image");
+    if (known && state.sheet?.has(i)) state.sheet.copy(near, i);
   }
 
   // Returns the test image within 8 pixels of a place, or null: a click there means that image.

@@ -7,8 +7,8 @@ export function windowOf(places, prior) {
   const range = k => {
     const values = Float32Array.from({length: places.length / 2}, (_, i) => places[2 * i + k]).sort(), n = values.length;
     if (!n) return [-3, 3];
-    const at = share => values[Math.round(share * (n - 1))], spread = at(.99) - at(.01) || 1;
-    return [Math.max(at(0), at(.01) - spread / 2), Math.min(at(1), at(.99) + spread / 2)];
+    const at = share => values[Math.round(share * (n - 1))], spread = at(.98) - at(.02) || 1;
+    return [Math.max(at(0), at(.02) - spread / 5), Math.min(at(1), at(.98) + spread / 5)];
   };
   const [x, y] = [range(0), range(1)].map(([low, high], k) => {
     const [a, b] = prior ? [Math.min(low, prior[k] - 2.5), Math.max(high, prior[k] + 2.5)] : [low, high], pad = .06 * (b - a) || 1;
@@ -17,10 +17,10 @@ export function windowOf(places, prior) {
   return [x[0], y[0], x[1] - x[0], y[1] - y[0]];
 }
 
-// Returns the maps between places and pixels of a canvas of width x height. Both axes have one scale, unless half would be empty.
+// Returns the maps between places and pixels of a canvas of width x height. Both axes have one scale, unless a third would be empty.
 export function scaleOf([left, bottom, wide, high], width, height) {
   let x = width / wide, y = height / high;
-  if (Math.max(x, y) < 2 * Math.min(x, y)) x = y = Math.min(x, y);
+  if (Math.max(x, y) < 1.5 * Math.min(x, y)) x = y = Math.min(x, y);
   const right = (width - x * wide) / 2, up = (height - y * high) / 2;
   return {
     x, y,

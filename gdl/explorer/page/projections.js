@@ -60,6 +60,17 @@ export function ofNeighbours(codes, places, k = 5) {
   };
 }
 
+// Returns the test image whose code is nearest to latents, or null where there is none.
+export function nearestCode(codes, z) {
+  let best = null, least = Infinity;
+  for (let i = 0; i < codes.count; i++) {
+    let sum = 0;
+    for (let j = 0; j < z.length && sum < least; j++) sum += (codes.all[i * codes.size + j] - z[j]) ** 2;
+    if (sum < least) [best, least] = [i, sum];
+  }
+  return best;
+}
+
 // Returns the k nearest points as pairs of index and distance, the nearest first; `among(i)` may leave out points.
 export function nearest(places, u, v, k, among = () => true) {
   const found = [];

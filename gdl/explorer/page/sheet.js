@@ -30,6 +30,7 @@ export async function readSheet(content, labels) {
     draw(context, i, x, y, side) {
       if (!slot.has(i)) return false;
       const scale = side / Math.max(width, height), w = width * scale, h = height * scale;
+      context.imageSmoothingEnabled = scale * context.getTransform().a < 1;  // enlarged, pixels stay pixels
       context.drawImage(ink ? tinted : plain, ...corner(slot.get(i)), width, height, x - w / 2, y - h / 2, w, h);
       if (!ink && labels) {
         context.strokeStyle = colour(i);

@@ -111,7 +111,7 @@ def _own(model: Any, x: Tensor, y: Tensor | None) -> tuple[dict[str, Tensor], di
     own = {"mean": mean, "image": model.decode(z, *labels)}
     if log_std:
         own |= {"log_std": log_std[0], "distortion": -model.log_joint(x, z, *labels)[0]}
-    return {"x": x, "z": z, **label_rows(model, *labels or [None], len(x))}, own
+    return {"x": x, "z": z, **label_rows(model, labels[0] if labels else None, len(x))}, own
 
 
 def _error(found: Tensor, own: Tensor, output: str, levels: int | None) -> float:

@@ -25,12 +25,12 @@ def content(subject: Subject) -> dict[str, Any] | None:
     """Return what the map shows; None for models without latents and for data that are no images.
 
     Returns:
-        "tensors", packed: codes (N, K), mean (M,) and directions (K, M), so that codes @ directions + mean
-        are the latents (N, M), and of more than two latents the first two columns of the codes are their
-        principal components; then a t-SNE (N, 2) if "tsne". "variance": of all of the codes' variance
-        what the K directions and what the first two hold. "labels": index into "names" or -1. "sheet",
-        see `thumbnails.sheet`. "prior": whether latents are N(0, 1). "whole" and "left_out": how many
-        test images there are, and how many have no finite code.
+        "tensors", packed: codes (N, K), mean (M,) and directions (K, M), so that codes @ directions +
+        mean are the latents (N, M), and of more than two latents the first two columns of the codes are
+        their principal components; then a t-SNE (N, 2) if "tsne". "variance": of all of the codes'
+        variance what the K directions and what the first two hold. "labels": index into "names" or -1.
+        "sheet", see `thumbnails.sheet`. "prior": whether latents are N(0, 1). "whole" and "left_out":
+        how many test images there are, and how many have no finite code.
     """
     model = subject.model
     if not isinstance(model, HasLatents) or len(model.shape) != 3 or model.levels is None:
@@ -73,7 +73,7 @@ def _components(z: Tensor) -> tuple[Components, list[float]]:
 
 
 def _tsne(codes: Tensor, seed: int) -> Tensor | None:
-    """Return points (N, 2) that keep the neighbours of codes (N, K); None of too few or of equal ones."""
+    """Return points (N, 2) that keep the neighbours of codes (N, K); None of few or of equal codes."""
     if len(codes) < FEWEST_POINTS or float(codes.std(0)[:2].min()) < 1e-6:
         return None
     from sklearn.manifold import TSNE  # scikit-learn takes a second to import
@@ -84,13 +84,13 @@ def _tsne(codes: Tensor, seed: int) -> Tensor | None:
 
 
 def _labels(subject: Subject, kept: Tensor) -> tuple[list[int] | None, list[str]]:
-    """Return the class of each kept image as an index, -1 where unknown, and the names of the classes."""
+    """Return the class of each kept image as an index, -1 where unknown, and the names of classes."""
     if subject.labels is None:
         return None, []
     y = subject.labels[kept].numpy()
     used = np.unique(y[y >= 0])
     if not len(used):
         return None, []
-    known = subject.data.class_names or ()
-    names = [str(known[c]) if c < len(known) else str(c) for c in used]
+    known = subject.class_names
+    names = [known[c] if c < len(known) else str(c) for c in used]
     return np.where(y < 0, -1, np.searchsorted(used, y)).tolist(), names

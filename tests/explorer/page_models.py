@@ -65,6 +65,11 @@ def build(family, network, data, likelihood=None, labels=""):
     for p in model.parameters():
         # of a size that keeps the scale of what a layer passes on
         p.data += torch.randn_like(p) / (p[0].numel() ** 0.5 if p.dim() > 1 else 10)
+    if (
+        likelihood == "categorical"
+    ):  # else all levels are about as likely, and all means the middle
+        for p in [*model.decoder.parameters()][-2:]:
+            p.data *= 4
     return model
 
 
