@@ -13,6 +13,8 @@ import torch
 from gdl.data import Table, Toy
 from gdl.explorer import Subject, write_page
 from gdl.explorer.bijections import plain_layers
+from gdl.explorer.programs import programs
+from gdl.explorer.weights import packed
 from gdl.flows import Chain
 from gdl.models import NICE, RealNVP
 
@@ -271,16 +273,21 @@ def test_another_theme_paints_the_density_anew(open_flow):
     assert tab.evaluate(ink) > before + 50
 
 
-def test_another_checkpoint_moves_the_points(open_flow):
-    tab, model, _ = open_flow("affine")
-    before = places(tab, "points")[-1]
-    tab.evaluate(
-        "() => { const w = structuredClone(app.content.weights[0]);"
-        " for (const s of w.specs) s.scale *= 1.25; app.content.weights.push(w); }"
-    )
+def test_another_checkpoint_moves_points_and_densities(open_flow):
+    tab, model, subject = open_flow("affine")
+    for p in model.parameters():
+        p.data += 0.05 * torch.randn_like(p)
+    weights = packed(programs(model)[1].tensors)
+    tab.evaluate("weights => { app.content.weights.push(weights) }", weights)
+    before = tab.evaluate(f"{FLOW}.points.places.at(-1)[0]")
     tab.evaluate("app.useCheckpoint(1)")
-    until(tab, f"Math.abs({FLOW}.points.places.at(-1)[0] - {float(before[0, 0])}) > 0.01")
+    until(tab, f"{FLOW}.points.places.at(-1)[0] !== {before}")
     settle(tab, model)
+    with torch.inference_mode():
+        assert close(places(tab, "points")[-1], model.encode(subject.images))
+        box = tab.evaluate("app.content.sections.flow.boxes[0]")
+        values = torch.tensor(tab.evaluate(f"[...{FLOW}.densities.get(0).values]"))
+        assert close(values, model.log_prob(cells(box, len(values))).exp(), 0.02)
 
 
 def test_no_two_modules_of_the_page_declare_one_name():
