@@ -11,7 +11,9 @@ from gdl.stopping import told_to_stop  # everything else is imported where a sig
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from gdl.data.base import ImageData
     from gdl.explorer.epochs import Epoch
+    from gdl.explorer.served import Served
     from gdl.families.base import GenerativeModel
     from gdl.runs.directory import Run
 
@@ -85,13 +87,22 @@ def serve(cfg: DictConfig) -> str:
         )
     run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
     served = Served(model)
-    points = cfg.points or served.points_in(SECONDS, data.images("test")[:POINTS])
-    page = page_of(Subject(run, model, data, points), served.programs)
+    points = cfg.points or _affordable(served, data)
+    page = page_of(Subject(run, model, data, points, cfg.seed), served.programs)
     enable_garbage_collection()
     print(f"explorer:   {server.address}")
     print("            Ctrl+C ends it")
     server.serve(page, policy(served=True), served)
     return server.address
+
+
+def _affordable(served: Served, data: ImageData) -> int:
+    """Return how many test images the map of a served model has; say it if they are few."""
+    images = data.images("test")[:POINTS]
+    points = served.points_in(SECONDS, images)
+    if points < len(images):
+        print(f"points:     {points}, as many as this model encodes in {SECONDS:g} s")
+    return points
 
 
 def _epochs(cfg: DictConfig, run: Run, model: GenerativeModel) -> list[Epoch]:

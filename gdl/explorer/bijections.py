@@ -205,7 +205,9 @@ def _coupling(
     layer: HalvesCoupling, way: Way, h: int, move: Callable[[int, int, int], int]
 ) -> int:
     """Append a coupling; `move` maps the network's result, the half that moves and its size."""
-    half = (way.num_dims + 1) // 2  # as chunk does: where D is odd, the first half is the larger one
+    half = (
+        way.num_dims + 1
+    ) // 2  # as chunk does: where D is odd, the first half is the larger one
     first = way.add("narrow", h, start=0, length=half)
     second = way.add("narrow", h, start=half, length=way.num_dims - half)
     stays, moved = (second, first) if layer.swap else (first, second)

@@ -1,13 +1,17 @@
 """Programs of flows: each layer, both directions and the density are those of the model."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from in_browser import open_model, open_modules, plain_values
 from torch import nn
 
 from gdl.explorer.bijections import BIJECTIONS, Way, plain_layers
 from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs import programs
+from gdl.explorer.weights import rounded
 from gdl.flows import (
     ActNorm,
     AdditiveCoupling,
@@ -69,8 +73,8 @@ def test_every_layer_has_a_case():
     assert made == set(BIJECTIONS)
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_written_out_is_the_layer(name):
+def layer_graphs(name):
+    """A layer with random parameters, graphs there and back, their weights, and data (40, D)."""
     torch.manual_seed(0)
     layer = LAYERS[name]()
     d = 4 if "even" in name else 5
@@ -80,16 +84,46 @@ def test_a_layer_written_out_is_the_layer(name):
     layers, weights = plain_layers(layer), Weights()
     there, back = Graph(["h"], weights), Graph(["h"], weights)
     way = Way(there, d, log_dets=[])
-    there.outputs["z"] = way.through(layers, 0)
+    there.outputs["h"] = way.through(layers, 0)
     if (log_det := way.log_det()) is not None:
         there.outputs["log_det"] = log_det
-    back.outputs["x"] = Way(back, d, inverse=True).through(layers, 0)
+    back.outputs["h"] = Way(back, d, inverse=True).through(layers, 0)
+    return layer, there, back, weights, x
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_written_out_is_the_layer(name):
+    layer, there, back, _, x = layer_graphs(name)
     with torch.inference_mode():
         z, own = layer(x)
         found = there.run({"h": x})
-        torch.testing.assert_close(found["z"], z, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found.get("log_det", torch.zeros(40)), own, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(back.run({"h": z})["x"], layer.inverse(z), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found["h"], z, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            found.get("log_det", torch.zeros(40)), own, rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(back.run({"h": z})["h"], layer.inverse(z), rtol=1e-4, atol=1e-4)
+
+
+def test_the_browser_runs_layers_as_pytorch_does(chromium):
+    tab = open_modules(chromium)
+    for name in LAYERS:
+        _, there, back, weights, x = layer_graphs(name)
+        x[-5:] *= 20  # the tails
+        open_model(tab, SimpleNamespace(levels=None), {"there": there, "back": back}, weights)
+        tensors = rounded(weights.tensors)
+        for program, graph in (("there", there), ("back", back)):
+            found = tab.evaluate(
+                "([name, x]) => run_program(name, x)", [program, plain_values({"h": x})]
+            )
+            own = graph.run({"h": x}, tensors)
+            assert found.keys() == own.keys()
+            for output, value in own.items():
+                assert found[output]["shape"] == [*value.shape]
+                got = torch.tensor(found[output]["data"]).view_as(value)
+                torch.testing.assert_close(
+                    got, value, rtol=1e-3, atol=1e-3, msg=f"{name} {program}"
+                )
+    tab.close()
 
 
 def vectors(d=2, **options):

@@ -394,7 +394,7 @@ def test_the_page_decodes_what_the_model_does(name, serve, chromium):
         return [...(await app.model.run("encode", {x, ...app.labels(n)})).mean.data];
     }"""
     code = torch.tensor(tab.evaluate(script, [[*x.shape], x.flatten().tolist(), 2]))
-    y = [torch.ones(2).long()] if model.num_classes else []
+    y = [v[1].expand(2) for v in labels.values()]  # the class that was set last
     with torch.inference_mode():
         assert torch.allclose(code, model.encode(x.to(torch.uint8), *y).flatten(), atol=1e-4)
     tab.close()
@@ -469,7 +469,14 @@ def test_the_flag_may_stand_anywhere_and_is_of_this_command_only():
 
 @pytest.mark.parametrize("key", ["out", "checkpoints"])
 def test_what_belongs_to_a_page_in_a_file_is_refused(key):
-    cfg = {"run": "none", "serve": True, "out": None, "checkpoints": False, key: "page.html"}
+    cfg = {
+        "run": "none",
+        "serve": True,
+        "points": None,
+        "out": None,
+        "checkpoints": False,
+        key: "page.html",
+    }
     with pytest.raises(GdlError, match=f"{key}=page.html is of a page in a file"):
         explore(OmegaConf.create(cfg))
 
