@@ -134,7 +134,8 @@ def value_cases(seed: int, per_key: int = 1) -> list[Case]:
             plus = "+" if key.endswith("_target_") else ""
             run = {"sample": ["run=run"], "evaluate": ["run=run", "limit=8"], "compare": ["."]}
             run |= {"check": ["data=digits", "model=vae"], "decompress": ["run=run", "x.gdlz"]}
-            run |= {"explore": ["run=run"], "export": ["run=run"]}
+            # with a file, serve=true is refused, and serves not for ever
+            run |= {"explore": ["run=run", "out=page.html"], "export": ["run=run"]}
             run["compress"] = ["run=run", "limit=8"]
             args = [*TINY, *base] if command == "train" else [*run[command], *base]
             args = [a for a in args if a.partition("=")[0].lstrip("+") != key]

@@ -57,7 +57,7 @@ def test_every_number_in_conf_has_a_range():
         ("trainer.max_epochs=abc", "a whole number or null"),
         ("trainer.precision=17", "64 or 32"),
         ("+trainer.max_time=[1]", "a text or keys with values or null"),
-        ("callbacks.ema=3", "no object"),
+        ("callbacks.progress=3", "no object"),
         ("+callbacks.x={}", "no object"),
         ("callbacks.images.folder=3", "a text"),
         ("data.seed=-1", "from 0 to"),

@@ -18,7 +18,7 @@ from gdl.files import is_whole_archive
 from gdl.runs.directory import wandb_facts
 from gdl.tracking import add_numbers
 from gdl.tracking.metrics_csv import MetricsCSV
-from gdl.tracking.wandb_logger import DetachedWandb, open_wandb_logger
+from gdl.tracking.wandb_logger import DetachedWandb, keep_explorer, open_wandb_logger
 from gdl.tracking.wandb_service import resolve_mode, start_run, wandb_logged_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +99,7 @@ def test_the_whole_configuration_arrives(run):
 def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
     options = ["-m", "seed=0,1", "trainer=debug", f"hydra.sweep.dir={tmp_path}"]
     options += ["logger.wandb.entity=mine", "logger.wandb.log_model=true"]
+    options += ["logger.wandb.explorer=true"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     env |= {"WANDB_PROJECT": "theirs", "WANDB_ENTITY": "theirs", "WANDB_TAGS": "a,b"}
     env |= {"WANDB_NOTES": "a note", "WANDB_RUN_ID": "one-for-all"}
@@ -113,7 +114,8 @@ def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
     for run in runs:  # the command line, then W&B's environment, then gdl's defaults
         assert (run["entity"], run["project"], run["notes"]) == ("mine", "theirs", "a note")
         assert run["tags"] == ["a", "b"]
-    models = [r["artifact"] for r in records if r["type"] == "artifact"]
+    artifacts = [r["artifact"] for r in records if r["type"] == "artifact"]
+    models = [a for a in artifacts if a["type"] == "model"]
     assert {m["name"] for m in models} == {f"model-{run['run_id']}" for run in runs}
     for model in models:
         (file,) = model["manifest"]["contents"]
@@ -121,6 +123,18 @@ def test_each_job_of_a_sweep_is_a_run_of_one_group(tmp_path):
             next(tmp_path.glob(f"*/wandb/*{model['run_id']}")).parents[1] / "checkpoints/best.ckpt"
         )
         assert (file["path"], int(file["size"])) == ("best.ckpt", best.stat().st_size)
+    pages = [a for a in artifacts if a["type"] == "explorer"]
+    assert {p["name"] for p in pages} == {f"explorer-{run['run_id']}" for run in runs}
+    panels = [r["history"]["item"] for r in records if r["type"] == "history"]
+    panels = [item for item in panels if item.get("explorer._type") == "html-file"]
+    for page, panel in zip(pages, panels, strict=True):
+        (file,) = page["manifest"]["contents"]
+        assert file["path"] == "explorer.html"
+        assert set(page["aliases"]) == {"best", "latest"}
+        folder = next(tmp_path.glob(f"*/wandb/*{page['name'].removeprefix('explorer-')}"))
+        own = (folder.parents[1] / "explorer.html").read_bytes()
+        assert (folder / "files" / panel["explorer.path"]).read_bytes() == own
+        assert int(file["size"]) == len(own)
     losses = [r for r in records if r["type"] == "history" and "test/nll" in r["history"]["item"]]
     assert len(losses) == 2, "each run has its own final numbers"
 
@@ -343,6 +357,56 @@ def test_a_run_ends_though_the_process_of_wandb_is_frozen(stop, tmp_path):
     if not stop:
         assert "test/nll" in json.loads((tmp_path / "metrics.json").read_text())
         assert time.time() - (tmp_path / "metrics.json").stat().st_mtime < 60
+
+
+class Told:
+    """What a W&B run is given."""
+
+    def __init__(self, tmp_path, keeps=True):
+        self.log = DetachedWandb(Mock(), str(tmp_path), "gdl")
+        self.log.keeps_explorer = keeps
+        self.log._keep_explorer = Mock()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GdlError("The page cannot run a Glow."),
+        RuntimeError("two\nlines"),
+        OSError(28, "No space left on device"),
+        MemoryError(),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_one_warning(error, tmp_path, capsys):
+    told = Told(tmp_path)
+    keep_explorer([told.log], Mock(side_effect=error), {})
+    told.log.finalize("success")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: W&B gets no page of gdl explore. ")
+    told.log._keep_explorer.assert_not_called()
+    told.log.log_metrics({"a": 1.0})
+    told.log.finalize("success")
+    told.log.experiment.log.assert_called_once()
+
+
+def test_a_page_is_written_only_where_a_run_wants_it(tmp_path):
+    write = Mock(return_value=tmp_path / "explorer.html")
+    told, other = Told(tmp_path), Told(tmp_path, keeps=False)
+    keep_explorer([MetricsCSV(str(tmp_path / "m.csv")), other.log], write, {})
+    write.assert_not_called()
+    keep_explorer([other.log, told.log], write, {"test/nll": 1.0})
+    told.log.finalize("success")
+    told.log._keep_explorer.assert_called_once_with(write.return_value, {"test/nll": 1.0})
+    other.log._keep_explorer.assert_not_called()
+
+
+@pytest.mark.parametrize("key", ["log_model", "explorer"])
+@pytest.mark.parametrize("value", ["yes", 1, None, 0.5, []])
+def test_what_is_kept_is_asked_for_with_true_or_false(key, value, tmp_path):
+    with pytest.raises(GdlError, match=f"logger.wandb.{key}=.* use true or false"):
+        open_wandb_logger(str(tmp_path), mode="offline", **{key: value})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_queue_leaves_entries_out_instead_of_waiting(tmp_path, capsys):

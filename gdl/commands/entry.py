@@ -22,7 +22,14 @@ from gdl.commands.help import print_help
 from gdl.commands.known_keys import check_arguments, check_functions
 from gdl.commands.measure_keys import with_measure_keys
 from gdl.commands.old_spellings import with_new_names
-from gdl.commands.overrides import checked_choice, checked_flags, mounted, with_run_dir, with_value
+from gdl.commands.overrides import (
+    checked_choice,
+    checked_flags,
+    mounted,
+    with_run_dir,
+    with_serve,
+    with_value,
+)
 from gdl.commands.places import check_places
 from gdl.commands.quoting import with_quoted_paths
 from gdl.commands.resume import hold_directory, what_is_kept, with_resume
@@ -57,7 +64,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         args = with_quoted_paths([with_value(arg) for arg in sys.argv[1:]])
         args = with_measure_keys(with_new_names(args, config_name), config_name)
-        args = mounted(args, config_name)
+        args = mounted(with_serve(args, config_name), config_name)
         check_arguments(args, config_name)
         args = with_config_dir(with_trust([checked_choice(arg) for arg in args]))
         args = multirun.with_flag(args)

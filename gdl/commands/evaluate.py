@@ -35,6 +35,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gdl.files import for_shell
     from gdl.memory import peak_memory
     from gdl.runs.checkpoints import open_run
+    from gdl.runs.epochs import epoch_of
     from gdl.runs.links import check_links
     from gdl.runs.report import print_results
 
@@ -45,6 +46,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     else:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
+    if (epoch := epoch_of(cfg.run)) is not None:
+        unkept = f"they are of the weights after {epoch} epochs"
     check_links(run.path)
     measure = instantiate(cfg.measure, _convert_="all")
     enable_garbage_collection()

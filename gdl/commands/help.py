@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from gdl.commands.conf import CONF
 from gdl.commands.overrides import MOUNTED, READERS
 
-__all__ = ["groups", "own_keys", "own_options", "print_help"]
+__all__ = ["choices_of", "groups", "own_keys", "own_options", "print_help"]
 
 
 def print_help(command: str, folders: list[Path]) -> None:
@@ -57,11 +57,11 @@ def groups(command: str, folders: list[Path]) -> dict[str, list[str]]:
     content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
     names = [key for entry in content["defaults"] if isinstance(entry, dict) for key in entry]
     names += MOUNTED if "model" in names else ["corruption"] if command in READERS else []
-    found = {name: _choices(name, [CONF, *folders]) for name in names}
+    found = {name: choices_of(name, [CONF, *folders]) for name in names}
     return {name: choices for name, choices in found.items() if choices}
 
 
-def _choices(group: str, folders: list[Path]) -> list[str]:
+def choices_of(group: str, folders: list[Path]) -> list[str]:
     """Return the files of a group; recipes may be in folders, as restoration/NAME."""
     pattern = "**/*.yaml" if group == "experiment" else "*.yaml"
     files = [f.relative_to(own) for own in (p / group for p in folders) for f in own.glob(pattern)]

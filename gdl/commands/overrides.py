@@ -21,6 +21,7 @@ __all__ = [
     "with_files",
     "with_filters",
     "with_run_dir",
+    "with_serve",
     "with_value",
 ]
 
@@ -144,6 +145,11 @@ def _mounted(arg: str, args: list[str], command: str) -> str:
     added = f"+measure@measure.{RESTORATION}={RESTORATION}" in args
     place = f"measure.{RESTORATION}" if added else READERS[command]
     return f"{group}@{place}.{group}={name}"
+
+
+def with_serve(args: list[str], command: str) -> list[str]:
+    """Turn --serve of gdl explore into serve=true, wherever it stands."""
+    return ["serve=true" if a == "--serve" and command == "explore" else a for a in args]
 
 
 def with_run_dir(args: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from gdl.commands.conf import CONF
-from gdl.commands.help import groups
+from gdl.commands.help import choices_of, groups
 from gdl.commands.trust import own_folders
 
 __all__ = ["PLUGINS", "unknown_group", "unknown_key", "unknown_override"]
@@ -32,7 +32,8 @@ def unknown_group(e: MissingConfigException) -> str:
     group, _, name = str(e.missing_cfg_file).rpartition("/")
     if extra := PLUGINS.get(name) if group.startswith("hydra/") else None:
         return f"{group}={name} needs a plugin of Hydra: pip install 'gdl[{extra}]'."
-    options = [str(o) for o in e.options or []]
+    # of one of several choices, callbacks=[ema,histroy], Hydra does not tell them
+    options = [str(o) for o in e.options or choices_of(group, _folders())]
     if group.startswith("experiment/"):  # a recipe in a folder
         group, name = "experiment", str(e.missing_cfg_file).removeprefix("experiment/")
         options = groups("train", _folders()[1:])["experiment"]

@@ -70,6 +70,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("overfit_batches", "fast_dev_run", "limit_predict_batches"), SOME),
     "val_check_interval": (1e-9, 10**15),
     "num_nodes": COUNT,
+    "port": (0, 2**16 - 1),
     "num_sanity_val_steps": (-1, 10**9),
     "trials": COUNT,
 }
@@ -120,12 +121,13 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "explore": {
         "run": str,
         "out": str | None,
-        "points": int,
+        "points": int | None,
         "seed": int,
         "checkpoints": bool,
         "serve": bool,
         "host": str,
         "port": int,
+        "device": str,
     },
     "export": {"run": str, "format": str, "out": str | None},
     "check": {

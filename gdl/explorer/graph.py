@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from gdl.errors import GdlError
+from gdl.explorer.flow_ops import FLOW_OPS
 from gdl.explorer.likelihood_ops import LIKELIHOOD_OPS
 from gdl.explorer.ops import OPS
 
 __all__ = ["Graph", "Weights"]
 
-KNOWN = OPS | LIKELIHOOD_OPS
+KNOWN = OPS | LIKELIHOOD_OPS | FLOW_OPS
 
 
 class Weights:

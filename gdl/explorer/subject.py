@@ -1,5 +1,6 @@
 """What a page is about: a run with its model, and the test images that it shows."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from gdl.capabilities import HasLatents, HasPosterior
 from gdl.data.base import ImageData
 from gdl.errors import GdlError
+from gdl.explorer.epochs import Epoch
 from gdl.families.base import GenerativeModel
 from gdl.runs.directory import Run
 
@@ -24,6 +26,7 @@ class Subject:
         data: Its data.
         points: Test images that are encoded, at most.
         seed: Of their choice, and of the projections of the map.
+        epochs: The weights of single epochs that the page shows beside its own.
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class Subject:
         data: ImageData,
         points: int = 1000,
         seed: int = 0,
+        epochs: Sequence[Epoch] = (),
     ) -> None:
         self.run, self.model, self.data, self.points, self.seed = run, model, data, points, seed
+        self.epochs = epochs
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -90,8 +95,9 @@ class Subject:
         """Codes (N, M) of the images, and of a VAE the log standard deviations; codes are its means."""
         x, y = self.images, self.labels if self.model.num_classes else None
         found: list[tuple[Tensor, ...]] = []
+        given = (x,) if y is None else (x, y)
         for i in range(0, max(1, len(x)), 500):  # of no images an empty batch
-            part = (x[i : i + 500].to(self.model.device), *([] if y is None else [y[i : i + 500]]))
+            part = [v[i : i + 500].to(self.model.device) for v in given]
             if isinstance(self.model, HasPosterior):
                 found.append(tuple(self.model.posterior(*part)))
             else:

@@ -3,20 +3,25 @@
 import base64
 import hashlib
 import re
+from collections.abc import Collection
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from gdl.errors import GdlError
+from gdl.explorer.epochs import weights_of
 from gdl.explorer.facts import brief_html, facts, facts_html
+from gdl.explorer.graph import Graph
 from gdl.explorer.programs import check, programs
-from gdl.explorer.sections import SECTIONS
+from gdl.explorer.sections import SECTIONS, checkpoints
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import packed
 from gdl.files import write_atomically
 from gdl.webpage import BASE_CSS, as_json, fill
 
-__all__ = ["page_of", "write_page"]
+__all__ = ["page_of", "policy", "write_page"]
 
 FOLDER = Path(__file__).parent / "page"
 
@@ -36,18 +41,20 @@ def write_page(subject: Subject, path: Path) -> Path:
     return path
 
 
-def page_of(subject: Subject) -> str:
+def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
     """Return the page of a run as text.
+
+    Args:
+        subject: The run.
+        served: Names of the programs that a server runs for the page; by default it runs them itself.
 
     Raises:
         Inexpressible: The page cannot run the model.
     """
     model = subject.model
-    graphs, weights = programs(model)
-    y = None if subject.labels is None else subject.labels[:8]
-    check(model, graphs, weights, subject.images[:8], y)
     known = facts(subject)
     content: dict[str, Any] = {
+        **(_own_programs(subject) if served is None else _served_programs(served)),
         "facts": known,
         "shape": [*model.shape],
         "levels": model.levels,
@@ -55,8 +62,6 @@ def page_of(subject: Subject) -> str:
         "classes": subject.class_names if model.num_classes else None,
         # the class that stands for an unknown label; null where every image needs one
         "no_class": model.num_classes if model.label_dropout else None,
-        "programs": {name: graph.plain() for name, graph in graphs.items()},
-        "weights": [packed(weights.tensors)],  # one for each checkpoint
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
@@ -74,10 +79,47 @@ def page_of(subject: Subject) -> str:
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
         "content": as_json(content),
         "script": script,
-        # only this script runs, whatever a text of the run contains
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "policy": policy(served is not None),
     }
     return fill((FOLDER / "page.html").read_text(), parts)
+
+
+def _own_programs(subject: Subject) -> dict[str, Any]:
+    graphs, weights = programs(subject.model)
+    y = None if subject.labels is None else subject.labels[:8]
+    check(subject.model, graphs, weights, subject.images[:8], y)
+    return {
+        "programs": {name: graph.plain() for name, graph in graphs.items()},
+        # the chosen weights are the last
+        "weights": [*map(packed, _earlier(subject, graphs)), packed(weights.tensors)],
+    }
+
+
+def _served_programs(names: Collection[str]) -> dict[str, Any]:
+    return {"programs": dict.fromkeys(names, True), "weights": []}
+
+
+def policy(served: bool = False) -> str:
+    """Return the content security policy of a page; one that is served may ask its own server.
+
+    Only this script runs, whatever a text of the run contains.
+    """
+    digest = base64.b64encode(hashlib.sha256(modules("main").encode()).digest()).decode()
+    parts = [
+        "default-src 'none'",
+        "img-src data: blob:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{digest}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        *(["connect-src 'self'"] if served else []),
+    ]
+    return "; ".join(parts)
+
+
+def _earlier(subject: Subject, graphs: dict[str, Graph]) -> list[list[Tensor]]:
+    """Return the weights of the epochs of a page that are others than the chosen ones."""
+    return [weights_of(e, graphs) for e in subject.epochs if not checkpoints.is_same(e, subject)]
 
 
 def modules(name: str) -> str:

@@ -4,7 +4,7 @@ outputs/<data>/<model>/<time>/   a run, or a job of a sweep: outputs/sweeps/<nam
     .hydra/          the composed configuration and the overrides it came from
     run.json         facts about the run: commands, commit, W&B run, hardware
     train.log        what training printed
-    checkpoints/     best.ckpt, last.ckpt
+    checkpoints/     best.ckpt, last.ckpt; epoch_0003.ckpt, see epochs.py
     metrics.csv      one row per logged step
     metrics.json     final numbers; train.py writes them, evaluate.py adds to them
     images/          grids of samples and reconstructions; results of sample.py
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.exported import exported_facts, exported_weights
 from gdl.files import (
     for_shell,
     is_whole_archive,
@@ -30,6 +31,7 @@ from gdl.files import (
     read_yaml,
     write_json,
 )
+from gdl.runs.epochs import epoch_files, epoch_of
 from gdl.runs.metrics import checked_metrics
 from gdl.version import __version__
 
@@ -98,7 +100,7 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        facts = read_json(self.record)
+        facts = read_json(self.record) or exported_facts(self.path, "record")
         commands = facts.get("commands", [])
         texts = [facts.get(key) for key in ("git_commit", "wandb_id", "model", "data")]
         if not isinstance(commands, list) or not all(
@@ -117,7 +119,8 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        return checked_metrics(read_json(self.metrics_json), self.metrics_json)
+        content = read_json(self.metrics_json) or exported_facts(self.path, "numbers")
+        return checked_metrics(content, self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
@@ -153,11 +156,15 @@ class Run:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether a checkpoint was ever written, complete or not."""
-        return any(self.checkpoints.glob("*.ckpt"))
+        """Whether a checkpoint to go on from was ever written, complete or not."""
+        return any(epoch_of(path) is None for path in self.checkpoints.glob("*.ckpt"))
+
+    def epochs(self) -> dict[int, Path]:
+        """Return the files with the weights of single epochs by their number, see callbacks=history."""
+        return epoch_files(self.checkpoints)
 
     def checkpoint(self, prefer: str = "best") -> Path:
-        """Return a complete checkpoint: the preferred one, else the other one.
+        """Return a complete checkpoint: the preferred one, else the other one, else an export.
 
         Args:
             prefer: "best" or "last".
@@ -172,6 +179,8 @@ class Run:
                 return path
             if path.exists():
                 damaged.append(path.name)
+        if not damaged and (exported := exported_weights(self.path)) is not None:
+            return exported  # commands that were given an export keep their records beside it
         found = f" ({', '.join(damaged)} is damaged)" if damaged else ""
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."

@@ -21,6 +21,7 @@ from gdl.tracking.wandb_service import resolve_mode, start_run, stop_service, sy
 __all__ = [
     "DetachedWandb",
     "close",
+    "keep_explorer",
     "keep_model",
     "offline_dir",
     "open_wandb_logger",
@@ -51,7 +52,7 @@ class DetachedWandb(WandbLogger):
     ) -> None:
         super().__init__(experiment=experiment, save_dir=save_dir, project=project)
         self.finish_seconds = finish_seconds
-        self.keeps_model = False
+        self.keeps_model = self.keeps_explorer = False
         self._queue: Queue[Callable[[], None]] = Queue(size)
         self._fault: str | None = None
         threading.Thread(target=self._work, name="wandb", daemon=True).start()
@@ -85,6 +86,19 @@ class DetachedWandb(WandbLogger):
         artifact = wandb.Artifact(f"model-{self.experiment.id}", "model", metadata=facts)
         artifact.add_file(str(path), name=path.name)
         self.experiment.log_artifact(artifact, aliases=["best", "latest"])
+
+    def keep_explorer(self, path: str | Path, facts: Mapping[str, Any]) -> None:
+        """Queue the page of gdl explore, as a panel of the run and as an artifact."""
+        self._later(partial(self._keep_explorer, Path(path), dict(facts)))
+
+    def _keep_explorer(self, path: Path, facts: dict[str, Any]) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"explorer-{self.experiment.id}", "explorer", metadata=facts)
+        artifact.add_file(str(path), name=path.name)
+        self.experiment.log_artifact(artifact, aliases=["best", "latest"])
+        # as it is: W&B would add a style of its own, which the page's policy refuses
+        self.experiment.log({"explorer": wandb.Html(path, inject=False)})
 
     def facts(self) -> dict[str, Any]:
         """Return what continues this W&B run, and finds those beside it."""
@@ -159,6 +173,7 @@ def open_wandb_logger(
     mode: str = "auto",
     finish_seconds: float = 120,
     log_model: bool = False,
+    explorer: bool = False,
     defaults: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> WandbLogger | None:
@@ -175,6 +190,7 @@ def open_wandb_logger(
         finish_seconds: The longest time in seconds that the end of the run waits for W&B and its
             uploads; `wandb sync` uploads the rest.
         log_model: Keep the best checkpoint as an artifact.
+        explorer: Show the page of the best checkpoint, see `gdl explore`, and keep it as an artifact.
         defaults: Arguments of `wandb.init` for what is None here and not in W&B's environment.
         **options: Further arguments of `wandb.init`, such as entity, group, job_type, name and tags.
 
@@ -182,10 +198,11 @@ def open_wandb_logger(
         None where W&B is disabled; then it writes nothing.
 
     Raises:
-        GdlError: `mode` or `log_model` is not known.
+        GdlError: `mode`, `log_model` or `explorer` is not known.
     """
-    if not isinstance(log_model, bool):
-        raise GdlError(f"logger.wandb.log_model={log_model} is not known: use true or false.")
+    for key, value in (("log_model", log_model), ("explorer", explorer)):
+        if not isinstance(value, bool):
+            raise GdlError(f"logger.wandb.{key}={value} is not known: use true or false.")
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = resolve_mode(mode)
     if mode == "disabled":
@@ -204,7 +221,7 @@ def open_wandb_logger(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"
         )
     logger = DetachedWandb(run, save_dir, run.project, finish_seconds=finish_seconds)
-    logger.keeps_model = log_model
+    logger.keeps_model, logger.keeps_explorer = log_model, explorer
     UNFINISHED.append(logger)
     atexit.unregister(_finish_left)
     # registered after W&B's own exit hook, so it runs before that hook, which may wait forever
@@ -225,6 +242,34 @@ def keep_model(loggers: Iterable[Logger], path: str | Path, facts: Mapping[str, 
     for logger in loggers:
         if isinstance(logger, DetachedWandb):
             logger.keep_model(path, facts)
+
+
+def keep_explorer(
+    loggers: Iterable[Logger], write: Callable[[], Path], facts: Mapping[str, Any]
+) -> None:
+    """Keep the page of the best checkpoint in each W&B run that wants it, see `open_wandb_logger`.
+
+    A page that cannot be written is told in a warning; the run loses nothing else.
+
+    Args:
+        loggers: Those of the run.
+        write: Writes the page and returns its path; called where a run wants it only.
+        facts: What the artifact says of the page.
+    """
+    wanting = [lg for lg in loggers if isinstance(lg, DetachedWandb) and lg.keeps_explorer]
+    if not wanting:
+        return
+    try:
+        path = write()
+    except Exception as e:
+        reason = str(e) if isinstance(e, GdlError) else f"{type(e).__name__}: {e}"
+        print(
+            f"warning: W&B gets no page of gdl explore. {' '.join(reason.split())}",
+            file=sys.stderr,
+        )
+        return
+    for logger in wanting:
+        logger.keep_explorer(path, facts)
 
 
 def offline_dir(logger: Logger) -> Path | None:

@@ -3,6 +3,7 @@
 from gdl.training.averaged_weights import AveragedWeights
 from gdl.training.callbacks import ImageGrids, ProgressLine
 from gdl.training.checkpoints import BestCheckpoint, LastCheckpoint
+from gdl.training.epoch_weights import EpochWeights
 from gdl.training.interruption import Interrupted, Interruption
 from gdl.training.lean_loop import NoProfiler
 from gdl.training.results import finish
@@ -13,6 +14,7 @@ __all__ = [
     "AveragedWeights",
     "BestCheckpoint",
     "Cosine",
+    "EpochWeights",
     "ImageGrids",
     "Interrupted",
     "Interruption",

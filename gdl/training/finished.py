@@ -67,7 +67,14 @@ def _is_same(saved: dict[str, Any], cfg: DictConfig) -> bool:
     """Return whether what decides on the end of a training is as it was."""
     wanted = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(wanted, dict)
-    return all(saved.get(part) == wanted[part] for part in ("trainer", "callbacks"))
+    return all(
+        _given(saved.get(part)) == _given(wanted[part]) for part in ("trainer", "callbacks")
+    )
+
+
+def _given(node: Any) -> dict[str, Any]:
+    """Return the entries that are not null: an entry that is null may as well be left out."""
+    return {key: value for key, value in (node or {}).items() if value is not None}
 
 
 def _has_reached(metrics: dict[str, Any], trainer: DictConfig) -> bool:

@@ -1,17 +1,22 @@
 """The end of a training run: test the best weights, record and print the numbers."""
 
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 
 from gdl.capabilities import HasLogProb
 from gdl.evaluation import divergence
+from gdl.explorer import Subject, write_page
 from gdl.runs.directory import LAST
 from gdl.runs.metrics import COSTS, GIVEN_LABEL, limits, stored_name
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
-from gdl.tracking.wandb_logger import close, keep_model, offline_dir
+from gdl.tracking.wandb_logger import close, keep_explorer, keep_model, offline_dir
 from gdl.training.callbacks import ImageGrids
 from gdl.training.checkpoints import BestCheckpoint
 from gdl.training.run import Training
@@ -55,8 +60,19 @@ def finish(job: Training) -> float | None:
         print_results(run.metrics())
         checkpoint = run.checkpoints / LAST if best is None else best.path
         print_paths(run, checkpoint, [offline_dir(lg) for lg in trainer.loggers])
+        if best is not None:  # last, as it takes seconds
+            keep_explorer(trainer.loggers, partial(_write_explorer, job), metrics)
     close(trainer.loggers)
     return None if best is None else best.value
+
+
+def _write_explorer(job: Training) -> Path:
+    """Write the page of the tested weights, and return its path."""
+    model = job.model.cpu().eval()
+    # what was compiled for the training is not compiled again for a CPU
+    eager = torch.compiler.set_stance("force_eager") if job.cfg.compile else nullcontext()
+    with eager:
+        return write_page(Subject(job.run, model, job.data), job.run.explorer_html)
 
 
 def _final_metrics(job: Training, best: BestCheckpoint | None) -> dict[str, Any]:

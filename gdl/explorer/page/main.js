@@ -1,4 +1,5 @@
 import { localModel } from "./model.js";
+import { remoteModel } from "./remote.js";
 import { openApp } from "./app.js";
 import { openStage } from "./stage.js";
 import { openTheme } from "./theme.js";
@@ -31,7 +32,7 @@ function forSection(app, failed) {
 
 function start() {
   const content = JSON.parse(document.getElementById("content").textContent);
-  const app = openApp(content, localModel(content));
+  const app = openApp(content, content.weights.length ? localModel(content) : remoteModel(content));
   window.app = app;  // tests and scripts find the application here
   openTheme(app);
   openStage(app);

@@ -5,7 +5,7 @@ import { run } from "./network.js";
 // Returns {run(program, inputs) -> Promise of outputs, has(program), use(checkpoint)}.
 export function localModel(content) {
   const read = new Map();  // checkpoints whose weights have been read
-  let current = 0;
+  let current = content.weights.length - 1;  // the chosen ones
   const tensors = k => {
     if (!read.has(k)) read.set(k, readTensors(content.weights[k]));
     return read.get(k);

@@ -1,8 +1,9 @@
 // Runs a graph, see gdl/explorer/graph.py.
 import { OPS } from "./ops.js";
+import { FLOW_OPS } from "./flow_ops.js";
 import { LIKELIHOOD_OPS } from "./likelihoods.js";
 
-const KNOWN_OPS = {...OPS, ...LIKELIHOOD_OPS};
+const KNOWN_OPS = {...OPS, ...LIKELIHOOD_OPS, ...FLOW_OPS};
 
 // Returns the outputs of a graph by name.
 export function run(graph, tensors, inputs) {

@@ -9,8 +9,10 @@ from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs.autoencoder import autoencoder, denoising_autoencoder
 from gdl.explorer.programs.checks import refuse_own_methods
+from gdl.explorer.programs.flows import flow
 from gdl.explorer.programs.variational import variational
 from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
 from gdl.families.variational import VariationalModel
 
 __all__ = ["FAMILIES", "programs"]
@@ -19,6 +21,7 @@ FAMILIES: dict[type[GenerativeModel], Callable[[Any, Weights], dict[str, Graph]]
     VariationalModel: variational,
     models.Autoencoder: autoencoder,
     models.DenoisingAutoencoder: denoising_autoencoder,
+    FlowModel: flow,
 }
 """What writes the programs of a model of a class."""
 

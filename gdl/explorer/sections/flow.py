@@ -1,12 +1,84 @@
-"""Section flow of the page."""
+"""Section flow: points move through the layers of a flow on the line or in the plane."""
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from gdl.data import Toy
+from gdl.explorer.bijections import plain_layers
 from gdl.explorer.subject import Subject
+from gdl.families.flow import FlowModel
+from gdl.flows.base import Bijection
+from gdl.flows.priors import LogisticPrior
 
 __all__ = ["content"]
 
+POINTS = 2000
+"""Points that move, at most."""
 
+WIDER = 1.1
+"""The pictures end this far behind the points."""
+
+
+@torch.inference_mode()
 def content(subject: Subject) -> dict[str, Any] | None:
-    """Return what the section shows; None if it has nothing to show."""
-    return None
+    """Return points and layers of a flow in one or two dimensions; None for other models.
+
+    layers: names of the K layers.
+    points: test points, N * D numbers.
+    labels: of the points, -1 where unknown; None without labels. names: of the classes.
+    known: log-densities (N,) of the points in nats under the distribution of the data; None if unknown.
+    boxes: what the pictures before and after each layer show, K + 1 times [centres..., half sides...].
+    prior: "normal" or "logistic", what new latents are drawn from.
+    """
+    model = subject.model
+    if not isinstance(model, FlowModel) or model.shape not in {(1,), (2,)}:
+        return None
+    x = subject.images[:POINTS].float()
+    labels = None if subject.labels is None else subject.labels[:POINTS].tolist()
+    known = None
+    if isinstance(subject.data, Toy):
+        known = _rounded(subject.data.log_prob(x))
+    layers = plain_layers(model.bijection)
+    return {
+        "layers": [type(layer).__name__ for layer in layers],
+        "points": _rounded(x),
+        "labels": labels,
+        "names": subject.class_names,
+        "known": known,
+        "boxes": _boxes(layers, x.to(model.device)),
+        "prior": "logistic" if isinstance(model.prior, LogisticPrior) else "normal",
+    }
+
+
+def _boxes(layers: list[Bijection], h: Tensor) -> list[list[float]]:
+    """Return what the picture of each place shows, the same for all where one is enough."""
+    found = [_ends(h)]
+    for layer in layers:
+        h = layer(h)[0]
+        found.append(_ends(h))
+    sides = [float(torch.stack(ends).abs().max()) for ends in found]
+    if max(sides) <= 4 * min(sides):
+        d = h.shape[1]
+        return [[0.0] * d + [_round(max(sides) * WIDER)] * d] * len(found)
+    return [
+        [*((low + high) / 2).tolist(), *(((high - low) / 2 * WIDER).clamp(min=1e-6).tolist())]
+        for low, high in found
+    ]
+
+
+def _ends(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and highest numbers (D,) of nearly all points (N, D)."""
+    low, high = h.double().cpu().quantile(torch.tensor([0.004, 0.996], dtype=torch.float64), 0)
+    return low, high
+
+
+def _round(side: float) -> float:
+    """Return a side rounded up to a quarter, if it is not small."""
+    return -(-side // 0.25) * 0.25 if side > 1 else side
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """Return numbers with five digits, which a picture cannot tell from all of them."""
+    return [float(f"{v:.5g}") for v in values.flatten().tolist()]

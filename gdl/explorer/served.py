@@ -1,0 +1,169 @@
+"""What a server computes with a model for its page: the programs of a page, by the model itself."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdl.capabilities import HasLatents, HasPosterior, Invertible, refuse
+from gdl.errors import GdlError
+from gdl.explorer.graph import Graph
+from gdl.explorer.layers import Inexpressible
+from gdl.explorer.programs import programs
+from gdl.families.base import GenerativeModel
+from gdl.families.labels import UNKNOWN
+from gdl.families.variational import VariationalModel
+
+__all__ = ["LIMIT", "Served"]
+
+LIMIT = 2000
+"""Images in one request, at most."""
+
+CHUNK = 100
+"""Images that the model computes at once."""
+
+Program = Callable[..., dict[str, Tensor]]
+
+
+class Served:
+    """The programs of a model by name, run by the model itself on its device.
+
+    encode, decode and distortion are those of `gdl.explorer.programs.programs`; a flow of images also
+    has log_prob: x, y -> nats (B,), one draw of the bound of log P(x). What else the page could run
+    itself, such as the layers of a small flow, is run from its graph.
+
+    Args:
+        model: A model with latents, in eval mode.
+
+    Raises:
+        Incapable: The model has no latents.
+    """
+
+    def __init__(self, model: GenerativeModel) -> None:
+        if not isinstance(model, HasLatents):
+            from gdl import models
+
+            refuse(model, HasLatents, "gdl explore asks for latents", models)
+        self.model = model
+        self.programs: dict[str, tuple[tuple[str, ...], Program]] = {
+            **_graphs(model),
+            **_own(model),
+        }
+
+    def run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of a program by name, float32 on the CPU.
+
+        Args:
+            name: One of `programs`.
+            inputs: Tensors (B, ...) by name, float32; labels y (B,), too.
+
+        Raises:
+            GdlError: An input is missing, or has another shape than the model's.
+        """
+        names, program = self.programs[name]
+        found = self._checked(name, names, inputs)
+        rows = len(found[0])
+        parts: list[dict[str, Tensor]] = []
+        with torch.inference_mode():
+            for i in range(0, rows, CHUNK):
+                chunk = [v[i : i + CHUNK].to(self.model.device) for v in found]
+                out = program(*chunk)
+                parts.append({k: v.float().cpu() for k, v in out.items()})
+        return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
+
+    def points_in(self, seconds: float, x: Tensor) -> int:
+        """Return how many of the images x (N, ...) can be encoded in a time, of 10 at least.
+
+        Labels do not change that, so the first class stands for all.
+        """
+        few = {"x": x[:8].float()}
+        if self.model.num_classes:
+            few["y"] = torch.zeros(len(few["x"]))
+        self.run("encode", few)  # the first call may compile or allocate
+        began = time.perf_counter()
+        self.run("encode", few)
+        each = (time.perf_counter() - began) / len(few["x"])
+        return min(len(x), max(10, int(seconds / each)))
+
+    def _checked(
+        self, program: str, names: tuple[str, ...], inputs: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """Return the inputs of a program in order, in the types that the model takes."""
+        missing = [name for name in names if name not in inputs]
+        if missing:
+            raise GdlError(f"{program} asks for {' and '.join(missing)}.")
+        sizes = {len(inputs[name]) if inputs[name].ndim else 0 for name in names}
+        if len(sizes) > 1 or not 1 <= max(sizes) <= LIMIT:
+            raise GdlError(f"{program} takes from 1 to {LIMIT} images, as many of each input.")
+        return [self._checked_input(name, inputs[name]) for name in names]
+
+    def _checked_input(self, name: str, value: Tensor) -> Tensor:
+        model = self.model
+        shapes = {"x": model.shape, "y": (), "z": getattr(model, "latent_shape", ())}
+        if name in shapes and value.shape[1:] != torch.Size(shapes[name]):
+            raise GdlError(
+                f"{name} has shape {[*value.shape[1:]]}, the model's is {[*shapes[name]]}."
+            )
+        if name == "x" and model.levels is not None:
+            return value.nan_to_num().round().clamp(0, model.levels - 1).to(torch.uint8)
+        if name == "y":
+            # the class behind the last one stands for an unknown label, where a model does without
+            last = model.num_classes - (0 if model.label_dropout else 1)
+            if not bool(((value >= 0) & (value <= last)).all()):
+                raise GdlError(f"y must be labels from 0 to {last}.")
+            return value.long()
+        return value
+
+
+def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
+    """Return the programs that methods of the model compute, each with the names of its inputs.
+
+    A model may have methods without labels, so labels are given to conditional models only.
+    """
+    names = ("y",) if model.num_classes else ()
+
+    def given(y: tuple[Tensor, ...]) -> list[Tensor]:
+        return [torch.where(v < model.num_classes, v, UNKNOWN) for v in y]
+
+    def encode(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
+        if not isinstance(model, HasPosterior):
+            return {"mean": model.encode(x, *given(y))}
+        mean, log_std = model.posterior(x, *given(y))
+        return {"mean": mean, "log_std": log_std}
+
+    def decode(z: Tensor, *y: Tensor) -> dict[str, Tensor]:
+        return {"image": model.decode(z, *given(y))}
+
+    def distortion(x: Tensor, z: Tensor, *y: Tensor) -> dict[str, Tensor]:
+        return {"distortion": -model.log_joint(x, z, *given(y))[0]}
+
+    def log_prob(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
+        return {"log_prob": model.log_prob(x, *given(y))}
+
+    found = {"encode": (("x", *names), encode), "decode": (("z", *names), decode)}
+    if isinstance(model, VariationalModel):
+        found["distortion"] = (("x", "z", *names), distortion)
+    if model.levels is not None and isinstance(model, Invertible):
+        found["log_prob"] = (("x", *names), log_prob)
+    return found
+
+
+def _graphs(model: GenerativeModel) -> dict[str, tuple[tuple[str, ...], Program]]:
+    """Return the programs of the page itself; none of a model that it cannot run."""
+    try:
+        graphs, _ = programs(model)
+    except Inexpressible:
+        return {}
+    return {name: (graph.inputs, partial(_run_graph, graph)) for name, graph in graphs.items()}
+
+
+def _run_graph(graph: Graph, *values: Tensor) -> dict[str, Tensor]:
+    try:
+        return graph.run(dict(zip(graph.inputs, values, strict=True)))
+    except (RuntimeError, IndexError) as e:  # these inputs have shapes of their own
+        raise GdlError(
+            f"{' and '.join(graph.inputs)} have a shape that the model does not take."
+        ) from e
