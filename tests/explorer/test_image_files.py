@@ -72,7 +72,7 @@ def expected(pixels, paper, channels, rows, columns):
     return np.stack([255 * (c + (1 - alpha) * b) for c, b in zip(colour, paper, strict=True)])
 
 
-@pytest.mark.parametrize("kind", ["strokes", "colour"])
+@pytest.mark.parametrize("kind", ["strokes", pytest.param("colour", marks=pytest.mark.slow)])
 def test_files_are_brought_to_shape(kind, open_sheet):
     sheet, model = open_sheet(kind)
     paper = sheet.tab.evaluate("app.content.sections.canvas.paper")
