@@ -188,6 +188,10 @@ def test_who_lacks_the_token_or_comes_from_elsewhere_learns_nothing(serve):
         with socket.create_connection(server.server_address[:2], timeout=10) as s:
             s.sendall(f"{line}\r\nHost: {here}\r\n\r\n".encode())
             assert b"gdl" not in s.makefile("rb").read()
+    for hosts in ("", f"Host: {here}\r\nHost: evil.example\r\n"):
+        with socket.create_connection(server.server_address[:2], timeout=10) as s:
+            s.sendall(f"GET /{server.token}/ HTTP/1.1\r\n{hosts}\r\n".encode())
+            assert s.makefile("rb").readline().split()[1] == b"404"
     assert ask(server).status == 200
 
 
