@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.exported import read_export
 from gdl.files import is_whole_archive
 from gdl.plain import check_value, everything, is_stored
 
@@ -75,26 +76,15 @@ OWN_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint of gdl without unpickling code.
+    """Read a checkpoint of gdl, or the weights of an export, without unpickling code.
+
+    Of an export there are the configuration and the weights only, see `gdl.exported`.
 
     Raises:
         GdlError: The file is damaged, or was not written by gdl.
     """
-    import torch
-
-    if not is_whole_archive(Path(path)):
-        raise GdlError(
-            f"{path} cannot be read as a checkpoint: it is damaged, cut off, or of another kind; use "
-            "another checkpoint of the run."
-        )
-    try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as e:  # a file of somebody else makes torch's reader raise almost anything
-        # without torch's own words, which propose to run what is in the file
-        raise GdlError(
-            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, so "
-            "it was not loaded; use one that train.py wrote."
-        ) from e
+    is_export = Path(path).suffix == ".safetensors"
+    content = read_export(Path(path)) if is_export else _read_archive(path, map_location)
     config = content.get("gdl_config") if isinstance(content, dict) else None
     if not config:
         raise GdlError(
@@ -103,6 +93,24 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         )
     _check_content(content, path)
     return content
+
+
+def _read_archive(path: str | Path, map_location: Any) -> Any:
+    import torch
+
+    if not is_whole_archive(Path(path)):
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint: it is damaged, cut off, or of another kind; use "
+            "another checkpoint of the run."
+        )
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as e:  # a file of somebody else makes torch's reader raise almost anything
+        # without torch's own words, which propose to run what is in the file
+        raise GdlError(
+            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, so "
+            "it was not loaded; use one that train.py wrote."
+        ) from e
 
 
 def _check_content(content: dict[str, Any], path: str | Path) -> None:

@@ -9,7 +9,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [  # from the ground
     [
-        *("errors", "files", "memory", "noise", "part", "plain", "capabilities", "plots"),
+        *(
+            "errors",
+            "exported",
+            "files",
+            "memory",
+            "noise",
+            "part",
+            "plain",
+            "capabilities",
+            "plots",
+        ),
         *(
             "pictures",
             "process",

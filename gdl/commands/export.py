@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gdl.process import run_as_process
+from gdl.process import enable_garbage_collection, run_as_process
 from gdl.stopping import told_to_stop  # everything else is imported where a signal is heard
 
 if TYPE_CHECKING:
@@ -14,17 +14,32 @@ __all__ = ["export", "main"]
 
 
 def export(cfg: DictConfig) -> str:
-    """Write a model in a format for other programs.
+    """Write a model into a folder for other programs, and print what was written.
 
     Args:
         cfg: See conf/export.yaml.
-
-    Raises:
-        GdlError: There is no such format.
     """
-    from gdl.errors import GdlError
+    from pathlib import Path
 
-    raise GdlError(f"There is no format={cfg.format}: use safetensors, onnx or torch.")
+    from gdl.export import check_format, subject_of, write_export
+    from gdl.files import for_shell
+    from gdl.runs.links import check_links
+
+    check_format(cfg.format)
+    run, subject = subject_of(cfg.run)
+    if cfg.out is None:
+        check_links(run.path)
+    folder = Path(cfg.out or run.path / f"export_{cfg.format}").expanduser()
+    enable_garbage_collection()
+    written = write_export(subject, cfg.format, folder)
+    for note in written.notes:
+        print(note)
+    for name, what in written.files.items():
+        size = (folder / name).stat().st_size
+        print(f"{name + ':':<20}{size:,} bytes, {what}")
+    print(f"{'README.md:':<20}the model card")
+    print(f"{'export:':<20}{for_shell(folder)}")
+    return str(folder)
 
 
 def main() -> None:

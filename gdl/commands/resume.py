@@ -10,6 +10,7 @@ from gdl.commands.places import reads_elsewhere
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.trust import foreign, with_config_dir
 from gdl.errors import GdlError
+from gdl.exported import TORCH, WEIGHTS
 from gdl.files import for_shell
 from gdl.runs.config import read_config
 from gdl.runs.directory import Run
@@ -46,6 +47,11 @@ def with_resume(args: list[str], outputs: str | Path = "outputs") -> tuple[list[
         )
     # quoted where Lightning starts this command line again for another process
     run, checkpoint = find_run(unquoted(wanted[-1].removeprefix("resume=")), outputs)
+    if checkpoint is not None and checkpoint.name in (WEIGHTS, TORCH):
+        raise GdlError(
+            f"{for_shell(checkpoint)} is an export, which has the weights only: name the run, or a "
+            "checkpoint of it."
+        )
     check_links(run.path)
     if checkpoint is not None and epoch_of(checkpoint) is not None:
         raise GdlError(

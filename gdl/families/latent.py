@@ -65,6 +65,8 @@ class LatentModel(GenerativeModel):
 
     def _all_known(self, y: Tensor) -> bool:
         """Return whether no label is unknown; in training without a look at a GPU, if possible."""
+        if torch.compiler.is_exporting():  # a graph cannot look at its inputs
+            return True
         return (self.training and self.all_labelled) or not bool((y < 0).any())
 
     def _labels_of_samples(

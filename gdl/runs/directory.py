@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
+from gdl.exported import exported_facts, exported_weights
 from gdl.files import (
     for_shell,
     is_whole_archive,
@@ -99,7 +100,7 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        facts = read_json(self.record)
+        facts = read_json(self.record) or exported_facts(self.path, "record")
         commands = facts.get("commands", [])
         texts = [facts.get(key) for key in ("git_commit", "wandb_id", "model", "data")]
         if not isinstance(commands, list) or not all(
@@ -118,7 +119,8 @@ class Run:
         Raises:
             GdlError: The file is damaged.
         """
-        return checked_metrics(read_json(self.metrics_json), self.metrics_json)
+        content = read_json(self.metrics_json) or exported_facts(self.path, "numbers")
+        return checked_metrics(content, self.metrics_json)
 
     def merge_metrics(self, metrics: dict[str, Any]) -> None:
         """Add numbers to metrics.json; numbers with the same names are replaced."""
@@ -162,7 +164,7 @@ class Run:
         return epoch_files(self.checkpoints)
 
     def checkpoint(self, prefer: str = "best") -> Path:
-        """Return a complete checkpoint: the preferred one, else the other one.
+        """Return a complete checkpoint: the preferred one, else the other one, else an export.
 
         Args:
             prefer: "best" or "last".
@@ -177,6 +179,8 @@ class Run:
                 return path
             if path.exists():
                 damaged.append(path.name)
+        if not damaged and (exported := exported_weights(self.path)) is not None:
+            return exported  # commands that were given an export keep their records beside it
         found = f" ({', '.join(damaged)} is damaged)" if damaged else ""
         raise GdlError(
             f"{self.path} has no complete checkpoint{found}: start the run again without resume."

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gdl.errors import GdlError
+from gdl.exported import exported_weights
 from gdl.files import for_shell, read_json
 from gdl.runs.directory import Run
 
@@ -30,8 +31,9 @@ def newest_runs(outputs: str | Path) -> list[Path]:
 def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | None]:
     """Find a run by its directory or anything in it, by a folder above it, or as "latest".
 
-    A checkpoint file is the run's with this checkpoint. Of the runs below a folder it is the one that
-    was started last, as "latest" is among all runs below `outputs`.
+    A checkpoint file is the run's with this checkpoint, and so is a folder that `gdl export` wrote. Of
+    the runs below a folder it is the one that was started last, as "latest" is among all runs below
+    `outputs`.
 
     Returns:
         The run, and the checkpoint if one was named.
@@ -42,6 +44,8 @@ def find_run(spec: str, outputs: str | Path = "outputs") -> tuple[Run, Path | No
     path = Path(os.path.expanduser(outputs if spec == "latest" else spec))  # or as it is
     if not path.exists():
         path = Path(outputs) / path  # as tables name a run
+    if spec != "latest":
+        path = exported_weights(path) or path
     is_checkpoint = path.is_file() and path.suffix not in NO_CHECKPOINTS
     if (path / "run.json").is_file() and spec != "latest":
         return Run(path), None

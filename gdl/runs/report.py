@@ -18,7 +18,7 @@ from gdl.runs.foreign_table import foreign_table
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
 from gdl.runs.restoration_table import restoration_tables
 
-__all__ = ["print_numbers", "print_paths", "print_results"]
+__all__ = ["likelihoods", "number_texts", "print_numbers", "print_paths", "print_results"]
 
 
 def print_results(metrics: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     size = f"{metrics['params']:,}" if "params" in metrics else "-"
     seconds = f"{metrics['train_seconds']:.0f}" if "train_seconds" in metrics else "-"
-    for bpd, nll, kind in _likelihoods(metrics):
+    for bpd, nll, kind in likelihoods(metrics):
         table.add_row(bpd, nll, kind, size, seconds)
     if metrics.get("kind") is None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
@@ -55,12 +55,17 @@ def print_results(metrics: dict[str, Any]) -> None:
 
 def print_numbers(metrics: dict[str, Any]) -> None:
     """Print those of the numbers that the table has no column for, with what they are, in one line."""
+    if texts := number_texts(metrics):
+        Console(markup=False, emoji=False).print(" · ".join(texts))
+
+
+def number_texts(metrics: dict[str, Any]) -> list[str]:
+    """Return those of the numbers that are no likelihoods, each with what it is."""
     errors = {k for k in metrics if k.endswith("_se")}
     extra = {k: v for k, v in metrics.items() if name_of(k) and k not in errors}
     if not extra.get("skipped_steps"):
         extra.pop("skipped_steps", None)
-    if extra:
-        Console(markup=False, emoji=False).print(" · ".join(_number(metrics, k) for k in extra))
+    return [_number(metrics, k) for k in extra]
 
 
 def _number(metrics: dict[str, Any], key: str) -> str:
@@ -78,7 +83,8 @@ def _plus_minus(error: float | None, form: str) -> str:
     return "" if error is None or not math.isfinite(error) else f" ± {error:{form}}"
 
 
-def _likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+def likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return bits/dim, nats and kind, as texts, of each likelihood in the content of metrics.json."""
     rows = []
     for key in sorted(k for k in m if k == "test/nll" or k.startswith(KINDS)):
         if not key.endswith("/nll"):

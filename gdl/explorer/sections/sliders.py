@@ -22,8 +22,8 @@ REACH = 3.0
 CODES = 100
 """Test images whose codes the page can take, at most."""
 
-CODE_NUMBERS = 12_800
-"""Numbers in all these codes, at most: 34 KB of the page."""
+CODE_NUMBERS = 6_400
+"""Numbers in all these codes, at most: 34 kB of the page."""
 
 TOGETHER = 64
 """Latents of which the fitted Gaussian has a full covariance; more are drawn one by one."""

@@ -210,6 +210,8 @@ class GlowSteps(Stacked, DataInitialized):
         """
         if torch.is_grad_enabled() or self.training:
             return self._invert_maps()
+        if torch.compiler.is_exporting() and self._kept is not None:
+            return self._kept[1]  # a graph for other programs holds the matrices themselves
         sources = [*self.parameters(), *self.buffers()]
         if self._kept is None or not all(map(_same, sources, self._kept[0])):
             self._kept = ([s.detach().clone() for s in sources], self._invert_maps())
