@@ -14,7 +14,6 @@ from gdl.explorer.graph import Graph
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs import programs
 from gdl.families.base import GenerativeModel
-from gdl.families.labels import UNKNOWN
 from gdl.families.variational import VariationalModel
 
 __all__ = ["LIMIT", "Served"]
@@ -110,7 +109,7 @@ class Served:
         if name == "x" and model.levels is not None:
             return value.nan_to_num().round().clamp(0, model.levels - 1).to(torch.uint8)
         if name == "y":
-            # the class behind the last one stands for an unknown label, where a model does without
+            # the row behind the last class is that of an unknown label, where a model has one
             last = model.num_classes - (0 if model.label_dropout else 1)
             if not bool(((value >= 0) & (value <= last)).all()):
                 raise GdlError(f"y must be labels from 0 to {last}.")
@@ -125,23 +124,20 @@ def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
     """
     names = ("y",) if model.num_classes else ()
 
-    def given(y: tuple[Tensor, ...]) -> list[Tensor]:
-        return [torch.where(v < model.num_classes, v, UNKNOWN) for v in y]
-
     def encode(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
         if not isinstance(model, HasPosterior):
-            return {"mean": model.encode(x, *given(y))}
-        mean, log_std = model.posterior(x, *given(y))
+            return {"mean": model.encode(x, *y)}
+        mean, log_std = model.posterior(x, *y)
         return {"mean": mean, "log_std": log_std}
 
     def decode(z: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"image": model.decode(z, *given(y))}
+        return {"image": model.decode(z, *y)}
 
     def distortion(x: Tensor, z: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"distortion": -model.log_joint(x, z, *given(y))[0]}
+        return {"distortion": -model.log_joint(x, z, *y)[0]}
 
     def log_prob(x: Tensor, *y: Tensor) -> dict[str, Tensor]:
-        return {"log_prob": model.log_prob(x, *given(y))}
+        return {"log_prob": model.log_prob(x, *y)}
 
     found = {"encode": (("x", *names), encode), "decode": (("z", *names), decode)}
     if isinstance(model, VariationalModel):

@@ -188,6 +188,10 @@ def test_who_lacks_the_token_or_comes_from_elsewhere_learns_nothing(serve):
         with socket.create_connection(server.server_address[:2], timeout=10) as s:
             s.sendall(f"{line}\r\nHost: {here}\r\n\r\n".encode())
             assert b"gdl" not in s.makefile("rb").read()
+    for hosts in ("", f"Host: {here}\r\nHost: evil.example\r\n"):
+        with socket.create_connection(server.server_address[:2], timeout=10) as s:
+            s.sendall(f"GET /{server.token}/ HTTP/1.1\r\n{hosts}\r\n".encode())
+            assert s.makefile("rb").readline().split()[1] == b"404"
     assert ask(server).status == 200
 
 
@@ -275,6 +279,10 @@ def test_labels_and_images_that_are_none_are_refused_or_brought_to_the_models_va
         assert ask(server, "POST", "run/decode", body).status == 400
     assert ask(server, "POST", "run/decode", packed_tensors({"z": z})).status == 400
     assert run(server, "decode", z=z, y=torch.zeros(2))["image"].shape == (2, *SHAPE)
+    other = serve("label_dropout")  # 9 classes, and one for none
+    for y, status in ((9, 200), (10, 400), (-1, 400)):
+        body = packed_tensors({"z": torch.zeros(1, 4), "y": torch.tensor([y])})
+        assert ask(other, "POST", "run/decode", body).status == status
     x = torch.tensor([torch.nan, torch.inf, -torch.inf, -3.2, 300.4, 2.6]).repeat(11)[:64]
     x = x.reshape(1, *SHAPE)
     whole = torch.tensor([0, 16, 0, 0, 16, 3]).repeat(11)[:64].reshape(x.shape).float()
