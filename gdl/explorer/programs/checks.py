@@ -23,6 +23,7 @@ ROUNDING = 1e-4
 """Largest error with weights of 32 bits: more is not rounding, but another model."""
 
 METHODS = ["scale", "encode", "decode", "posterior", "log_joint", "likelihood_params"]
+METHODS += ["label_rows_of", "_output", "_decoded"]
 """What programs compute, where a model has it."""
 
 
