@@ -13,7 +13,7 @@ __all__ = ["packed", "rounded"]
 SMALL = 512
 """Numbers of a tensor, such as a bias, that are kept in 32 bits at most."""
 
-SMALL_MODEL = 30_000
+SMALL_MODEL = 5_000
 """Numbers of a model whose tensors are all kept in 32 bits at most."""
 
 LARGEST = 15

@@ -1,7 +1,7 @@
 """Compares the programs of a page with the model itself, so that no page shows another model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ ROUNDING = 1e-4
 """Largest error with weights of 32 bits: more is not rounding, but another model."""
 
 METHODS = ["scale", "encode", "decode", "posterior", "log_joint", "likelihood_params"]
+METHODS += ["label_rows_of", "_output", "_decoded"]
 """What programs compute, where a model has it."""
 
 
@@ -96,22 +97,22 @@ def label_rows(model: GenerativeModel, y: Tensor | None, n: int) -> dict[str, Te
     return {"y": unknown if y is None else torch.where(y < 0, unknown, y)}
 
 
-def _own(model: Any, x: Tensor, y: Tensor | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _own(
+    model: GenerativeModel, x: Tensor, y: Tensor | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the inputs of the programs, and the outputs as the model computes them."""
     x = torch.cat([x, x])
-    labels = [] if y is None or not model.num_classes else [torch.cat([y, y])]
-    mean, *log_std = (
-        model.posterior(x, *labels)
-        if isinstance(model, HasPosterior)
-        else [model.encode(x, *labels)]
-    )
+    y = None if y is None or not model.num_classes else torch.cat([y, y])
+    labels, coder = [] if y is None else [y], cast(Any, model)
+    is_variational = isinstance(model, HasPosterior)
+    mean, *log_std = coder.posterior(x, *labels) if is_variational else [coder.encode(x, *labels)]
     half = len(x) // 2
     draws = torch.randn(mean[half:].shape, generator=torch.Generator().manual_seed(0))
     z = torch.cat([mean[:half], draws.to(mean)])
-    own = {"mean": mean, "image": model.decode(z, *labels)}
-    if log_std:
-        own |= {"log_std": log_std[0], "distortion": -model.log_joint(x, z, *labels)[0]}
-    return {"x": x, "z": z, **label_rows(model, labels[0] if labels else None, len(x))}, own
+    own = {"mean": mean, "image": coder.decode(z, *labels)}
+    if is_variational:
+        own |= {"log_std": log_std[0], "distortion": -coder.log_joint(x, z, *labels)[0]}
+    return {"x": x, "z": z, **label_rows(model, y, len(x))}, own
 
 
 def _error(found: Tensor, own: Tensor, output: str, levels: int | None) -> float:
