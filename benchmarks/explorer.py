@@ -23,6 +23,7 @@ from timing import Spread
 from torch import Tensor
 
 from gdl.capabilities import HasPosterior
+from gdl.errors import GdlError
 from gdl.explorer import Subject, write_page
 from gdl.runs.checkpoints import open_run
 
@@ -135,7 +136,7 @@ def main() -> None:
     """Print the table and, with record=FILE, keep it.
 
     Raises:
-        SystemExit: No run is named.
+        SystemExit: No run is named, or one cannot be opened.
     """
     chosen, runs = options(), [a[4:] for a in sys.argv[1:] if a.startswith("run=")]
     if not runs:
@@ -154,7 +155,10 @@ def main() -> None:
             )
             table = Table(title, *COLUMNS)
             for spec in runs:
-                table.add(*row(browser, spec, folder, int(chosen.get("decodes", 200))))
+                try:
+                    table.add(*row(browser, spec, folder, int(chosen.get("decodes", 200))))
+                except GdlError as e:
+                    raise SystemExit(f"error: {e}") from e
             browser.close()
         table.save(note="The cores that others used include the browser's own.")
 
