@@ -35,8 +35,11 @@ LARGEST_TABLE = 10_000_000
 
 def exported_weights(folder: Path) -> Path | None:
     """Return the weights in a folder that `gdl export` wrote, None if it is no such folder."""
-    found = (folder / name for name in (WEIGHTS, TORCH))
-    return next((path for path in found if path.is_file()), None)
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    # files of the other name are in many folders
+    both = (folder / TORCH).is_file() and (folder / CONFIG).is_file()
+    return folder / TORCH if both else None
 
 
 def exported_facts(folder: Path, part: str) -> dict[str, Any]:
