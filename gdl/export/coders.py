@@ -122,8 +122,9 @@ def program_of(coder: Coder) -> Any:
             f"PyTorch cannot make a graph of the {coder.name} of {_name(coder)}: use "
             "format=safetensors."
         ) from e
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # has paths of this machine
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # has paths of this machine
     return program
 
 
