@@ -24,7 +24,8 @@ def load(
     in as uint8 (B, C, H, W) in {0, ..., levels - 1}.
 
     Args:
-        run: A run directory, a checkpoint file, or "latest" for the newest run below ./outputs.
+        run: A run directory, a checkpoint file, the folder of an export in the format safetensors or
+            torch, or "latest" for the newest run below ./outputs.
         device: "cpu", "cuda", "mps", or "auto" for a GPU where there is one.
         trust: Packages of your own that the checkpoint may name, e.g. "mylab"; nothing else but gdl's
             own classes is built.

@@ -5,7 +5,6 @@ what model they are of. Neither can run code: one is bytes with a table in front
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,14 @@ WEIGHTS, TORCH, CONFIG = "model.safetensors", "model.pt", "config.json"
 NO_LIBRARY = "pip install 'gdl[export]'"
 """How the libraries of an export come onto a machine."""
 
-LARGEST_TABLE = 10_000_000
-"""Bytes of the table in front of the tensors; a line of it takes about 100."""
-
 
 def exported_weights(folder: Path) -> Path | None:
     """Return the weights in a folder that `gdl export` wrote, None if it is no such folder."""
-    found = (folder / name for name in (WEIGHTS, TORCH))
-    return next((path for path in found if path.is_file()), None)
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    # files of the other name are in many folders
+    both = (folder / TORCH).is_file() and (folder / CONFIG).is_file()
+    return folder / TORCH if both else None
 
 
 def exported_facts(folder: Path, part: str) -> dict[str, Any]:
@@ -64,7 +63,8 @@ def read_export(path: Path) -> dict[str, Any]:
         GdlError: A file is missing or damaged, the two do not belong together, or the library
             safetensors is not installed.
     """
-    _check_table(path)
+    if not path.is_file():  # a pipe would be waited for
+        raise GdlError(f"{path} is not a file.")
     config = read_json(path.with_name(CONFIG))
     own = config.get("gdl_config")
     if not isinstance(own, dict):
@@ -91,21 +91,3 @@ def _tensors(path: Path) -> dict[str, Any]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as e:
         raise GdlError(f"{path} is damaged, so it was not loaded ({e}).") from e
-
-
-def _check_table(path: Path) -> None:
-    """Refuse a file without a table of tensors, or with one that no model has.
-
-    Raises:
-        GdlError: It is such a file.
-    """
-    if not path.is_file():  # a pipe would be waited for
-        raise GdlError(f"{path} is not a file.")
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            size = os.fstat(file.fileno()).st_size
-    except OSError as e:
-        raise GdlError(f"{path} cannot be read: {e.strerror}.") from e
-    if not 0 < length <= min(size - 8, LARGEST_TABLE):
-        raise GdlError(f"{path} is damaged or cut off: it has no table of its tensors.")

@@ -92,7 +92,7 @@ def coders(model: GenerativeModel, asked: str) -> list[Coder]:
             "format=safetensors, or an autoencoder, a VAE or a flow."
         )
     n, generator = sum(BATCHES), torch.Generator().manual_seed(0)
-    z = torch.randn(n, *model.latent_shape, generator=generator, dtype=model.dtype)
+    z = torch.randn(n, *model.latent_shape, generator=generator).to(model.dtype)
     y = {"y": torch.arange(n) % model.num_classes} if model.num_classes else {}
     with torch.no_grad():  # tensors of inference mode cannot go into a graph
         x = model.decode(z, *y.values())
@@ -122,8 +122,9 @@ def program_of(coder: Coder) -> Any:
             f"PyTorch cannot make a graph of the {coder.name} of {_name(coder)}: use "
             "format=safetensors."
         ) from e
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # has paths of this machine
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # has paths of this machine
     return program
 
 

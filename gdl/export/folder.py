@@ -22,7 +22,6 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         GdlError: There is something of that name, or no folder to make it in.
     """
-    path = path.absolute()
     if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
         raise GdlError(f"{for_shell(path)} exists already: remove it, or name another out=.")
     if not path.parent.is_dir():

@@ -6,7 +6,6 @@ from gdl.errors import GdlError
 from gdl.export.subject import Subject, Written
 from gdl.exported import NO_LIBRARY, WEIGHTS, digest_of
 from gdl.files import write_atomically
-from gdl.version import __version__
 
 __all__ = ["write_safetensors"]
 
@@ -27,7 +26,7 @@ def write_safetensors(subject: Subject, folder: Path) -> Written:
         for name, tensor in subject.model.state_dict().items()
     }
     path = folder / WEIGHTS
-    write_atomically(path, save(weights, {"format": "pt", "gdl": __version__}))
+    write_atomically(path, save(weights, {"format": "pt"}))
     return Written(
         files={WEIGHTS: "parameters and buffers, by their names in the model"},
         usage=subject.load_call(),

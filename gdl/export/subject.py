@@ -7,7 +7,7 @@ from typing import Any
 from gdl.exported import TORCH, WEIGHTS
 from gdl.families.base import GenerativeModel
 from gdl.runs.checkpoints import load_run_model
-from gdl.runs.directory import Run
+from gdl.runs.directory import BEST, Run
 from gdl.runs.finding import find_run
 
 __all__ = ["Subject", "Written", "subject_of"]
@@ -70,5 +70,6 @@ def subject_of(spec: str, trust: str | Iterable[str] = ()) -> tuple[Run, Subject
     if path is not None and path.name in (WEIGHTS, TORCH):
         before = Run(path.parent)  # whatever the run around it has become
         return run, Subject(model, config, before.metrics(), before.record_facts())
-    tested = path is None or path.resolve() == run.checkpoint("best")
+    best = run.checkpoints / BEST
+    tested = (path or run.checkpoint("best")).resolve() == best or not best.exists()
     return run, Subject(model, config, run.metrics() if tested else {}, run.record_facts())
