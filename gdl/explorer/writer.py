@@ -40,9 +40,15 @@ def page_of(subject: Subject) -> str:
     """Return the page of a run as text.
 
     Raises:
+        GdlError: The model is of vectors of more than two dimensions.
         Inexpressible: The page cannot run the model.
     """
     model = subject.model
+    if len(model.shape) == 1 and model.shape[0] > 2:
+        raise GdlError(
+            "The explorer shows images, and vectors of one or two dimensions; this "
+            f"{type(model).__name__} is of vectors of {model.shape[0]}: draw from it with gdl sample."
+        )
     graphs, weights = programs(model)
     y = None if subject.labels is None else subject.labels[:8]
     check(model, graphs, weights, subject.images[:8], y)

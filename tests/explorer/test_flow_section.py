@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gdl.data import Table, Toy
+from gdl.errors import GdlError
 from gdl.explorer import Subject, write_page
 from gdl.explorer.bijections import plain_layers
 from gdl.explorer.programs import programs
@@ -288,6 +289,14 @@ def test_another_checkpoint_moves_points_and_densities(open_flow):
         box = tab.evaluate("app.content.sections.flow.boxes[0]")
         values = torch.tensor(tab.evaluate(f"[...{FLOW}.densities.get(0).values]"))
         assert close(values, model.log_prob(cells(box, len(values))).exp(), 0.02)
+
+
+def test_vectors_that_no_picture_shows_are_refused(tmp_path):
+    model = RealNVP([5], None, hidden=[8])
+    subject = Subject(RUN, model, SimpleNamespace())
+    with pytest.raises(GdlError, match=r"vectors of 5.*gdl sample"):
+        write_page(subject, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_no_two_modules_of_the_page_declare_one_name():
