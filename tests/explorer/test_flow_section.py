@@ -200,8 +200,13 @@ def test_play_goes_to_the_latents_and_samples_come_from_there(open_flow):
 def test_reduced_motion_shows_samples_at_their_end(open_flow):
     tab, _, _ = open_flow("line", reduced_motion="reduce")
     slide(tab, 3)
+    tab.evaluate(
+        "() => { const name = document.getElementById('flow-name'); window.names = [];"
+        " new MutationObserver(() => names.push(name.textContent)).observe(name, {childList: true}) }"
+    )
     tab.click("#flow-draw")
     until(tab, f"{FLOW}.points.n === 1000 && {FLOW}.time === 0")
+    assert [name for name in tab.evaluate("names") if name.startswith("Within")] == []
     assert "play" in tab.inner_text("#flow-play")
 
 
