@@ -94,6 +94,8 @@ OP_TABLE = {
     "exp": ([(2, 30)], {}),
     "log": (["positive"], {}),
     "abs": ([(2, 30)], {}),
+    **{f"{op} of extremes": (["extreme"], {}) for op in (*ACTIVATIONS, "sigmoid", "softplus")},
+    **{f"{op} of extremes": (["extreme"], {"axis": 1}) for op in ("softmax", "logsumexp")},
     "sub": ([(2, 3, 4), (2, 3, 4)], {}),
     "mul": ([(2, 3, 4), (2, 3, 4)], {}),
     "maximum": ([(2, 3, 4), (2, 3, 4)], {}),
@@ -121,6 +123,9 @@ def drawn(shape):
         return torch.tensor([2, 0, 1, 1, 0])
     if shape == "positive":
         return torch.rand(3, 50) * 5 + 1e-3
+    if shape == "extreme":
+        large = torch.tensor([1e-20, 1e-3, 1.0, 10.0, 80.0, 100.0, 800.0, 1e4])
+        return torch.stack([large, -large])
     return torch.randn(shape) * 3
 
 

@@ -16,6 +16,12 @@ def tab(chromium):
     tab.close()
 
 
+@pytest.fixture(autouse=True)
+def half_precision(monkeypatch):
+    """Weights of small models are in 16 bits, as those of large ones are."""
+    monkeypatch.setattr("gdl.explorer.weights.SMALL_MODEL", 0)
+
+
 def run(tab, program, **values):
     found = tab.evaluate("([p, v]) => run_program(p, v)", [program, plain_values(values)])
     return {k: torch.tensor(v["data"]).reshape(v["shape"]) for k, v in found.items()}
