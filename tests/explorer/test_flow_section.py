@@ -219,6 +219,11 @@ def test_pointer_and_arrow_keys_send_a_point_both_ways(open_flow):
     until(tab, f"Math.abs(app.z[0] - {start[0]}) > 0.01")
     tab.wait_for_timeout(100)
     way, z = places(tab, "way"), torch.tensor(tab.evaluate("[...app.z]"))
+    # the picture has margins of 8 pixels left and above, 22 right and below
+    half, wide = tab.evaluate("app.content.sections.flow.boxes[2][2]"), box["width"]
+    across, up = ((part * wide - 8) / (wide - 30) * 2 - 1 for part in (0.6, 0.4))
+    under = half * torch.tensor([across, -up])
+    torch.testing.assert_close(way[2, 0], under, rtol=0, atol=0.01 * half)
     with torch.inference_mode():
         assert close(way[0], model.decode(z[None]))
         log_p = float(model.log_prob(way[0]))
@@ -226,7 +231,6 @@ def test_pointer_and_arrow_keys_send_a_point_both_ways(open_flow):
     assert abs(float(re.search(r"log p\(x\) = (\S+) nats", said)[1]) - log_p) < 0.05
     tab.focus("#flow-plane")
     tab.keyboard.press("ArrowRight")
-    half = tab.evaluate("app.content.sections.flow.boxes[2][2]")
     until(tab, f"Math.abs({FLOW}.way.places[2][0] - {float(way[2, 0, 0])}) > 1e-3")
     moved = places(tab, "way")[2] - way[2]
     torch.testing.assert_close(moved, torch.tensor([[half / 40, 0]]), rtol=1e-2, atol=1e-2)
