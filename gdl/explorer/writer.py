@@ -49,9 +49,15 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         served: Names of the programs that a server runs for the page; by default it runs them itself.
 
     Raises:
+        GdlError: The model is of vectors of more than two dimensions.
         Inexpressible: The page cannot run the model.
     """
     model = subject.model
+    if len(model.shape) == 1 and model.shape[0] > 2:
+        raise GdlError(
+            "The explorer shows images, and vectors of one or two dimensions; this "
+            f"{type(model).__name__} is of vectors of {model.shape[0]}: draw from it with gdl sample."
+        )
     known = facts(subject)
     content: dict[str, Any] = {
         **(_own_programs(subject) if served is None else _served_programs(served)),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gdl.data import Table, Toy
+from gdl.errors import GdlError
 from gdl.explorer import Subject, write_page
 from gdl.explorer.bijections import plain_layers
 from gdl.explorer.programs import programs
@@ -199,8 +200,13 @@ def test_play_goes_to_the_latents_and_samples_come_from_there(open_flow):
 def test_reduced_motion_shows_samples_at_their_end(open_flow):
     tab, _, _ = open_flow("line", reduced_motion="reduce")
     slide(tab, 3)
+    tab.evaluate(
+        "() => { const name = document.getElementById('flow-name'); window.names = [];"
+        " new MutationObserver(() => names.push(name.textContent)).observe(name, {childList: true}) }"
+    )
     tab.click("#flow-draw")
     until(tab, f"{FLOW}.points.n === 1000 && {FLOW}.time === 0")
+    assert [name for name in tab.evaluate("names") if name.startswith("Within")] == []
     assert "play" in tab.inner_text("#flow-play")
 
 
@@ -213,6 +219,11 @@ def test_pointer_and_arrow_keys_send_a_point_both_ways(open_flow):
     until(tab, f"Math.abs(app.z[0] - {start[0]}) > 0.01")
     tab.wait_for_timeout(100)
     way, z = places(tab, "way"), torch.tensor(tab.evaluate("[...app.z]"))
+    # the picture has margins of 8 pixels left and above, 22 right and below
+    half, wide = tab.evaluate("app.content.sections.flow.boxes[2][2]"), box["width"]
+    across, up = ((part * wide - 8) / (wide - 30) * 2 - 1 for part in (0.6, 0.4))
+    under = half * torch.tensor([across, -up])
+    torch.testing.assert_close(way[2, 0], under, rtol=0, atol=0.01 * half)
     with torch.inference_mode():
         assert close(way[0], model.decode(z[None]))
         log_p = float(model.log_prob(way[0]))
@@ -220,7 +231,6 @@ def test_pointer_and_arrow_keys_send_a_point_both_ways(open_flow):
     assert abs(float(re.search(r"log p\(x\) = (\S+) nats", said)[1]) - log_p) < 0.05
     tab.focus("#flow-plane")
     tab.keyboard.press("ArrowRight")
-    half = tab.evaluate("app.content.sections.flow.boxes[2][2]")
     until(tab, f"Math.abs({FLOW}.way.places[2][0] - {float(way[2, 0, 0])}) > 1e-3")
     moved = places(tab, "way")[2] - way[2]
     torch.testing.assert_close(moved, torch.tensor([[half / 40, 0]]), rtol=1e-2, atol=1e-2)
@@ -288,6 +298,14 @@ def test_another_checkpoint_moves_points_and_densities(open_flow):
         box = tab.evaluate("app.content.sections.flow.boxes[0]")
         values = torch.tensor(tab.evaluate(f"[...{FLOW}.densities.get(0).values]"))
         assert close(values, model.log_prob(cells(box, len(values))).exp(), 0.02)
+
+
+def test_vectors_that_no_picture_shows_are_refused(tmp_path):
+    model = RealNVP([5], None, hidden=[8])
+    subject = Subject(RUN, model, SimpleNamespace())
+    with pytest.raises(GdlError, match=r"vectors of 5.*gdl sample"):
+        write_page(subject, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_no_two_modules_of_the_page_declare_one_name():
