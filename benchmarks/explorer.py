@@ -156,7 +156,7 @@ def main() -> None:
             for spec in runs:
                 table.add(*row(browser, spec, folder, int(chosen.get("decodes", 200))))
             browser.close()
-        table.save()
+        table.save(note="The cores that others used include the browser's own.")
 
 
 if __name__ == "__main__":

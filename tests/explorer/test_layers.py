@@ -50,6 +50,9 @@ LAYER_TABLE = {
     "conv same": (lambda: nn.Conv2d(2, 3, 5, padding="same"), [(2, 2, 6, 7)]),
     "conv same even": (lambda: nn.Conv2d(2, 3, (4, 2), padding="same"), [(2, 2, 6, 7)]),
     "conv valid": (lambda: nn.Conv2d(2, 3, 3, padding="valid"), [(2, 2, 5, 3)]),
+    "conv 3x3, padded across": (lambda: nn.Conv2d(3, 2, 3, padding=(0, 1)), [(2, 3, 9, 10)]),
+    "conv 3x3, padded down": (lambda: nn.Conv2d(2, 5, 3, padding=(2, 0)), [(3, 2, 4, 3)]),
+    "conv 3x3 of stride": (lambda: nn.Conv2d(2, 5, 3, (1, 2), padding=1), [(3, 2, 4, 6)]),
     "conv padded twice": (lambda: nn.Conv2d(1, 1, 3, padding=2), [(2, 1, 1, 4)]),
     **{f"{name}": (kind, [(3, 500)]) for name, kind in ACTIVATIONS.items()},
     "sigmoid": (nn.Sigmoid, [(2, 9)]),
@@ -91,6 +94,8 @@ OP_TABLE = {
     "exp": ([(2, 30)], {}),
     "log": (["positive"], {}),
     "abs": ([(2, 30)], {}),
+    **{f"{op} of extremes": (["extreme"], {}) for op in (*ACTIVATIONS, "sigmoid", "softplus")},
+    **{f"{op} of extremes": (["extreme"], {"axis": 1}) for op in ("softmax", "logsumexp")},
     "sub": ([(2, 3, 4), (2, 3, 4)], {}),
     "mul": ([(2, 3, 4), (2, 3, 4)], {}),
     "maximum": ([(2, 3, 4), (2, 3, 4)], {}),
@@ -118,6 +123,9 @@ def drawn(shape):
         return torch.tensor([2, 0, 1, 1, 0])
     if shape == "positive":
         return torch.rand(3, 50) * 5 + 1e-3
+    if shape == "extreme":
+        large = torch.tensor([1e-20, 1e-3, 1.0, 10.0, 80.0, 100.0, 800.0, 1e4])
+        return torch.stack([large, -large])
     return torch.randn(shape) * 3
 
 

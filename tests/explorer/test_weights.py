@@ -63,7 +63,7 @@ def test_rounding_changes_little_and_costs_less_than_the_bound(size):
 
 
 def test_weights_that_layers_share_are_stored_once():
-    weights, t = Weights(), torch.randn(4, 5)
+    weights, t = Weights(), torch.randn(4, 4)
     graphs = [Graph(["x"], weights), Graph(["x"], weights)]
     for graph in graphs:
         graph.add("linear", 0, tensors={"weight": t, "bias": None})

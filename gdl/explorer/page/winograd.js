@@ -79,30 +79,33 @@ function imageOfTiles(products, size, shift, y, row) {
 // Transform one line of the tile in place, from a start in steps: 3 weights to 6 numbers, 6 numbers of an image, 6 to 4 of the result.
 
 function weightLine(at, step) {
-  const a = tileNumbers[at], b = tileNumbers[at + step], c = tileNumbers[at + 2 * step];
-  tileNumbers[at] = a / 4;
-  tileNumbers[at + step] = -(a + b + c) / 6;
-  tileNumbers[at + 2 * step] = -(a - b + c) / 6;
-  tileNumbers[at + 3 * step] = a / 24 + b / 12 + c / 6;
-  tileNumbers[at + 4 * step] = a / 24 - b / 12 + c / 6;
-  tileNumbers[at + 5 * step] = c;
+  const t = tileNumbers;
+  const a = t[at], b = t[at + step], c = t[at + 2 * step];
+  t[at] = a / 4;
+  t[at + step] = -(a + b + c) / 6;
+  t[at + 2 * step] = -(a - b + c) / 6;
+  t[at + 3 * step] = a / 24 + b / 12 + c / 6;
+  t[at + 4 * step] = a / 24 - b / 12 + c / 6;
+  t[at + 5 * step] = c;
 }
 
 function imageLine(at, step) {
-  const a = tileNumbers[at], b = tileNumbers[at + step], c = tileNumbers[at + 2 * step], d = tileNumbers[at + 3 * step], e = tileNumbers[at + 4 * step], f = tileNumbers[at + 5 * step];
-  tileNumbers[at] = 4 * a - 5 * c + e;
-  tileNumbers[at + step] = e - 4 * c + (d - 4 * b);
-  tileNumbers[at + 2 * step] = e - 4 * c - (d - 4 * b);
-  tileNumbers[at + 3 * step] = e - c + 2 * (d - b);
-  tileNumbers[at + 4 * step] = e - c - 2 * (d - b);
-  tileNumbers[at + 5 * step] = 4 * b - 5 * d + f;
+  const t = tileNumbers;
+  const a = t[at], b = t[at + step], c = t[at + 2 * step], d = t[at + 3 * step], e = t[at + 4 * step], f = t[at + 5 * step];
+  t[at] = 4 * a - 5 * c + e;
+  t[at + step] = e - 4 * c + (d - 4 * b);
+  t[at + 2 * step] = e - 4 * c - (d - 4 * b);
+  t[at + 3 * step] = e - c + 2 * (d - b);
+  t[at + 4 * step] = e - c - 2 * (d - b);
+  t[at + 5 * step] = 4 * b - 5 * d + f;
 }
 
 function resultLine(at, step) {
-  const sum = tileNumbers[at + step] + tileNumbers[at + 2 * step], difference = tileNumbers[at + step] - tileNumbers[at + 2 * step];
-  const far = tileNumbers[at + 3 * step] + tileNumbers[at + 4 * step], farDifference = tileNumbers[at + 3 * step] - tileNumbers[at + 4 * step];
-  tileNumbers[at] = tileNumbers[at] + sum + far;
-  tileNumbers[at + step] = difference + 2 * farDifference;
-  tileNumbers[at + 2 * step] = sum + 4 * far;
-  tileNumbers[at + 3 * step] = difference + 8 * farDifference + tileNumbers[at + 5 * step];
+  const t = tileNumbers;
+  const sum = t[at + step] + t[at + 2 * step], difference = t[at + step] - t[at + 2 * step];
+  const far = t[at + 3 * step] + t[at + 4 * step], farDifference = t[at + 3 * step] - t[at + 4 * step];
+  t[at] = t[at] + sum + far;
+  t[at + step] = difference + 2 * farDifference;
+  t[at + 2 * step] = sum + 4 * far;
+  t[at + 3 * step] = difference + 8 * farDifference + t[at + 5 * step];
 }
