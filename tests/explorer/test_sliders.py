@@ -150,9 +150,11 @@ def test_draws_are_those_of_the_formula(kind: str, tmp_path, open_page) -> None:
     assert "whole number" in tab.text_content("#sliders [role=status]")
     assert tab.input_value(".sliders_seed") == "7"
     click(tab, "draw")
-    assert np.abs(latents(tab) - z).max() > 0.01
+    before = latents(tab)
+    click(tab, "draw")
+    assert np.abs(latents(tab) - before).max() > 0.01
     click(tab, "undo")
-    assert latents(tab) == pytest.approx(z, abs=1e-6), "each press is a step of its own"
+    assert (latents(tab) == before).all(), "each press is a step of its own"
     click(tab, "image")
     assert latents(tab) == pytest.approx(codes[0], abs=5e-3 * np.abs(codes).max())
 
