@@ -7,10 +7,19 @@ import hydra
 import pytest
 import torch
 from hydra.errors import MissingConfigException
-from runs_in_process import assert_equal, assert_same_run, moments, train, train_and_kill, weights
+from runs_in_process import (
+    assert_equal,
+    assert_same_run,
+    copied,
+    moments,
+    train,
+    train_and_kill,
+    weights,
+)
 
 import gdl
 from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.evaluate import evaluate
 from gdl.commands.resume import with_resume
 from gdl.commands.unknown_names import unknown_group
 from gdl.errors import GdlError
@@ -102,6 +111,23 @@ def test_weights_alone_are_nothing_to_go_on_from(run, tmp_path: Path) -> None:
     found.checkpoints.mkdir()
     epoch_file(found.checkpoints, 0).write_bytes(Run(run[0]).epochs()[0].read_bytes())
     assert not found.has_checkpoint
+
+
+def test_numbers_of_an_epoch_are_not_the_runs(
+    run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(run[0], tmp_path / "run")
+    before = (folder / "metrics.json").read_bytes()
+    for name, is_kept_number in (("epoch_0001.ckpt", False), ("best.ckpt", True)):
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            chosen = [f"run={folder / 'checkpoints' / name}", "measure=bits", "device=cpu"]
+            cfg = hydra.compose("evaluate", chosen)
+        assert evaluate(cfg)
+        after = (folder / "metrics.json").read_bytes()
+        assert (after != before) == is_kept_number
+        assert ("not kept, they are of the weights after epoch 1" in capsys.readouterr().out) != (
+            is_kept_number
+        )
 
 
 def test_gaps_grow_and_the_first_epochs_are_kept() -> None:

@@ -47,7 +47,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         unkept = "the images are not those that the run was trained and tested on"
         print(f"warning: {unkept}: no number will be kept.", file=sys.stderr)
     if (epoch := epoch_of(cfg.run)) is not None:
-        unkept = f"they are of the weights after {epoch} epochs"
+        unkept = f"they are of the weights after epoch {epoch}"
     check_links(run.path)
     measure = instantiate(cfg.measure, _convert_="all")
     enable_garbage_collection()

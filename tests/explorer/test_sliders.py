@@ -7,7 +7,7 @@ from on_digits import decoded, digits_model, grey, on_digits
 
 from gdl.distributions import gaussian_kl
 from gdl.explorer import write_page
-from gdl.explorer.sections.sliders import content, factor_of, worth_of_latents
+from gdl.explorer.sections.sliders import content, factor_of, ranges, worth_of_latents
 
 SCALES = [0.6, 0.0, 2.0, 1.0, 0.0, 0.3]
 
@@ -56,6 +56,14 @@ def test_latents_are_sorted_by_kl_and_idle_ones_come_last(tmp_path) -> None:
     for low, high, codes in zip(found["low"], found["high"], mean.T, strict=True):
         assert low <= min(-3, float(codes.min()))
         assert max(3, float(codes.max())) <= high
+
+
+@pytest.mark.parametrize("reach", [None, 3.0])
+def test_sliders_hold_all_codes(reach: float | None) -> None:
+    codes = torch.randn(200, 5) * torch.tensor([0.001, 0.3, 1.7, 7.0, 900.0]) + 2.345
+    for low, high, own in zip(*ranges(codes, reach), codes.T, strict=True):
+        assert low <= float(own.min()) < float(own.max()) <= high
+        assert reach is None or low <= -reach < reach <= high
 
 
 def test_shares_of_an_autoencoder_are_those_of_the_variance() -> None:
@@ -149,6 +157,12 @@ def test_draws_are_those_of_the_formula(kind: str, tmp_path, open_page) -> None:
     tab.press(".sliders_seed", "Enter")
     assert "whole number" in tab.text_content("#sliders [role=status]")
     assert tab.input_value(".sliders_seed") == "7"
+    click(tab, "draw")
+    before = latents(tab)
+    click(tab, "draw")
+    assert np.abs(latents(tab) - before).max() > 0.01
+    click(tab, "undo")
+    assert (latents(tab) == before).all(), "each press is a step of its own"
     click(tab, "image")
     assert latents(tab) == pytest.approx(codes[0], abs=5e-3 * np.abs(codes).max())
 

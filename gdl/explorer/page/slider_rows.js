@@ -11,7 +11,7 @@ export function openRows(content, moved, rested) {
   function add(root, latents) {
     for (const j of latents) {
       const row = made("div", {className: "sliders_row"}), id = `slider_${j}`;
-      const input = made("input", {type: "range", id, min: low[j], max: high[j], step: (high[j] - low[j]) / 120});
+      const input = made("input", {type: "range", id, min: low[j], max: high[j], step: (high[j] - low[j]) / 120, title: `${low[j]} to ${high[j]}`});
       const value = made("output"), amount = made("span", {className: "sliders_worth", id: `${id}_worth`});
       const bar = made("i"), part = made("b");
       part.style.width = `${100 * Math.max(0, worth[j]) / most}%`;
