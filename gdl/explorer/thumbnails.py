@@ -78,7 +78,7 @@ def _files(picture: Image.Image) -> Iterator[tuple[str, bytes]]:
     """Yield a picture as files of less and less quality."""
     yield "png", _saved(picture, "PNG", optimize=True)
     if picture.mode == "L":
-        sixteen = picture.point(lambda v: round(v / 17)).convert("P")
+        sixteen = picture.point([round(v / 17) for v in range(256)]).convert("P")
         sixteen.putpalette([17 * i for i in range(16) for _ in "rgb"])
         yield "png", _saved(sixteen, "PNG", optimize=True, bits=4)
     for quality in (80, 55, 30):

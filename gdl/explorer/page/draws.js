@@ -23,9 +23,15 @@ export function normals(seed, n) {
   return out;
 }
 
+// Returns n draws of the standard logistic distribution.
+export function logistics(seed, n) {
+  const next = uniforms(seed);
+  return Float64Array.from({length: n}, () => { const u = next() || 2 ** -33; return Math.log(u / (1 - u)); });
+}
+
 // Returns a function (seed, temperature) -> latents, mean + temperature L n, of the content of the sliders: L is the unit matrix,
-// a diagonal, or a whole matrix.
-export function drawsOf({mean, factor}) {
+// a diagonal, or a whole matrix; n are normal, or logistic where the prior is.
+export function drawsOf({mean, factor, prior}) {
   const matrix = factor && readTensors(factor)[0], size = mean.length;
   const spread = n => {
     if (!matrix) return n;
@@ -33,7 +39,7 @@ export function drawsOf({mean, factor}) {
     return n.map((_, j) => n.reduce((sum, v, k) => sum + matrix.data[j * size + k] * v, 0));
   };
   return (seed, temperature) => {
-    const noise = spread(normals(seed, size));
+    const noise = spread((prior === "logistic" ? logistics : normals)(seed, size));
     return Float32Array.from(mean, (m, j) => m + temperature * noise[j]);
   };
 }

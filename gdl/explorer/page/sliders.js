@@ -92,13 +92,15 @@ export function openSliders(root, content, app) {
 }
 
 // Returns what the numbers beside the sliders are, and what draws are from.
-function hintOfSliders({kind, images, mean, factor}) {
+function hintOfSliders({kind, images, mean, factor, prior}) {
   const n = images.toLocaleString("en");
   if (kind === "kl") {
     return `Sorted by what latents tell of an image: KL(q(z | x), N(0, 1)) in nats, the mean over ${n} test images. `
       + "Draws are from the prior N(0, I), times the temperature.";
   }
+  const sorted = `Sorted by their share of the variance of the codes of ${n} test images. `;
+  if (prior === "normal" || prior === "logistic") return `${sorted}Draws are from the ${prior} prior, times the temperature.`;
   const alone = factor && mean.length > 1 && readTensors(factor)[0].shape[0] === 1;
-  return `Sorted by their share of the variance of the codes of ${n} test images. This model has no prior of its latents: `
-    + `draws are from a Gaussian fitted to these codes${alone ? ", each latent by itself" : ""}, its width times the temperature.`;
+  const why = prior === "class" ? "Each class has a prior of its own" : "This model has no prior of its latents";
+  return `${sorted}${why}: draws are from a Gaussian fitted to these codes${alone ? ", each latent by itself" : ""}, its width times the temperature.`;
 }

@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdl.capabilities import HasPosterior
 from gdl.distributions import gaussian_kl
 from gdl.evaluation.latent_use import is_active
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import packed
+from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
+from gdl.flows.priors import LogisticPrior
 
 __all__ = ["content", "factor_of", "worth_of_latents"]
 
@@ -35,6 +39,8 @@ def content(subject: Subject) -> dict[str, Any] | None:
     order: latents, those that carry information first, each part by falling worth;
     active: how many of them carry information; worth: of all latents, in nats or as a share;
     low, high: ranges of the sliders; mean: the code of "reset" and of temperature 0;
+    prior: what draws are from, "normal" or "logistic", each latent by itself; "class" where each class
+    has a prior and None where there is none, so that draws are from a Gaussian fitted to the codes;
     factor: L of a draw mean + temperature L n: None for the unit matrix, one row for a diagonal;
     codes: some test images' codes, with their labels.
     """
@@ -48,13 +54,15 @@ def content(subject: Subject) -> dict[str, Any] | None:
     labels = None if labels is None else labels[finite]
     log_std = None if log_std is None else log_std[finite]
     worth, active = worth_of_latents(mean, log_std)
-    has_prior = log_std is not None
-    low, high = ranges(mean, REACH if has_prior else None)
+    prior = prior_of(subject.model)
+    has_prior = prior in ("normal", "logistic")
+    low, high = ranges(mean, None if log_std is None else REACH)
     shown = mean[: min(CODES, max(1, CODE_NUMBERS // mean.shape[1]))]
     factor = None if has_prior else factor_of(mean)
     order = sorted(range(len(worth)), key=lambda j: (not active[j], -float(worth[j])))
     return {
-        "kind": "kl" if has_prior else "variance",
+        "kind": "variance" if log_std is None else "kl",
+        "prior": prior,
         "images": len(mean),
         "order": order,
         "active": int(active.sum()),
@@ -66,6 +74,17 @@ def content(subject: Subject) -> dict[str, Any] | None:
         "codes": packed([shown]),
         "labels": None if labels is None else labels[: len(shown)].tolist(),
     }
+
+
+def prior_of(model: GenerativeModel) -> str | None:
+    """Return the distribution of the latents: "normal", "logistic", "class" for one per class, or None."""
+    if isinstance(model, HasPosterior):
+        return "normal"
+    if not isinstance(model, FlowModel):
+        return None
+    if model.class_prior is not None:
+        return "class"
+    return "logistic" if isinstance(model.prior, LogisticPrior) else "normal"
 
 
 def worth_of_latents(mean: Tensor, log_std: Tensor | None) -> tuple[Tensor, Tensor]:
