@@ -77,7 +77,7 @@ def content(subject: Subject) -> dict[str, Any] | None:
 
 
 def prior_of(model: GenerativeModel) -> str | None:
-    """Return the distribution of the latents: "normal", "logistic", "class" for one per class, or None."""
+    """Return what latents are drawn from: "normal", "logistic", "class" for one per class, or None."""
     if isinstance(model, HasPosterior):
         return "normal"
     if not isinstance(model, FlowModel):
