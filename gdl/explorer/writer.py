@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html import escape
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def page_of(subject: Subject) -> str:
         "brief": brief_html(known),
         "facts": facts_html(known),
         "hidden": "" if len(model.shape) == 3 else " hidden",
+        "latents": str(prod(content["latent_shape"])),
         "height": str(size[0]),
         "width": str(size[1]),
         "sections": "".join((FOLDER / f"{name}.html").read_text() for name in shown),

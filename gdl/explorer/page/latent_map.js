@@ -123,6 +123,10 @@ export async function openLatentMap(root, content, app) {
     showNear();
     redraw();
   });
+  app.on("checkpoint", () => {
+    const other = app.checkpoint !== (app.content.weights?.length ?? 1) - 1;
+    root.querySelector(".map_status").textContent = other ? "The points are the codes of the best weights; the picture is now of others." : "";
+  });
   app.on("theme", () => { state.sheet?.tint(); legend.colour(); redraw(true); });
 
   openChoices(root, content, codes.size);
@@ -138,9 +142,8 @@ export async function openLatentMap(root, content, app) {
 
 const middle = ([left, bottom, wide, high]) => [left + wide / 2, bottom + high / 2];
 
-// Shows the choices that a model has: of two latents or fewer there is nothing to project.
+// Shows the choices that a model has.
 function openChoices(root, content, size) {
-  root.querySelector(".map_kind").hidden = size <= 2;
   for (const kind of ["pca", "tsne"]) root.querySelector(`[value=${kind}]`).parentNode.hidden = !content[kind];
   if (content.pca) root.querySelector("[value=pca]").checked = true;
   root.querySelectorAll("select").forEach((select, k) => {
@@ -155,11 +158,11 @@ function hintOf(content, codes, kind) {
   const percent = share => `${(100 * share).toFixed(share > .995 && share < 1 ? 2 : 0)} %`, [all, two] = content.variance;
   const sentences = [{
     pair: codes.size > 2 ? "The other latents stay where they are." : codes.size === 1 ? "The model has one latent: across; the points are spread upwards to be seen." : "",
-    pca: `The first two principal components hold ${percent(two)} of the codes' variance; the other directions stay at their mean.`,
+    pca: `The first two principal components hold ${percent(two)} of the codes' variance; other directions stay at their mean.`,
     tsne: "t-SNE has no way back: a place decodes to the codes of its 5 nearest points, weighted by 1 / distance.",
   }[kind]];
   sentences.push(`${codes.count.toLocaleString("en")} of ${content.whole.toLocaleString("en")} test images.`);
-  if (content.prior && kind !== "tsne") sentences.push("Dashed: 1, 2 and 3 standard deviations of the prior.");
+  if (content.prior && kind !== "tsne") sentences.push("Dashed: 1, 2, 3 standard deviations of the prior.");
   if (all < .9995) sentences.push(`This page has the leading principal components of the codes, ${percent(all)} of their variance.`);
   if (content.left_out) sentences.push(`Left out because their codes are not finite: ${content.left_out}.`);
   return sentences.filter(Boolean).join(" ");
