@@ -160,6 +160,11 @@ def test_the_keyboard_alone_moves_sets_ends_and_slides(pages, open_page):
         tab.keyboard.press(key)
     moved = latents(tab) - before
     assert (moved > 0).all()
+    tab.keyboard.press("+")
+    tab.keyboard.press("ArrowLeft")
+    small = latents(tab) - before - moved
+    assert -small[0] == pytest.approx(moved[0] / 2, rel=1e-3)  # a step of half a window
+    tab.keyboard.press("ArrowRight")
     tab.keyboard.press("b")
     tab.focus(".map_t")
     tab.keyboard.press("End")

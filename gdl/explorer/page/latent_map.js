@@ -77,6 +77,22 @@ export async function openLatentMap(root, content, app) {
     redraw();
   }
 
+  // Shows a window of the plane around the current place; `factor` 2 shows half as much.
+  function zoom(factor) {
+    const [left, bottom, wide, high] = state.window, [u, v] = state.place ?? middle(state.window);
+    const inside = u >= left && u <= left + wide && v >= bottom && v <= bottom + high, [a, b] = inside ? [u, v] : middle(state.window);
+    state.window = [a - (a - left) / factor, b - (b - bottom) / factor, wide / factor, high / factor];
+    redraw(true);
+  }
+
+  // Brings the window to a place that the arrow keys have reached outside of it.
+  function follow() {
+    const [left, bottom, wide, high] = state.window, [u, v] = state.place;
+    const shift = (x, low, size) => x < low ? x - low - size / 4 : x > low + size ? x - low - .75 * size : 0;
+    state.window = [left + shift(u, left, wide), bottom + shift(v, bottom, high), wide, high];
+    redraw(true);
+  }
+
   function showNear() {
     // codes that have no place in the map, as in t-SNE, have neighbours all the same
     const i = state.place ? nearest(state.projection.places, ...state.place, 1, n => state.sheet?.has(n) ?? true)[0]?.[0] : nearestCode(codes, app.z);
@@ -106,11 +122,15 @@ export async function openLatentMap(root, content, app) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? .1 : .02, [, , wide, high] = state.window, [u, v] = state.place ?? middle(state.window);
     const moved = {ArrowLeft: [-wide, 0], ArrowRight: [wide, 0], ArrowUp: [0, high], ArrowDown: [0, -high]}[event.key];
-    if (moved) moveTo(u + step * moved[0], v + step * moved[1]);
+    if (moved) {
+      moveTo(u + step * moved[0], v + step * moved[1]);
+      follow();
+    } else if (/^[-+=]$/.test(event.key)) zoom(event.key === "-" ? .5 : 2);
     else if (/^[ab]$/i.test(event.key)) setEnd(event.key.toUpperCase());
     else return;
     event.preventDefault();
   });
+  for (const button of root.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
   for (const button of root.querySelectorAll("[data-end]")) button.addEventListener("click", () => setEnd(button.dataset.end));
   root.addEventListener("change", event => {
     if (event.target.name === "map_style") { state.style = event.target.value; redraw(true); }
