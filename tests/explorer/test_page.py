@@ -155,11 +155,15 @@ def test_the_switch_and_the_system_choose_the_colours(page, open_page):
 def test_the_switch_works_without_storage(page, chromium):
     tab = chromium.new_page(color_scheme="light")
     tab.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 'no'; }})")
+    errors = []
+    tab.on("pageerror", errors.append)
     tab.goto(f"file://{page}")
     tab.wait_for_selector("html[data-ready]")
     tab.check("input[value=dark]", force=True)
     assert tab.evaluate(BACK) == DARK
+    assert tab.locator(".failed").count() == 0
     tab.close()
+    assert errors == []
 
 
 @pytest.mark.parametrize(
