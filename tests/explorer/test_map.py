@@ -242,7 +242,8 @@ def test_a_place_of_a_tsne_decodes_to_the_codes_of_its_nearest_points(chromium):
 
 
 WINDOW = """({places, wide, high}) => {
-  const window_ = windowOf(Float32Array.from(places.flat()), null), scale = scaleOf(window_, wide, high);
+  const window_ = windowOf(Float32Array.from(places.flat()), null);
+  const scale = scaleOf(window_, wide, high);
   return places.map(place => [scale.toPixel(...place), scale.toPlace(...scale.toPixel(...place))]);
 }"""
 

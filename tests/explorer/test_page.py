@@ -156,7 +156,7 @@ def test_the_switch_works_without_storage(page, chromium):
     tab = chromium.new_page(color_scheme="light")
     tab.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 'no'; }})")
     errors = []
-    tab.on("pageerror", errors.append)
+    tab.on("pageerror", lambda e: errors.append(str(e)))
     tab.goto(f"file://{page}")
     tab.wait_for_selector("html[data-ready]")
     tab.check("input[value=dark]", force=True)
