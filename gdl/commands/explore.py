@@ -33,11 +33,10 @@ def explore(cfg: DictConfig) -> str:
         cfg: See conf/explore.yaml.
 
     Raises:
-        GdlError: The page cannot run the model, or points is below 1.
+        GdlError: The page cannot run the model.
     """
     from pathlib import Path
 
-    from gdl.evaluation.units import at_least_one
     from gdl.explorer import Subject, write_page
     from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run

@@ -18,6 +18,10 @@ SIDES = (32, 24, 16)
 """Most pixels of a side; the first that fits is taken."""
 
 FEWEST = 16
+"""Images that are kept, whatever the budget."""
+
+MOST_LOSSLESS = 1_500_000
+"""Values of a picture that is tried as PNG; a larger one takes seconds, and would not fit."""
 
 
 def sheet(images: Tensor, levels: int, budget: int = 180_000) -> dict[str, Any]:
@@ -76,11 +80,13 @@ def _together(images: list[Image.Image]) -> Image.Image:
 
 def _files(picture: Image.Image) -> Iterator[tuple[str, bytes]]:
     """Yield a picture as files of less and less quality."""
-    yield "png", _saved(picture, "PNG", optimize=True)
-    if picture.mode == "L":
-        sixteen = picture.point([round(v / 17) for v in range(256)]).convert("P")
-        sixteen.putpalette([17 * i for i in range(16) for _ in "rgb"])
-        yield "png", _saved(sixteen, "PNG", optimize=True, bits=4)
+    if picture.width * picture.height * len(picture.getbands()) < MOST_LOSSLESS:
+        yield "png", _saved(picture, "PNG", optimize=True)
+        if picture.mode == "L":
+            levels = np.round(np.asarray(picture) / 17).astype(np.uint8)
+            sixteen = Image.fromarray(levels).convert("P")
+            sixteen.putpalette([17 * i for i in range(16) for _ in "rgb"])
+            yield "png", _saved(sixteen, "PNG", optimize=True, bits=4)
     for quality in (80, 55, 30):
         yield "webp", _saved(picture, "WEBP", quality=quality)
 

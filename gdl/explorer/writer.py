@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Collection
 from html import escape
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         "brief": brief_html(known),
         "facts": facts_html(known),
         "hidden": "" if len(model.shape) == 3 else " hidden",
+        "latents": str(prod(content["latent_shape"])),
         "height": str(size[0]),
         "width": str(size[1]),
         "sections": "".join((FOLDER / f"{name}.html").read_text() for name in shown),

@@ -160,6 +160,11 @@ def test_the_keyboard_alone_moves_sets_ends_and_slides(pages, open_page):
         tab.keyboard.press(key)
     moved = latents(tab) - before
     assert (moved > 0).all()
+    tab.keyboard.press("+")
+    tab.keyboard.press("ArrowLeft")
+    small = latents(tab) - before - moved
+    assert -small[0] == pytest.approx(moved[0] / 2, rel=1e-3)  # a step of half a window
+    tab.keyboard.press("ArrowRight")
     tab.keyboard.press("b")
     tab.focus(".map_t")
     tab.keyboard.press("End")
@@ -234,6 +239,29 @@ def test_a_place_of_a_tsne_decodes_to_the_codes_of_its_nearest_points(chromium):
     np.testing.assert_allclose(back, weights @ codes[nearest] / weights.sum(), atol=1e-4)
     assert onto is None
     np.testing.assert_allclose(at_a_point, codes[3], atol=1e-3)
+
+
+WINDOW = """({places, wide, high}) => {
+  const window_ = windowOf(Float32Array.from(places.flat()), null);
+  const scale = scaleOf(window_, wide, high);
+  return places.map(place => [scale.toPixel(...place), scale.toPlace(...scale.toPixel(...place))]);
+}"""
+
+
+@pytest.mark.parametrize("spread", [(1, 1), (9, 1), (0.01, 5), (0, 1)])
+def test_pixels_and_places_of_a_map_are_one_and_up_is_more(chromium, spread):
+    places = np.random.default_rng(0).normal(size=(200, 2)) * spread
+    tab = chromium.new_page()
+    tab.add_script_tag(content=modules("map_view"))
+    arguments = {"places": places.tolist(), "wide": 600, "high": 450}
+    pixels, back = np.array(tab.evaluate(WINDOW, arguments)).transpose(1, 0, 2)
+    tab.close()
+    np.testing.assert_allclose(back, places, atol=1e-9)
+    assert np.isfinite(pixels).all()
+    assert (np.argsort(pixels[:, 1]) == np.argsort(-places[:, 1])).all()
+    assert spread[0] == 0 or (np.argsort(pixels[:, 0]) == np.argsort(places[:, 0])).all()
+    inside = (pixels >= 0) & (pixels <= [600, 450])
+    assert inside.all(1).mean() > 0.95
 
 
 def changed(latents, folder, z=None, labels=False, points=60):

@@ -155,20 +155,30 @@ def test_the_switch_and_the_system_choose_the_colours(page, open_page):
 def test_the_switch_works_without_storage(page, chromium):
     tab = chromium.new_page(color_scheme="light")
     tab.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 'no'; }})")
+    errors = []
+    tab.on("pageerror", lambda e: errors.append(str(e)))
     tab.goto(f"file://{page}")
     tab.wait_for_selector("html[data-ready]")
     tab.check("input[value=dark]", force=True)
     assert tab.evaluate(BACK) == DARK
+    assert tab.locator(".failed").count() == 0
     tab.close()
+    assert errors == []
 
 
-@pytest.mark.parametrize("width", [360, 800, 1280])
-def test_nothing_shifts_and_nothing_is_wider_than_the_screen(page, chromium, width):
+@pytest.mark.parametrize(
+    ("width", "latents"), [(360, 4), (360, 2), (800, 4), (1280, 4), (1280, 1)]
+)
+def test_nothing_shifts_and_nothing_is_wider_than_the_screen(
+    page, tmp_path, chromium, width, latents
+):
+    if latents != 4:
+        page = write_page(subject_of(vae(latents), tmp_path), tmp_path / "page.html")
     tab = chromium.new_page(viewport={"width": width, "height": 740})
     tab.add_init_script(SHIFTS)
     tab.goto(f"file://{page}")
     tab.wait_for_selector("html[data-ready]")
-    tab.evaluate("async () => { for (let i = 0; i < 9; i++) await app.set({z: [i, -i, i, i]}) }")
+    tab.evaluate("async () => { for (const v of [0, -1, 7]) await app.set({z: app.z.fill(v)}) }")
     tab.wait_for_timeout(100)
     assert sum(tab.evaluate("window.shifts")) == 0
     assert tab.evaluate(OVERFLOW) <= 0

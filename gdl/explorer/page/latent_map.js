@@ -77,6 +77,22 @@ export async function openLatentMap(root, content, app) {
     redraw();
   }
 
+  // Shows a window of the plane around the current place; `factor` 2 shows half as much.
+  function zoom(factor) {
+    const [left, bottom, wide, high] = state.window, [u, v] = state.place ?? middle(state.window);
+    const inside = u >= left && u <= left + wide && v >= bottom && v <= bottom + high, [a, b] = inside ? [u, v] : middle(state.window);
+    state.window = [a - (a - left) / factor, b - (b - bottom) / factor, wide / factor, high / factor];
+    redraw(true);
+  }
+
+  // Brings the window to a place that the arrow keys have reached outside of it.
+  function follow() {
+    const [left, bottom, wide, high] = state.window, [u, v] = state.place;
+    const shift = (x, low, size) => x < low ? x - low - size / 4 : x > low + size ? x - low - .75 * size : 0;
+    state.window = [left + shift(u, left, wide), bottom + shift(v, bottom, high), wide, high];
+    redraw(true);
+  }
+
   function showNear() {
     // codes that have no place in the map, as in t-SNE, have neighbours all the same
     const i = state.place ? nearest(state.projection.places, ...state.place, 1, n => state.sheet?.has(n) ?? true)[0]?.[0] : nearestCode(codes, app.z);
@@ -106,11 +122,15 @@ export async function openLatentMap(root, content, app) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? .1 : .02, [, , wide, high] = state.window, [u, v] = state.place ?? middle(state.window);
     const moved = {ArrowLeft: [-wide, 0], ArrowRight: [wide, 0], ArrowUp: [0, high], ArrowDown: [0, -high]}[event.key];
-    if (moved) moveTo(u + step * moved[0], v + step * moved[1]);
+    if (moved) {
+      moveTo(u + step * moved[0], v + step * moved[1]);
+      follow();
+    } else if (/^[-+=]$/.test(event.key)) zoom(event.key === "-" ? .5 : 2);
     else if (/^[ab]$/i.test(event.key)) setEnd(event.key.toUpperCase());
     else return;
     event.preventDefault();
   });
+  for (const button of root.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
   for (const button of root.querySelectorAll("[data-end]")) button.addEventListener("click", () => setEnd(button.dataset.end));
   root.addEventListener("change", event => {
     if (event.target.name === "map_style") { state.style = event.target.value; redraw(true); }
@@ -122,6 +142,10 @@ export async function openLatentMap(root, content, app) {
     state.place = state.projection.onto(app.z);
     showNear();
     redraw();
+  });
+  app.on("checkpoint", () => {
+    const other = app.checkpoint !== (app.content.weights?.length ?? 1) - 1;
+    root.querySelector(".map_status").textContent = other ? "The points are the codes of the best weights; the picture is now of others." : "";
   });
   app.on("theme", () => { state.sheet?.tint(); legend.colour(); redraw(true); });
 
@@ -138,9 +162,8 @@ export async function openLatentMap(root, content, app) {
 
 const middle = ([left, bottom, wide, high]) => [left + wide / 2, bottom + high / 2];
 
-// Shows the choices that a model has: of two latents or fewer there is nothing to project.
+// Shows the choices that a model has.
 function openChoices(root, content, size) {
-  root.querySelector(".map_kind").hidden = size <= 2;
   for (const kind of ["pca", "tsne"]) root.querySelector(`[value=${kind}]`).parentNode.hidden = !content[kind];
   if (content.pca) root.querySelector("[value=pca]").checked = true;
   root.querySelectorAll("select").forEach((select, k) => {
@@ -155,11 +178,11 @@ function hintOf(content, codes, kind) {
   const percent = share => `${(100 * share).toFixed(share > .995 && share < 1 ? 2 : 0)} %`, [all, two] = content.variance;
   const sentences = [{
     pair: codes.size > 2 ? "The other latents stay where they are." : codes.size === 1 ? "The model has one latent: across; the points are spread upwards to be seen." : "",
-    pca: `The first two principal components hold ${percent(two)} of the codes' variance; the other directions stay at their mean.`,
+    pca: `The first two principal components hold ${percent(two)} of the codes' variance; other directions stay at their mean.`,
     tsne: "t-SNE has no way back: a place decodes to the codes of its 5 nearest points, weighted by 1 / distance.",
   }[kind]];
   sentences.push(`${codes.count.toLocaleString("en")} of ${content.whole.toLocaleString("en")} test images.`);
-  if (content.prior && kind !== "tsne") sentences.push("Dashed: 1, 2 and 3 standard deviations of the prior.");
+  if (content.prior && kind !== "tsne") sentences.push("Dashed: 1, 2, 3 standard deviations of the prior.");
   if (all < .9995) sentences.push(`This page has the leading principal components of the codes, ${percent(all)} of their variance.`);
   if (content.left_out) sentences.push(`Left out because their codes are not finite: ${content.left_out}.`);
   return sentences.filter(Boolean).join(" ");

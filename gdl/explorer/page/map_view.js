@@ -41,6 +41,7 @@ export function drawPoints(context, scale, width, height, points, prior) {
     if (!points.sheet?.draw(context, i, x, y, side)) drawPoint(context, x, y, points.labels ? points.labels[i] : null);
   }
   context.globalAlpha = 1;
+  if (prior) namePrior(context, scale, prior, points.flat);
 }
 
 function drawPoint(context, x, y, label) {
@@ -53,21 +54,27 @@ function drawPoint(context, x, y, label) {
 
 // One, two and three standard deviations of the prior: circles, or of a single latent lines.
 function drawPrior(context, scale, [u, v], flat, height) {
-  context.strokeStyle = context.fillStyle = colourOf("--muted");
-  context.lineWidth = 1;
-  context.font = "11px system-ui, sans-serif";
-  context.textAlign = "center";
+  const [x, y] = scale.toPixel(u, v);
+  Object.assign(context, {strokeStyle: colourOf("--muted"), lineWidth: 1, globalAlpha: .6});
+  context.setLineDash([4, 4]);
   for (const r of [1, 2, 3]) {
-    const [x, y] = scale.toPixel(u, v);
-    context.globalAlpha = .55;
-    context.setLineDash([4, 4]);
     context.beginPath();
     if (flat) for (const s of [-1, 1]) { context.moveTo(x + s * r * scale.x, 0); context.lineTo(x + s * r * scale.x, height); }
     else context.ellipse(x, y, r * scale.x, r * scale.y, 0, 0, 2 * Math.PI);
     context.stroke();
-    context.setLineDash([]);
-    context.globalAlpha = 1;
-    context.fillText(`${r}σ`, flat ? x + r * scale.x - 10 : x, flat ? 12 : y - r * scale.y - 3);
+  }
+  context.setLineDash([]);
+  context.globalAlpha = 1;
+}
+
+// The names of these lines, above the points.
+function namePrior(context, scale, [u, v], flat) {
+  const [x, y] = scale.toPixel(u, v), along = flat ? 1 : Math.SQRT1_2;
+  Object.assign(context, {fillStyle: colourOf("--fore"), strokeStyle: colourOf("--soft"), lineWidth: 4, font: "11px system-ui, sans-serif", textAlign: "center", lineJoin: "round"});
+  for (const r of [1, 2, 3]) {
+    const at = [x + along * r * scale.x, flat ? 14 : y + along * r * scale.y + 4];
+    context.strokeText(`${r}σ`, ...at);
+    context.fillText(`${r}σ`, ...at);
   }
 }
 

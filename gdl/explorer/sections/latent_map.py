@@ -60,12 +60,13 @@ def content(subject: Subject) -> dict[str, Any] | None:
 def _components(z: Tensor) -> tuple[Components, list[float]]:
     """Return the directions in which codes (N, M) are kept, and the variance of all and of two of them.
 
-    One or two latents are kept as they are; so are the first of many, where no two images span a plane.
+    One or two latents are kept as they are; codes that are all equal have no directions but the axes.
     """
     n, m = z.shape
     most = max(2, (MOST_NUMBERS - m) // (n + m))
-    if m <= 2 or n < 2:
-        return Components(torch.zeros(m), torch.eye(m)[: max(2, most)]), [1.0, 1.0]
+    if m <= 2 or n < 2 or bool((z == z[0]).all()):
+        mean = torch.zeros(m) if m <= 2 or n == 0 else z.mean(0)
+        return Components(mean, torch.eye(m)[:most]), [1.0, 1.0]
     found = principal_components(z, min(n, m, most))
     whole = z.double().var(0).sum()
     held = found.encode(z).double().var(0).cumsum(0) / whole.clamp(min=1e-12)
