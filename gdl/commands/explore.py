@@ -42,8 +42,6 @@ def explore(cfg: DictConfig) -> str:
     from gdl.runs.checkpoints import open_run
     from gdl.runs.links import check_links
 
-    if cfg.points is not None:
-        at_least_one("points", cfg.points)
     if cfg.serve:
         return serve(cfg)
     run, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
