@@ -24,7 +24,8 @@ def packed_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     The length of the header in four bytes, the header [{"name", "shape"}, ...] as JSON, then float32
     numbers, tensor by tensor. All numbers are little-endian.
     """
-    header = json.dumps([{"name": k, "shape": [*t.shape]} for k, t in tensors.items()]).encode()
+    shapes = [{"name": k, "shape": [*t.shape]} for k, t in tensors.items()]
+    header = json.dumps(shapes, allow_nan=False).encode()
     numbers = (t.detach().float().cpu().contiguous().numpy() for t in tensors.values())
     parts = (n.astype("<f4", copy=False).tobytes() for n in numbers)
     return b"".join([LENGTH.pack(len(header)), header, *parts])

@@ -303,7 +303,7 @@ def test_odd_codes_have_a_map(name, tmp_path):
     text = json.dumps(found, allow_nan=False)
     specs = found["tensors"]["specs"]
     finite = int(subject.posterior[0].isfinite().all(1).sum())
-    assert specs[0]["shape"][0] == finite
+    assert specs[0][0][0] == finite
     assert found["left_out"] == len(subject.posterior[0]) - finite
     assert found["labels"] is None or len(found["labels"]) == finite
     assert len(text) < 250_000
@@ -335,7 +335,7 @@ def test_many_latents_keep_their_leading_components(latents, tmp_path):
     subject.__dict__["posterior"] = z, None
     found = content(subject)
     assert len(found["tensors"]["data"]) < 165_000
-    kept = found["tensors"]["specs"][0]["shape"][1]
+    kept = found["tensors"]["specs"][0][0][1]
     # all of a code of 30 directions where there is room
     assert (found["variance"][0] > 0.999) == (kept >= 30)
 

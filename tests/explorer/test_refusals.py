@@ -10,7 +10,7 @@ from small_models import build_small
 from torch import nn
 
 from gdl import models
-from gdl.capabilities import HasLatents
+from gdl.capabilities import HasLatents, InitializesFromData
 from gdl.errors import GdlError
 from gdl.explorer import Subject
 from gdl.explorer.layers import Inexpressible
@@ -46,8 +46,10 @@ def test_each_model_agrees_or_says_why_not(name, data, labels):
         model = build_small(name, *data, **labels).eval()
     except (GdlError, TypeError):
         pytest.skip("there is no such model")
-    x = torch.randn(6, *model.shape) if model.levels is None else None
-    said = refusal(model, x)
+    x, y = images_of(model, 6) if model.levels else (torch.randn(6, *model.shape), None)
+    if isinstance(model, InitializesFromData):
+        model.initialize(x)
+    said = refusal(model, x, y)
     if name in ("Autoencoder", "VAE", "BetaTCVAE", "FactorVAE"):
         assert said is None
     elif said is not None:

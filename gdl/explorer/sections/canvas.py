@@ -16,7 +16,7 @@ TEST_IMAGES, TEST_BYTES = 20, 22_000
 
 
 def content(subject: Subject) -> dict[str, Any] | None:
-    """Return what the section shows; None for vectors, and models without latents.
+    """Return what the section shows; None for vectors, models without latents, and without images.
 
     Returns:
         What `looks` says, and "count" test images as levels of a byte, base64, with "labels" or None.
@@ -25,6 +25,8 @@ def content(subject: Subject) -> dict[str, Any] | None:
     if not isinstance(model, HasLatents) or model.levels is None or model.shape[0] not in (1, 3):
         return None
     images = subject.images
+    if not len(images):  # they say how drawings are brought to shape
+        return None
     count = min(TEST_IMAGES, len(images), TEST_BYTES // images[0].numel())
     labels = subject.labels if model.num_classes else None
     return {
