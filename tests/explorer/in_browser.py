@@ -17,14 +17,15 @@ window.terms_of = async (x, y) => {
   return found;
 };
 window.rate_of = (mean, logStd) => rate(mean, logStd);
-window.normals = (count, seed) => Array.from(normalNumbers(count, seed));
+window.draws_of = (seed, count) => Array.from(normals(seed, count));
 """
 
 
 def open_modules(chromium):
     """Return a tab with functions that run operations and programs."""
     script = modules("model")
-    script += IMPORT.sub("", (FOLDER / "terms.js").read_text()).replace("\nexport ", "\n")
+    for name in ("draws", "terms"):
+        script += IMPORT.sub("", (FOLDER / f"{name}.js").read_text()).replace("\nexport ", "\n")
     tab = chromium.new_page()
     tab.add_script_tag(content=script + SCRIPT)
     return tab

@@ -47,7 +47,7 @@ def test_terms_of_an_image(tab, row):
         assert found["rate"] is None
         assert found["distortion"] is None
         return
-    noise = torch.tensor(tab.evaluate("n => normals(n, 0)", DRAWS * codes.numel()))
+    noise = torch.tensor(tab.evaluate("n => draws_of(0, n)", DRAWS * codes.numel()))
     with torch.inference_mode():
         mean, log_std = model.posterior(x, *labels)
         z = mean + log_std.exp() * noise.view(DRAWS, 1, -1)
@@ -66,7 +66,7 @@ def test_rate_of_each_latent(tab):
 
 
 def test_noise_is_normal_and_depends_on_the_seed_only(tab):
-    draws = [torch.tensor(tab.evaluate("s => normals(20000, s)", s)) for s in (0, 0, 1)]
+    draws = [torch.tensor(tab.evaluate("s => draws_of(s, 20000)", s)) for s in (0, 0, 1)]
     assert draws[0].equal(draws[1])
     assert not draws[0].equal(draws[2])
     z = draws[0]

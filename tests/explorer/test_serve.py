@@ -377,7 +377,7 @@ def test_other_interfaces_only_where_they_are_named():
 
 
 @pytest.mark.parametrize("name", ["glow", "conditional_vae"])
-def test_the_page_decodes_what_the_model_does(name, serve, chromium):
+def test_the_page_decodes_what_the_model_does(name, serve, chromium, data, tmp_path):
     server, wrong = serve(name), []
     tab = chromium.new_page()
     tab.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
@@ -405,6 +405,14 @@ def test_the_page_decodes_what_the_model_does(name, serve, chromium):
     y = [v[1].expand(2) for v in labels.values()]  # the class that was set last
     with torch.inference_mode():
         assert torch.allclose(code, model.encode(x.to(torch.uint8), *y).flatten(), atol=1e-4)
+    if name == "glow":  # what a flow says of a test image on the canvas
+        tab.click("#canvas [data-do=test]")
+        tab.wait_for_selector("#canvas .numbers dd:nth-of-type(2):has-text('bits/dim')")
+        nats = float(tab.inner_text("#canvas .numbers dd:nth-of-type(2)").split()[0])
+        shown = Subject(Run(tmp_path), model, data, points=20).images[:1]
+        with torch.inference_mode():
+            own = torch.stack([model.nll(shown) for _ in range(20)])
+        assert own.min() - 5 < nats < own.max() + 5
     tab.close()
     assert [text for text in wrong if "willReadFrequently" not in text] == []
 

@@ -65,7 +65,7 @@ export function openReconstruction(root, app, say) {
     const image = shown.image, losses = [];
     for (let y = 0; y < classes.length; y++) {
       const found = await terms(app, image, y);
-      losses.push(found.rate === null ? found.squared_error : found.rate + found.distortion);
+      losses.push(found.log_prob !== null ? -found.log_prob : found.rate === null ? found.squared_error : found.rate + found.distortion);
     }
     const y = losses.indexOf(Math.min(...losses));
     say(`Class ${classes[y]} fits best.`);
@@ -97,6 +97,7 @@ function openNumbers(list, app) {
     line("sum", "negative ELBO");
     list.nextElementSibling.hidden = false;
   }
+  if (app.model.has("log_prob")) line("log_prob", "−log P(x), at most");
   if (classes) line("class", "class");
   return {
     show(found, y = null) {
@@ -110,6 +111,7 @@ function openNumbers(list, app) {
         const sum = found.rate + found.distortion;
         return `${sum.toFixed(2)} nats, ${(sum / Math.LN2 / pixels).toFixed(3)} bits/dim`;
       });
+      write("log_prob", () => `${(-found.log_prob).toFixed(2)} nats, ${(-found.log_prob / Math.LN2 / pixels).toFixed(3)} bits/dim`);
       write("class", () => classes[y] ?? "not told");
     },
   };
