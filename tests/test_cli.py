@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -210,6 +211,15 @@ def test_evaluate_merges_bounds_in_order(trained):
     assert 0 <= metrics["active_units"] <= 32
     assert metrics["params"] > 0  # what train.py wrote is still there
     assert "iwae-50" in done.stdout
+
+
+def test_a_checkpoint_that_stands_alone_is_named_and_has_its_kind(trained, tmp_path, capsys):
+    shutil.copy(trained.folder / "checkpoints" / "best.ckpt", tmp_path)
+    main("evaluate.py", f"run={tmp_path / 'best.ckpt'}", "measure=bits", "limit=20")
+    printed = capsys.readouterr().out
+    assert "VAE on Digits" in printed
+    assert "bound" in printed
+    assert "no density" not in printed
 
 
 NUMBERS = ("nll", "nll_se", "bpd", "bpd_se", "effective_samples", "effective_samples_min")

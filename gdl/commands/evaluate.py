@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gdl.data.base import ImageData
     from gdl.evaluation import Host
+    from gdl.families import GenerativeModel
     from gdl.runs.directory import Run
 
 __all__ = ["evaluate", "main"]
@@ -61,7 +62,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         run.note_command()
         synced = _to_wandb(run)
     if metrics:
-        print_results(run.metrics() | metrics)
+        known = run.metrics()
+        print_results((known if "model" in known else _facts(model, data) | known) | metrics)
         where = for_shell(run.metrics_json) if unkept is None else f"not kept, {unkept}"
         print(f"{'metrics:':<12}{where}")
     for path in host.written:
@@ -70,6 +72,17 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if synced is not None:
         print(f"{'W&B:':<12}offline; wandb sync {for_shell(synced)}")
     return metrics
+
+
+def _facts(model: GenerativeModel, data: ImageData) -> dict[str, Any]:
+    """Return what the metrics.json of a run says beside numbers, for a checkpoint that stands alone."""
+    return {
+        "model": type(model).__name__,
+        "data": type(data).__name__,
+        "kind": model.nll_kind,
+        **{f"data/{k}": v for k, v in (data.facts() | data.identity()).items()},
+        "params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
 
 
 def _host(cfg: DictConfig, run: Run, data: ImageData, measure: Callable[..., Any]) -> Host:

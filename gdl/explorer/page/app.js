@@ -7,7 +7,7 @@ export function openApp(content, model) {
   const status = document.getElementById("status");
   let busy = false, again = false;
   const app = {
-    content, model, z: new Float32Array(size), y: content.classes ? 0 : null, image: null, checkpoint: content.weights.length - 1, milliseconds: 0,
+    content, model, z: Float32Array.from(content.sections.sliders?.mean ?? new Float32Array(size)), y: content.classes ? 0 : null, image: null, checkpoint: content.weights.length - 1, milliseconds: 0,
     on(event, listener) { listeners[event].push(listener); },
     tell(event, from) { for (const listener of listeners[event]) listener(from); },
     labels: n => content.classes ? {y: tensor([n], new Float32Array(n).fill(app.y))} : {},
