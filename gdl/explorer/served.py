@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdl.capabilities import HasLatents, HasPosterior, Invertible, refuse
+from gdl.capabilities import HasLatents, HasPosterior, Invertible, Samples, refuse
 from gdl.errors import GdlError
 from gdl.explorer.graph import Graph
 from gdl.explorer.layers import Inexpressible
@@ -16,10 +16,13 @@ from gdl.explorer.programs import programs
 from gdl.families.base import GenerativeModel
 from gdl.families.variational import VariationalModel
 
-__all__ = ["LIMIT", "Served"]
+__all__ = ["LIMIT", "SAMPLES", "Served"]
 
 LIMIT = 2000
 """Images in one request, at most."""
+
+SAMPLES = 16
+"""Samples at a time, of a model without latents."""
 
 CHUNK = 100
 """Images that the model computes at once."""
@@ -32,25 +35,27 @@ class Served:
 
     encode, decode and distortion are those of `gdl.explorer.programs.programs`; a flow of images also
     has log_prob: x, y -> nats (B,), one draw of the bound of log P(x). What else the page could run
-    itself, such as the layers of a small flow, is run from its graph.
+    itself, such as the layers of a small flow, is run from its graph. A model without latents has
+    sample: seed (1,), temperature (1,), y (1,) -> image (SAMPLES, C, H, W).
 
     Args:
-        model: A model with latents, in eval mode.
+        model: A model with latents, or one that samples, in eval mode.
 
     Raises:
-        Incapable: The model has no latents.
+        Incapable: The model is neither.
     """
 
     def __init__(self, model: GenerativeModel) -> None:
-        if not isinstance(model, HasLatents):
+        self.model = model
+        self.programs: dict[str, tuple[tuple[str, ...], Program]]
+        if isinstance(model, HasLatents):
+            self.programs = {**_graphs(model), **_own(model)}
+        elif isinstance(model, Samples):
+            self.programs = _samples(model)
+        else:
             from gdl import models
 
             refuse(model, HasLatents, "gdl explore asks for latents", models)
-        self.model = model
-        self.programs: dict[str, tuple[tuple[str, ...], Program]] = {
-            **_graphs(model),
-            **_own(model),
-        }
 
     def run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the outputs of a program by name, float32 on the CPU.
@@ -145,6 +150,23 @@ def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
     if model.levels is not None and isinstance(model, Invertible):
         found["log_prob"] = (("x", *names), log_prob)
     return found
+
+
+def _samples(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
+    """Return the program of a model without latents; its inputs are one number each."""
+
+    def sample(seed: Tensor, temperature: Tensor, *y: Tensor) -> dict[str, Tensor]:
+        numbers = [seed.flatten(), temperature.flatten()]
+        if any(len(v) != 1 or not 0 <= float(v) < 2**24 for v in numbers):
+            raise GdlError("sample takes one seed and one temperature, from 0 on.")
+        own: dict[str, Any] = {}
+        if y:
+            own["label"] = None if int(y[0]) == model.num_classes else int(y[0])
+        drawn = model.sample(SAMPLES, seed=int(seed), temperature=float(temperature), **own)
+        return {"image": drawn}
+
+    names = ("seed", "temperature", *(("y",) if model.num_classes else ()))
+    return {"sample": (names, sample)}
 
 
 def _graphs(model: GenerativeModel) -> dict[str, tuple[tuple[str, ...], Program]]:

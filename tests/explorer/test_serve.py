@@ -27,7 +27,7 @@ from gdl.explorer.served import LIMIT, Served
 from gdl.explorer.server import BODY_LIMIT, PageServer
 from gdl.explorer.wire import packed_tensors, read_tensors
 from gdl.explorer.writer import page_of, policy
-from gdl.models import FVSBN, VAE, Autoencoder, Glow
+from gdl.models import MADE, VAE, Autoencoder, DenoisingAutoencoder, Glow
 from gdl.runs.directory import Run
 
 SHAPE, LEVELS = (1, 8, 8), 17
@@ -345,9 +345,48 @@ def test_a_slow_client_is_left_and_others_are_served_meanwhile(serve, monkeypatc
     assert ask(server).status == 200
 
 
-def test_a_model_without_latents_is_refused():
-    with pytest.raises(Incapable, match="latents, which FVSBN lacks"):
-        Served(FVSBN(SHAPE, 2))
+def test_a_model_with_neither_latents_nor_samples_is_refused():
+    with pytest.raises(Incapable, match="latents, which DenoisingAutoencoder lacks"):
+        Served(DenoisingAutoencoder(SHAPE, LEVELS))
+
+
+SAMPLERS = {
+    "plain": lambda: MADE(SHAPE, LEVELS, hidden=(20,)),
+    "conditional": lambda: MADE(SHAPE, LEVELS, hidden=(20,), num_classes=10, label_dropout=0.1),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_model_without_latents_draws_samples(name, data, tmp_path, chromium):
+    model = perturbed(SAMPLERS[name]())
+    served, server = Served(model), PageServer()
+    page = page_of(Subject(Run(tmp_path), model, data), served.programs)
+    thread = threading.Thread(target=server.serve, args=(page, policy(True), served), daemon=True)
+    thread.start()
+    tab, wrong = chromium.new_page(), []
+    tab.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda e: wrong.append(str(e)))
+    tab.goto(server.address)
+    tab.wait_for_selector("#samples canvas >> nth=0")
+    label = 3 if model.num_classes else None
+    if label is not None:
+        tab.check(f"#samples input[value='{label}']", force=True)
+    tab.fill("#samples input[type=number]", "7")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#code:has-text('sample 1 of seed 7')")
+    tab.click("#samples [aria-label='Sample 2']")
+    shown = torch.tensor(tab.evaluate("() => [...app.image.data]"))
+    own = model.sample(16, seed=7, **({} if label is None else {"label": label}))
+    assert torch.equal(shown, own[1].flatten().float())
+    assert [text for text in wrong if "willReadFrequently" not in text] == []
+    tab.close()
+    server.shutdown()
+    thread.join(10)
+    for wrong_input in ([0, 1], [-1], [float("nan")]):
+        inputs = {"seed": torch.tensor(wrong_input), "temperature": torch.ones(len(wrong_input))}
+        labels = {"y": torch.zeros(len(wrong_input))} if model.num_classes else {}
+        with pytest.raises(GdlError, match="one seed"):
+            served.run("sample", inputs | labels)
 
 
 def test_a_slow_model_has_fewer_points(data):

@@ -24,8 +24,14 @@ export function openApp(content, model) {
       app.tell("checkpoint");
       return app.decode();
     },
+    // Shows an image that no latents decode to, with words for it.
+    show(image, about) {
+      Object.assign(app, {image, about});
+      app.tell("decoded");
+    },
     // Decodes the current latents; calls while it is busy become one.
     async decode() {
+      if (!model.has("decode")) return;  // a model without latents
       if (busy) { again = true; return; }
       busy = true;
       try {

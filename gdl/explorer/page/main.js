@@ -9,8 +9,9 @@ import { openSliders } from "./sliders.js";
 import { openCanvas } from "./canvas.js";
 import { openCheckpoints } from "./checkpoints.js";
 import { openFlow } from "./flow.js";
+import { openSamples } from "./samples.js";
 
-const open = {latent_map: openLatentMap, sliders: openSliders, canvas: openCanvas, checkpoints: openCheckpoints, flow: openFlow};
+const open = {latent_map: openLatentMap, sliders: openSliders, canvas: openCanvas, checkpoints: openCheckpoints, flow: openFlow, samples: openSamples};
 
 // Shows an error as one sentence at the end of a part of the page, once.
 function showError(root, what, error) {

@@ -15,14 +15,15 @@ export function openStage(app) {
   const isImage = app.content.shape.length === 3;
   let waiting = 0;
   app.on("decoded", () => {
-    const text = words(app), label = `The image that ${text} decode to`;
+    const hasLatents = app.content.latent_shape.length > 0, text = hasLatents ? words(app) : app.about;
+    const label = hasLatents ? `The image that ${text} decode to` : text;
     if (isImage) paint(canvas, app.image, app.content.levels);
     code.textContent = isImage ? text : `${text}: (${[...app.image.data].map(v => v.toFixed(3)).join(", ")})`;
-    time.textContent = `${app.milliseconds.toFixed(1)} ms`;
+    time.textContent = hasLatents ? `${app.milliseconds.toFixed(1)} ms` : "";
     canvas.setAttribute("aria-label", label);
     // a screen reader hears of it when it rests, not of each picture on the way
     clearTimeout(waiting);
-    waiting = setTimeout(() => { said.textContent = `Decoded: ${text}.`; }, 800);
+    waiting = setTimeout(() => { said.textContent = `Shown: ${text}.`; }, 800);
   });
   save.hidden = !isImage;
   save.addEventListener("click", () => {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gdl import models
-from gdl.capabilities import HasLatents, refuse
+from gdl.capabilities import HasLatents, Samples, refuse
 from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs.autoencoder import autoencoder, denoising_autoencoder
@@ -39,6 +39,11 @@ def programs(model: GenerativeModel) -> tuple[dict[str, Graph], Weights]:
             refuse_own_methods(model, family)
             return write(model, weights), weights
     if not isinstance(model, HasLatents):
+        if isinstance(model, Samples):
+            raise Inexpressible(
+                f"A page decodes latents, and a {type(model).__name__} has none: let Python draw its "
+                "samples, with gdl explore --serve."
+            )
         refuse(model, HasLatents, "The explorer asks for latents", models)
     raise Inexpressible(
         f"The page cannot run a {type(model).__name__}: let Python decode, with gdl explore --serve."

@@ -7,7 +7,7 @@ section), and `page/NAME.html`, `page/NAME.css`, `page/NAME.js`.
 from collections.abc import Callable
 from typing import Any
 
-from gdl.explorer.sections import canvas, checkpoints, flow, latent_map, sliders
+from gdl.explorer.sections import canvas, checkpoints, flow, latent_map, samples, sliders
 from gdl.explorer.subject import Subject
 
 __all__ = ["SECTIONS"]
@@ -18,5 +18,6 @@ SECTIONS: dict[str, Callable[[Subject], dict[str, Any] | None]] = {
     "canvas": canvas.content,
     "checkpoints": checkpoints.content,
     "flow": flow.content,
+    "samples": samples.content,
 }
 """In the order of the page."""
