@@ -59,6 +59,7 @@ def test_every_number_in_conf_has_a_range():
         ("+trainer.max_time=[1]", "a text or keys with values or null"),
         ("callbacks.progress=3", "no object"),
         ("+callbacks.x={}", "no object"),
+        ("+callbacks.ema={decay:0.9}", "choose it too, callbacks=[ema,...]"),
         ("callbacks.images.folder=3", "a text"),
         ("data.seed=-1", "from 0 to"),
         ("seed=null", "a whole number"),

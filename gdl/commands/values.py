@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gdl.commands.conf import CONF
 from gdl.errors import GdlError
 from gdl.serialization import OWN_KEYS, RENAMED
 
@@ -177,7 +178,9 @@ def check_values(cfg: DictConfig, command: str) -> None:
         for name in cfg.get(group) or ():
             node = cfg[group]._get_node(name)
             if not (node._is_none() or (isinstance(node, DictConfig) and "_target_" in node)):
-                raise GdlError(f"{group}.{name} is no object: give it a _target_, or null.")
+                is_choice = (CONF / group / f"{name}.yaml").is_file()  # it was replaced by another
+                choose = f"choose it too, {group}=[{name},...], " if is_choice else ""
+                raise GdlError(f"{group}.{name} is no object: {choose}give it a _target_, or null.")
     for key in cfg:
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():
