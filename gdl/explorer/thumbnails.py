@@ -24,7 +24,7 @@ MOST_LOSSLESS = 1_500_000
 """Values of a picture that is tried as PNG; a larger one takes seconds, and would not fit."""
 
 
-def sheet(images: Tensor, levels: int, budget: int = 180_000) -> dict[str, Any]:
+def sheet(images: Tensor, levels: int, budget: int = 140_000) -> dict[str, Any]:
     """Return images as one picture of at most a number of bytes, before it becomes text.
 
     Lossless where that fits, else as 16 greys or WebP, then smaller, then fewer images, evenly chosen.
