@@ -160,7 +160,11 @@ def main() -> None:
                 except GdlError as e:
                     raise SystemExit(f"error: {e}") from e
             browser.close()
-        table.save(note="The cores that others used include the browser's own.")
+        table.save(
+            note="Pixels: distance from PyTorch's, of 255, on 100 latents. Encoder: relative error of the codes of 100 "
+            "images. Decodes: median of 200 with quartiles. The bound of a file is 0.6 MB and 2.7 bytes a "
+            "parameter. The cores that others used include the browser's own."
+        )
 
 
 if __name__ == "__main__":

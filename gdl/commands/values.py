@@ -180,7 +180,9 @@ def check_values(cfg: DictConfig, command: str) -> None:
             if not (node._is_none() or (isinstance(node, DictConfig) and "_target_" in node)):
                 is_choice = (CONF / group / f"{name}.yaml").is_file()  # it was replaced by another
                 choose = f"choose it too, {group}=[{name},...], " if is_choice else ""
-                raise GdlError(f"{group}.{name} is no object: {choose}give it a _target_, or null.")
+                raise GdlError(
+                    f"{group}.{name} is no object: {choose}give it a _target_, or null."
+                )
     for key in cfg:
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():
