@@ -28,6 +28,11 @@ from gdl.explorer import Subject, write_page
 from gdl.runs.checkpoints import open_run
 
 COUNT = 100
+NOTE = (
+    "Pixels: distance from PyTorch's, of 255, on 100 latents. Encoder: relative error of the codes of "
+    "100 images. Decodes: median of 200 with quartiles. The bound of a file is 0.6 MB and 2.7 bytes a "
+    "parameter. The cores that others used include the browser's own."
+)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 COLUMNS = (
     "run", "model", "parameters", "MB", "bound", "pixels, largest", "mean", "encoder, worst", "median",
@@ -160,11 +165,7 @@ def main() -> None:
                 except GdlError as e:
                     raise SystemExit(f"error: {e}") from e
             browser.close()
-        table.save(
-            note="Pixels: distance from PyTorch's, of 255, on 100 latents. Encoder: relative error of the codes of 100 "
-            "images. Decodes: median of 200 with quartiles. The bound of a file is 0.6 MB and 2.7 bytes a "
-            "parameter. The cores that others used include the browser's own."
-        )
+        table.save(note=NOTE)
 
 
 if __name__ == "__main__":
