@@ -103,6 +103,11 @@ def labels_of(model, n):
     return {"y": (torch.arange(n) + 5) % 10} if model.num_classes else {}
 
 
+def same(found, own):
+    """Whether two tensors agree; the server's threads may sum in another order."""
+    return torch.allclose(found, own, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_programs_compute_what_the_model_does(name, serve):
     server = serve(name)
@@ -110,14 +115,14 @@ def test_programs_compute_what_the_model_does(name, serve):
     z, labels = torch.randn(5, *model.latent_shape), labels_of(server.model.model, 5)
     y = [torch.where(v < model.num_classes, v, -1) for v in labels.values()]
     with torch.inference_mode():
-        assert torch.equal(run(server, "decode", z=z, **labels)["image"], model.decode(z, *y))
+        assert same(run(server, "decode", z=z, **labels)["image"], model.decode(z, *y))
         code = run(server, "encode", x=x.float(), **labels)
-        assert torch.equal(code["mean"], model.encode(x, *y))
+        assert same(code["mean"], model.encode(x, *y))
         assert ("log_std" in code) == ("distortion" in server.programs) == isinstance(model, VAE)
         if isinstance(model, VAE):
-            assert torch.equal(code["log_std"], model.posterior(x, *y)[1])
+            assert same(code["log_std"], model.posterior(x, *y)[1])
             (nats,) = run(server, "distortion", x=x.float(), z=z, **labels).values()
-            assert torch.equal(nats, -model.log_joint(x, z, *y)[0])
+            assert same(nats, -model.log_joint(x, z, *y)[0])
     if name == "glow":
         (nats,) = run(server, "log_prob", x=x.float()).values()
         assert nats.shape == (5,)
@@ -320,7 +325,7 @@ def test_several_tabs_are_answered_each_with_its_own(serve):
         t.join(30)
     with torch.inference_mode():
         for z, image in zip(codes, found, strict=True):
-            assert torch.equal(image, server.model.model.decode(z))
+            assert same(image, server.model.model.decode(z))
 
 
 def test_a_slow_client_is_left_and_others_are_served_meanwhile(serve, monkeypatch):
