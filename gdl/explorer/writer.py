@@ -26,6 +26,9 @@ __all__ = ["page_of", "policy", "write_page"]
 
 FOLDER = Path(__file__).parent / "page"
 
+KEPT_THEME = FOLDER / "kept_theme.js"
+"""The script of the head, which runs before the first paint."""
+
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
@@ -87,6 +90,7 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
         "content": as_json(content),
         "script": script,
+        "kept_theme": KEPT_THEME.read_text(),
         "policy": policy(served is not None),
     }
     return fill((FOLDER / "page.html").read_text(), parts)
@@ -110,14 +114,16 @@ def _served_programs(names: Collection[str]) -> dict[str, Any]:
 def policy(served: bool = False) -> str:
     """Return the content security policy of a page; one that is served may ask its own server.
 
-    Only this script runs, whatever a text of the run contains.
+    Only the page's own scripts run, whatever a text of the run contains.
     """
-    digest = base64.b64encode(hashlib.sha256(modules("main").encode()).digest()).decode()
+    scripts = [KEPT_THEME.read_text(), modules("main")]
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     parts = [
         "default-src 'none'",
         "img-src data: blob:",
         "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{digest}'",
+        f"script-src {allowed}",
         "base-uri 'none'",
         "form-action 'none'",
         *(["connect-src 'self'"] if served else []),
