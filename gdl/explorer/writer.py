@@ -26,6 +26,9 @@ __all__ = ["Page", "page_of", "write_page"]
 
 FOLDER = Path(__file__).parent / "page"
 
+KEPT_THEME = FOLDER / "kept_theme.js"
+"""The script of the head, which runs before the first paint."""
+
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
@@ -96,6 +99,7 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
         "content": as_json(content),
         "script": script,
+        "kept_theme": KEPT_THEME.read_text(),
         "policy": rules,
     }
     return Page(fill((FOLDER / "page.html").read_text(), parts), rules)
@@ -120,14 +124,16 @@ def _served_programs(names: Collection[str]) -> dict[str, Any]:
 def policy(script: str, is_served: bool) -> str:
     """Return the content security policy of a page; one that is served may ask its own server.
 
-    Only this script runs, whatever a text of the run contains.
+    Only the page's own scripts run, whatever a text of the run contains.
     """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = [KEPT_THEME.read_text(), script]
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     parts = [
         "default-src 'none'",
         "img-src data: blob:",
         "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{digest}'",
+        f"script-src {allowed}",
         "base-uri 'none'",
         "form-action 'none'",
         *(["connect-src 'self'"] if is_served else []),

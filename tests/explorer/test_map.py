@@ -13,7 +13,8 @@ from untrained import autoencoder, subject_of
 from gdl.explorer import write_page
 from gdl.explorer.sections.latent_map import content
 from gdl.explorer.thumbnails import sheet
-from gdl.explorer.writer import modules
+from gdl.explorer.writer import FOLDER, modules
+from gdl.tasks.interpolation import _slerp
 
 GREY = """() => {
   const c = document.getElementById("decoded"), {data} = c.getContext("2d").getImageData(0, 0, 8, 8);
@@ -368,3 +369,52 @@ def test_thumbnails_keep_their_budget_even_of_noise(count, shape, levels, least)
         shown = np.array(picture.convert("L"))[y : y + height, x : x + width]
         expected = images[found["of"][k], 0].numpy() * 255.0 / (levels - 1)
         assert np.abs(shown - expected).max() <= 10
+
+
+VECTORS = {
+    "apart": ([1, 2, 0.5], [-2, 1, 3]),
+    "equal": ([1, 2, 0.5], [1, 2, 0.5]),
+    "same way": ([1, 2, 0.5], [2, 4, 1]),
+    "opposite": ([1, 2, 0.5], [-1, -2, -0.5]),
+    "opposite, longer": ([1, 2, 0.5], [-3, -6, -1.5]),
+    "from 0": ([0, 0, 0], [1, 2, 0.5]),
+    "to 0": ([1, 2, 0.5], [0, 0, 0]),
+    "0 and 0": ([0, 0, 0], [0, 0, 0]),
+}
+
+
+def test_the_great_circle_is_that_of_the_task_of_interpolation(chromium):
+    tab, path = chromium.new_page(), FOLDER / "between.js"
+    tab.add_script_tag(
+        content=path.read_text().replace("export const", "var").replace("export ", "")
+    )
+    for name, (a, b) in VECTORS.items():
+        for t in (0, 0.25, 0.5, 0.9, 1):
+            for path, mix in (("spherical", _slerp), ("linear", torch.lerp)):
+                own = tab.evaluate(f"([a, b, t]) => [...{path}(a, b, t)]", [a, b, t])
+                pair = (torch.tensor([v], dtype=torch.float64) for v in (a, b))
+                expected = mix(*pair, torch.tensor(t, dtype=torch.float64))[0]
+                np.testing.assert_allclose(
+                    own, expected, atol=1e-5, err_msg=f"{name}, {path}, {t}"
+                )
+    tab.close()
+
+
+@pytest.mark.parametrize("side", [(40, 0), (-40, 0), (0, 40), (0, -40), (40, 40)])
+def test_a_place_beyond_the_window_has_an_arrow_at_the_border(pages, open_page, side):
+    tab = open_page(pages[2][1])
+    middle = point(tab, 0.5, 0.5)
+    tab.evaluate("z => app.set({z})", (middle + side).tolist())
+    tab.wait_for_timeout(50)
+    # the ink is at that border of the canvas, and not at the opposite one
+    ink = tab.evaluate(
+        "() => { const c = document.querySelector('.map_canvas'), n = 20;"
+        "const dark = (x, y, w, h) => { const p = c.getContext('2d').getImageData(x, y, w, h).data;"
+        "let sum = 0; for (let i = 0; i < p.length; i += 4)"
+        " sum += p[i + 3] > 250 && p[i] < 40 && p[i + 1] < 40 && p[i + 2] < 50; return sum; };"
+        "return [dark(0, 0, n, c.height), dark(c.width - n, 0, n, c.height),"
+        " dark(0, 0, c.width, n), dark(0, c.height - n, c.width, n)] }"
+    )
+    left, right, top, bottom = (count > 20 for count in ink)
+    assert (left, right) == (side[0] < 0, side[0] > 0)
+    assert (bottom, top) == (side[1] < 0, side[1] > 0)

@@ -267,3 +267,86 @@ def test_without_javascript_there_is_a_sentence_and_the_facts(page, chromium):
     assert "allow it" in tab.inner_text("noscript")
     assert "bits/dim 2.5000 (bound)" in tab.inner_text("header")
     context.close()
+
+
+THEMES = [
+    ("dark", "light", DARK),
+    ("light", "dark", LIGHT),
+    ("", "dark", DARK),
+    ("x", "light", LIGHT),
+]
+
+
+@pytest.mark.parametrize(("kept", "system", "colour"), THEMES)
+def test_the_first_paint_has_the_colours_that_were_chosen(page, chromium, kept, system, colour):
+    context = chromium.new_context(color_scheme=system)
+    tab = context.new_page()
+    tab.add_init_script(f"localStorage.setItem('gdl-theme', {kept!r})")
+    # the colour before the modules of the page run
+    tab.add_init_script(
+        f"addEventListener('readystatechange', () => window.first ??= {BACK}, true);"
+    )
+    tab.goto(f"file://{page}")
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.evaluate("window.first") == colour
+    assert tab.evaluate(BACK) == colour
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_chosen_is_seen_in_the_colours_of_the_reader(page, open_page, scheme):
+    """Forced colours paint all backgrounds alike, unless a rule says that one has a meaning."""
+    tab = open_page(page, forced_colors="active", color_scheme=scheme)
+    back = "all => all.map(e => getComputedStyle(e).backgroundColor)"
+    for part in ("#theme", ".map_controls fieldset", ".map_path fieldset"):
+        chosen = tab.eval_on_selector_all(f"{part} :checked + span", back)
+        others = tab.eval_on_selector_all(f"{part} :not(:checked) + span", back)
+        assert chosen
+        assert not {*chosen} & {*others}, part
+    tab.click("[data-do=eraser]")
+    pressed = tab.eval_on_selector_all("[data-do=eraser]", back)
+    assert pressed != tab.eval_on_selector_all("[data-do=clear]", back)
+    # colours of classes and lengths of bars
+    assert len({*tab.eval_on_selector_all(".map_legend i", back)}) == 10
+    bar, behind = (tab.eval_on_selector_all(f".sliders_worth {tag}", back) for tag in "bi")
+    assert not {*bar} & {*behind}
+
+
+def test_a_phone_of_320_pixels_has_room_for_each_row(page, open_page):
+    tab = open_page(page, viewport={"width": 320, "height": 600})
+    right = "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
+    edge = tab.evaluate("document.querySelector('main').getBoundingClientRect().right")
+    assert tab.eval_on_selector_all("main *:not(.unseen, .unseen *)", right) <= edge + 0.5
+
+
+def test_parts_of_the_page_name_latents_alike(page, open_page):
+    tab = open_page(page)
+    names = set(tab.eval_on_selector_all(".map_axes option", "all => all.map(e => e.textContent)"))
+    tab.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    tab.wait_for_function("n => document.querySelectorAll('.sliders_row').length === n", arg=4)
+    text = "all => all.map(e => e.textContent)"
+    assert names & {*tab.eval_on_selector_all(".sliders_row label", text)} == names
+
+
+STATE = """() => [...document.querySelectorAll("main input, main select, main output, figcaption")]
+  .map(e => e.type === "radio" || e.type === "checkbox" ? e.checked : e.value ?? e.textContent)"""
+
+
+def test_who_comes_back_finds_controls_that_say_what_is_shown(page, open_page):
+    tab = open_page(page)
+    first = tab.evaluate(STATE)
+    for name in ("thumbnails", "pair", "spherical"):
+        tab.check(f"main input[value={name}]", force=True)
+    for name in ("difference", "fit"):
+        tab.locator(f"[data-of={name}]").click()
+    for name in (".sliders_temperature", "[data-of=width]"):
+        tab.eval_on_selector(
+            name, "e => { e.value = e.min; e.dispatchEvent(new Event('input', {bubbles: true})) }"
+        )
+    tab.fill(".sliders_seed", "12")
+    tab.press(".sliders_seed", "Enter")
+    assert tab.evaluate(STATE) != first
+    tab.goto("about:blank")
+    tab.go_back()
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.evaluate(STATE) == first

@@ -383,6 +383,11 @@ def test_a_model_without_latents_draws_samples(name, data, tmp_path, chromium):
     shown = torch.tensor(tab.evaluate("() => [...app.image.data]"))
     own = model.sample(16, seed=7, **({} if label is None else {"label": label}))
     assert torch.equal(shown, own[1].flatten().float())
+    for text in ("", "-1", "1.5", "16777216"):
+        tab.fill("#samples input[type=number]", text)
+        tab.keyboard.press("Enter")
+        assert tab.input_value("#samples input[type=number]") == "7", "the last seed comes back"
+        assert "from 0 to 16777215" in tab.inner_text("#samples [role=status]")
     assert [text for text in wrong if "willReadFrequently" not in text] == []
     tab.close()
     server.shutdown()

@@ -45,6 +45,7 @@ export function openCanvas(root, content, app) {
   function changed() {
     showPaper();
     tools.show(drawing);
+    root.classList.toggle("empty", drawing.isEmpty());
     reconstruction.of(() => {
       const image = shaped();
       paint(seen, image, app.content.levels);

@@ -12,6 +12,23 @@ export function uniforms(seed) {
   };
 }
 
+// Keeps an input of seeds to whole numbers from 0 to its max: `changed()` is called for each that is one; of another text the last seed
+// comes back and `say` is told what a seed is. Returns {value(), next()}, next counts up, from the last to 0.
+export function openSeed(input, changed, say) {
+  const most = Number(input.max);
+  let kept = Number(input.value);
+  input.addEventListener("change", () => {
+    const value = Number(input.value);
+    if (input.value === "" || !Number.isInteger(value) || value < 0 || value > most) {
+      input.value = kept;
+      return say(`A seed is a whole number from 0 to ${most}.`);
+    }
+    input.value = kept = value;  // 1e3 and 007 are seeds too
+    changed();
+  });
+  return {value: () => kept, next() { input.value = kept = (kept + 1) % (most + 1); }};
+}
+
 // Returns n draws of N(0, 1) as a Float64Array, two from each pair of uniform numbers (Box and Muller, 1958).
 export function normals(seed, n) {
   const next = uniforms(seed), out = new Float64Array(n);

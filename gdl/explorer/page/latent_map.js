@@ -1,6 +1,6 @@
 // Section latent_map: see gdl/explorer/sections/latent_map.py for its content.
 import { nearest, nearestCode, ofComponents, ofNeighbours, ofTwoLatents, readCodes } from "./projections.js";
-import { drawMark, drawPath, drawPoints, scaleOf, windowOf } from "./map_view.js";
+import { drawMark, drawPath, drawPlace, drawPoints, scaleOf, windowOf } from "./map_view.js";
 import { openBetween } from "./map_between.js";
 import { openLegend } from "./legend.js";
 import { readSheet } from "./sheet.js";
@@ -66,7 +66,7 @@ export async function openLatentMap(root, content, app) {
       const at = onto(end.z) ?? (end.kind === kind ? end.place : null);
       if (at) drawMark(above, pixel(at), name);
     }
-    if (place) drawMark(above, pixel(place), "");
+    if (place) drawPlace(above, pixel(place), width, height);
   }
 
   // Moves to a place of the plane and decodes what lies there.
@@ -167,7 +167,7 @@ function openChoices(root, content, size) {
   for (const kind of ["pca", "tsne"]) root.querySelector(`[value=${kind}]`).parentNode.hidden = !content[kind];
   if (content.pca) root.querySelector("[value=pca]").checked = true;
   root.querySelectorAll("select").forEach((select, k) => {
-    for (let i = 0; i < size; i++) select.append(new Option(`latent ${i + 1}`, i, i === k, i === k));
+    for (let i = 0; i < size; i++) select.append(new Option(`z${i}`, i, i === k, i === k));
   });
   root.querySelector("[value=thumbnails]").disabled = !content.sheet;
   root.querySelector("[value=spherical]").disabled = size === 1;
@@ -193,13 +193,15 @@ function openPointer(canvas, move, click) {
   let pressed = null;
   const at = event => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop]; };
   canvas.addEventListener("pointerdown", event => {
+    if (event.button !== 0 || !event.isPrimary) return;
     pressed = [event.clientX, event.clientY];
     canvas.setPointerCapture(event.pointerId);
     move(...at(event));
   });
-  canvas.addEventListener("pointermove", event => { if (event.pointerType === "mouse" || pressed) move(...at(event)); });
+  canvas.addEventListener("pointermove", event => { if (event.isPrimary && (event.pointerType === "mouse" || pressed)) move(...at(event)); });
   canvas.addEventListener("pointercancel", () => { pressed = null; });
   canvas.addEventListener("pointerup", event => {
+    if (!event.isPrimary) return;
     if (pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 5 && event.button === 0) click(event.shiftKey);
     pressed = null;
   });

@@ -22,7 +22,16 @@ function forSection(app, failed) {
   return Object.assign(Object.create(app), {on: (event, listener) => app.on(event, guarded(listener))});
 }
 
+// Brings all controls to what the page says. Who comes back to a page finds them as they were left, and the model as it starts.
+function resetControls() {
+  for (const input of document.querySelectorAll("input")) {
+    if (/^(radio|checkbox)$/.test(input.type)) input.checked = input.defaultChecked;
+    else input.value = input.defaultValue;
+  }
+}
+
 function start(modelOf, openers) {
+  resetControls();
   const content = JSON.parse(document.getElementById("content").textContent);
   const app = openApp(content, modelOf(content));
   window.app = app;  // tests and scripts find the application here

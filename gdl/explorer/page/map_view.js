@@ -96,6 +96,26 @@ export function drawMark(context, [x, y], text) {
   context.textBaseline = "alphabetic";
 }
 
+// Draws an arrow at the border towards a pixel that lies beyond it.
+function drawBeyond(context, [x, y], width, height) {
+  const within = (v, most) => Math.min(Math.max(v, 12), most - 12), [a, b] = [within(x, width), within(y, height)];
+  context.save();
+  context.translate(a, b);
+  context.rotate(Math.atan2(y - b, x - a));
+  context.beginPath();
+  context.moveTo(9, 0); context.lineTo(-6, -7); context.lineTo(-6, 7); context.closePath();
+  Object.assign(context, {fillStyle: colourOf("--fore"), strokeStyle: colourOf("--back"), lineWidth: 2});
+  context.stroke();
+  context.fill();
+  context.restore();
+}
+
+// Draws the mark of the current latents: a cross, or at the border an arrow towards them.
+export function drawPlace(context, [x, y], width, height) {
+  if (x < 0 || y < 0 || x > width || y > height) drawBeyond(context, [x, y], width, height);
+  else drawMark(context, [x, y], "");
+}
+
 // Draws a line through pixels [[x, y], ...].
 export function drawPath(context, pixels) {
   context.beginPath();

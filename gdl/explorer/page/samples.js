@@ -1,14 +1,15 @@
 // Section samples: see gdl/explorer/sections/samples.py for its content.
 import { openClasses } from "./classes.js";
+import { openSeed } from "./draws.js";
 import { tensor } from "./tensor.js";
 import { paint } from "./picture.js";
 
 // Opens the section: `root` its element, `content` as of samples.py, `app` as of app.js. The big picture is the sample that is chosen.
 export function openSamples(root, {count}, app) {
   const [button, grid, status] = [".samples_tools button", ".samples_grid", "[role=status]"].map(selector => root.querySelector(selector));
-  const [seed, temperature] = root.querySelectorAll(".samples_tools input"), [, height, width] = app.content.shape;
+  const [input, temperature] = root.querySelectorAll(".samples_tools input"), [, height, width] = app.content.shape;
   const one = value => tensor([1], Float32Array.of(value));
-  let image = null, busy = false, again = false;
+  let image = null, seedOfImage = null, busy = false, again = false;
 
   const cells = Array.from({length: count}, (_, k) => {
     const cell = document.createElement("button"), canvas = Object.assign(document.createElement("canvas"), {width, height});
@@ -28,7 +29,7 @@ export function openSamples(root, {count}, app) {
     return tensor([1, ...image.shape.slice(1)], image.data.slice(k * size, (k + 1) * size));
   }
   function choose(k) {
-    app.show(sampleOf(k), `sample ${k + 1} of seed ${seed.value}`);
+    app.show(sampleOf(k), `sample ${k + 1} of seed ${seedOfImage}`);
   }
   async function draw() {
     if (busy) { again = true; return; }
@@ -37,7 +38,9 @@ export function openSamples(root, {count}, app) {
       again = false;
       status.textContent = `Drawing ${count} samples …`;
       try {
-        ({image} = await app.model.run("sample", {seed: one(seed.value), temperature: one(temperature.value), ...app.labels(1)}));
+        const own = seed.value();
+        ({image} = await app.model.run("sample", {seed: one(own), temperature: one(temperature.value), ...app.labels(1)}));
+        seedOfImage = own;
         cells.forEach(({cell, canvas}, k) => { cell.disabled = false; paint(canvas, sampleOf(k), app.content.levels); });
         choose(0);
         status.textContent = "";
@@ -46,9 +49,9 @@ export function openSamples(root, {count}, app) {
     busy = false;
   }
 
+  const seed = openSeed(input, draw, text => { status.textContent = text; });
   const classes = openClasses(root.querySelector(".samples_classes"), app, y => { app.set({y}, "samples"); draw(); });
-  button.addEventListener("click", () => { seed.value = Number(seed.value) + 1; draw(); });
-  seed.addEventListener("change", draw);
+  button.addEventListener("click", () => { seed.next(); draw(); });
   temperature.addEventListener("change", draw);
   temperature.addEventListener("input", () => { temperature.nextElementSibling.textContent = Number(temperature.value).toFixed(2); });
   classes.show(app.y);

@@ -19,7 +19,7 @@ export function openRows(content, moved, rested) {
       amount.append(made("span", {textContent: text(worth[j])}), bar);
       value.setAttribute("for", id);
       value.setAttribute("aria-live", "off");
-      input.setAttribute("aria-label", `latent ${j}`);
+      input.setAttribute("aria-label", `latent z${j}`);
       input.setAttribute("aria-describedby", amount.id);
       input.addEventListener("input", () => moved(j, Number(input.value)));
       input.addEventListener("change", rested);

@@ -1,5 +1,5 @@
 // Section sliders: see gdl/explorer/sections/sliders.py for its content.
-import { drawsOf } from "./draws.js";
+import { drawsOf, openSeed } from "./draws.js";
 import { openClasses } from "./classes.js";
 import { openRows } from "./slider_rows.js";
 import { openUndo } from "./undo.js";
@@ -10,11 +10,11 @@ const FIRST = 16;  // latents shown at first
 // Opens the section: `root` its element, `content` as of sliders.py, `app` as of app.js.
 export function openSliders(root, content, app) {
   const find = selector => root.querySelector(selector), button = name => find(`[data-do=${name}]`);
-  const [status, seed, temperature] = [find("[role=status]"), find(".sliders_seed"), find(".sliders_temperature")];
+  const [status, temperature] = [find("[role=status]"), find(".sliders_temperature")];
   const {order, active} = content, codes = readTensors(content.codes)[0], draw = drawsOf(content);
   const [list, rest] = root.querySelectorAll(".sliders_list"), undo = openUndo(app, button("undo"));
-  // the test image shown last; the seed of what is shown, if it is a draw; the last seed that is one
-  let image = -1, drawn = null, kept = seed.value;
+  // the test image shown last; the seed of what is shown, if it is a draw
+  let image = -1, drawn = null;
   const say = text => { status.textContent = text; };
   const set = (state, isPart) => { undo.before(isPart); return app.set(state, "sliders"); };
 
@@ -26,16 +26,16 @@ export function openSliders(root, content, app) {
   }, undo.rest);
   const classes = openClasses(find(".sliders_classes"), app, y => set({y}));
 
+  const seed = openSeed(find(".sliders_seed"), () => showDraw(), say);
   function showDraw(isPart = false) {
-    kept = seed.value;
-    drawn = Number(kept);
+    drawn = seed.value();
     set({z: draw(drawn, Number(temperature.value))}, isPart);
     say(`Draw of seed ${drawn} at temperature ${temperature.value}.`);
   }
 
   const actions = {
     reset() { drawn = null; set({z: content.mean}); say(""); },
-    draw() { seed.value = (Number(seed.value) + 1) % 2 ** 32; showDraw(); },
+    draw() { seed.next(); showDraw(); },
     image() {
       image = (image + 1) % codes.shape[0];
       drawn = null;
@@ -53,11 +53,6 @@ export function openSliders(root, content, app) {
   };
   for (const [name, action] of Object.entries(actions)) button(name).addEventListener("click", action);
 
-  seed.addEventListener("change", () => {
-    const value = Number(seed.value), isSeed = seed.value !== "" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
-    if (!isSeed) { seed.value = kept; return say("A seed is a whole number from 0 to 4294967295."); }
-    showDraw();
-  });
   temperature.addEventListener("input", () => {
     const text = Number(temperature.value).toFixed(2);
     temperature.nextElementSibling.textContent = text;
