@@ -22,16 +22,19 @@ function unpacked(buffer) {
   }));
 }
 
-// Returns the same as localModel; run throws an error with a sentence if the server refuses or is gone.
+// Returns the same as localModel; run throws an error with a sentence if the server refuses or is gone, and ends when `signal` says so.
+// `rows` of the content are what one call may have, at most.
 export function remoteModel(content) {
   return {
     has: name => name in content.programs,
+    rows: content.rows,
     use() {},
-    async run(name, inputs) {
+    async run(name, inputs, signal) {
       let answer;
       try {
-        answer = await fetch(`run/${name}`, {method: "POST", body: packed(inputs)});
-      } catch {
+        answer = await fetch(`run/${name}`, {method: "POST", body: packed(inputs), signal});
+      } catch (error) {
+        if (signal?.aborted) throw error;
         throw new Error(GONE);
       }
       if (!answer.ok) throw new Error(await answer.text() || GONE);

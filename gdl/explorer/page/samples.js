@@ -7,8 +7,8 @@ import { paint } from "./picture.js";
 export function openSamples(root, {count}, app) {
   const [button, grid, status] = [".samples_tools button", ".samples_grid", "[role=status]"].map(selector => root.querySelector(selector));
   const [seed, temperature] = root.querySelectorAll(".samples_tools input"), [, height, width] = app.content.shape;
-  const one = value => tensor([1], Float32Array.of(value));
-  let image = null, busy = false, again = false;
+  const one = value => tensor([1], Float32Array.of(value)), limit = Number(seed.max) + 1;
+  let image = null, drawn = null, kept = seed.value, asked = null;
 
   const cells = Array.from({length: count}, (_, k) => {
     const cell = document.createElement("button"), canvas = Object.assign(document.createElement("canvas"), {width, height});
@@ -28,27 +28,38 @@ export function openSamples(root, {count}, app) {
     return tensor([1, ...image.shape.slice(1)], image.data.slice(k * size, (k + 1) * size));
   }
   function choose(k) {
-    app.show(sampleOf(k), `sample ${k + 1} of seed ${seed.value}`);
+    cells.forEach(({cell}, i) => cell.setAttribute("aria-pressed", i === k));
+    app.show(sampleOf(k), `sample ${k + 1} of ${drawn}`);
   }
+  // Returns what a draw is of, in words.
+  function words() {
+    const parts = [`seed ${kept}`, ...(temperature.value === "1" ? [] : [`temperature ${temperature.nextElementSibling.textContent}`])];
+    return [...parts, ...(app.y === null ? [] : [`class ${app.content.classes[app.y] ?? "unknown"}`])].join(", ");
+  }
+  // Draws what is chosen now; an earlier draw that is not done is left, here and in Python.
   async function draw() {
-    if (busy) { again = true; return; }
-    busy = true;
-    do {
-      again = false;
-      status.textContent = `Drawing ${count} samples …`;
-      try {
-        ({image} = await app.model.run("sample", {seed: one(seed.value), temperature: one(temperature.value), ...app.labels(1)}));
-        cells.forEach(({cell, canvas}, k) => { cell.disabled = false; paint(canvas, sampleOf(k), app.content.levels); });
-        choose(0);
-        status.textContent = "";
-      } catch (error) { status.textContent = `Not drawn: ${error.message}`; }
-    } while (again);
-    busy = false;
+    asked?.abort();
+    const mine = asked = new AbortController(), about = words();
+    status.textContent = `Drawing ${count} samples …`;
+    try {
+      const inputs = {seed: one(kept), temperature: one(temperature.value), ...app.labels(1)};
+      const found = (await app.model.run("sample", inputs, mine.signal)).image;
+      if (mine !== asked) return;
+      [image, drawn] = [found, about];
+      cells.forEach(({cell, canvas}, k) => { cell.disabled = false; paint(canvas, sampleOf(k), app.content.levels); });
+      choose(0);
+      status.textContent = "";
+    } catch (error) { if (mine === asked) status.textContent = `Not drawn: ${error.message}`; }
   }
 
   const classes = openClasses(root.querySelector(".samples_classes"), app, y => { app.set({y}, "samples"); draw(); });
-  button.addEventListener("click", () => { seed.value = Number(seed.value) + 1; draw(); });
-  seed.addEventListener("change", draw);
+  button.addEventListener("click", () => { seed.value = kept = (Number(kept) + 1) % limit; draw(); });
+  seed.addEventListener("change", () => {
+    const value = Number(seed.value), isSeed = seed.value !== "" && Number.isInteger(value) && value >= 0 && value < limit;
+    if (isSeed) kept = value;
+    seed.value = kept;
+    if (isSeed) draw(); else status.textContent = `A seed is a whole number from 0 to ${limit - 1}.`;
+  });
   temperature.addEventListener("change", draw);
   temperature.addEventListener("input", () => { temperature.nextElementSibling.textContent = Number(temperature.value).toFixed(2); });
   classes.show(app.y);
