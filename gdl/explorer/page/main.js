@@ -46,6 +46,12 @@ function start() {
   return app.decode();
 }
 
+// what a section has asked of a server and does not catch; the next picture clears it
+addEventListener("unhandledrejection", event => {
+  if (!event.reason?.isRefusal) return;
+  event.preventDefault();
+  document.getElementById("status").textContent = `Not shown: ${event.reason.message}`;
+});
 openCopy();
 // after the first paint
 requestAnimationFrame(() => setTimeout(async () => {

@@ -22,6 +22,11 @@ function unpacked(buffer) {
   }));
 }
 
+// Returns an error with a sentence of the server, which is no fault of the page: main.js shows it where no section does.
+function refusal(sentence) {
+  return Object.assign(new Error(sentence), {isRefusal: true});
+}
+
 // Returns the same as localModel; run throws an error with a sentence if the server refuses or is gone, and ends when `signal` says so.
 // `rows` of the content are what one call may have, at most.
 export function remoteModel(content) {
@@ -35,9 +40,9 @@ export function remoteModel(content) {
         answer = await fetch(`run/${name}`, {method: "POST", body: packed(inputs), signal});
       } catch (error) {
         if (signal?.aborted) throw error;
-        throw new Error(GONE);
+        throw refusal(GONE);
       }
-      if (!answer.ok) throw new Error(await answer.text() || GONE);
+      if (!answer.ok) throw refusal(await answer.text() || GONE);
       return unpacked(await answer.arrayBuffer());
     },
   };
