@@ -1,12 +1,14 @@
 """What a server computes with a model for its page: the programs of a page, by the model itself."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from gdl.capabilities import HasLatents, HasPosterior, Invertible, Samples, refuse
 from gdl.errors import GdlError
@@ -16,18 +18,33 @@ from gdl.explorer.programs import programs
 from gdl.families.base import GenerativeModel
 from gdl.families.variational import VariationalModel
 
-__all__ = ["LIMIT", "SAMPLES", "Served"]
+__all__ = ["LIMIT", "SAMPLES", "VECTORS", "Served", "Unwanted", "most_rows"]
 
 LIMIT = 2000
 """Images in one request, at most."""
+
+VECTORS = 10_000
+"""Vectors of one or two dimensions in one request, at most: a density is one of many cells."""
 
 SAMPLES = 16
 """Samples at a time, of a model without latents."""
 
 CHUNK = 100
-"""Images that the model computes at once."""
+"""Images that the model computes at once; vectors all."""
+
+ASKED_EVERY = 0.2
+"""Seconds after which a computation asks again whether anybody waits for it."""
 
 Program = Callable[..., dict[str, Tensor]]
+
+
+class Unwanted(Exception):
+    """Nobody waits for what is computed."""
+
+
+def most_rows(model: GenerativeModel) -> int:
+    """Return how many images or vectors a request may have, at most."""
+    return LIMIT if len(model.shape) == 3 else VECTORS
 
 
 class Served:
@@ -57,23 +74,31 @@ class Served:
 
             refuse(model, HasLatents, "gdl explore asks for latents", models)
 
-    def run(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Tensor],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, Tensor]:
         """Return the outputs of a program by name, float32 on the CPU.
 
         Args:
             name: One of `programs`.
             inputs: Tensors (B, ...) by name, float32; labels y (B,), too.
+            is_wanted: Asked now and then whether the outputs are still of use.
 
         Raises:
             GdlError: An input is missing, or has another shape than the model's.
+            Unwanted: They are not.
         """
         names, program = self.programs[name]
         found = self._checked(name, names, inputs)
         rows = len(found[0])
         parts: list[dict[str, Tensor]] = []
-        with torch.inference_mode():
-            for i in range(0, rows, CHUNK):
-                chunk = [v[i : i + CHUNK].to(self.model.device) for v in found]
+        size = CHUNK if len(self.model.shape) == 3 else rows
+        with torch.inference_mode(), _while(is_wanted):
+            for i in range(0, rows, size):
+                chunk = [v[i : i + size].to(self.model.device) for v in found]
                 out = program(*chunk)
                 parts.append({k: v.float().cpu() for k, v in out.items()})
         return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
@@ -100,8 +125,9 @@ class Served:
         if missing:
             raise GdlError(f"{program} asks for {' and '.join(missing)}.")
         sizes = {len(inputs[name]) if inputs[name].ndim else 0 for name in names}
-        if len(sizes) > 1 or not 1 <= max(sizes) <= LIMIT:
-            raise GdlError(f"{program} takes from 1 to {LIMIT} images, as many of each input.")
+        most = most_rows(self.model)
+        if len(sizes) > 1 or not 1 <= max(sizes) <= most:
+            raise GdlError(f"{program} takes from 1 to {most} images, as many of each input.")
         return [self._checked_input(name, inputs[name]) for name in names]
 
     def _checked_input(self, name: str, value: Tensor) -> Tensor:
@@ -120,6 +146,29 @@ class Served:
                 raise GdlError(f"y must be labels from 0 to {last}.")
             return value.long()
         return value
+
+
+@contextmanager
+def _while(is_wanted: Callable[[], bool]) -> Iterator[None]:
+    """Ask before each layer that is computed, but not too often, and raise `Unwanted`.
+
+    A draw of an autoregressive model computes its layers for each pixel, so minutes end in between.
+    """
+    asked = -ASKED_EVERY
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        if (now := time.monotonic()) - asked > ASKED_EVERY:
+            asked = now
+            if not is_wanted():
+                raise Unwanted
+
+    ask()
+    hook = register_module_forward_pre_hook(ask)  # of all modules; the server runs one at a time
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _own(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
@@ -158,7 +207,7 @@ def _samples(model: Any) -> dict[str, tuple[tuple[str, ...], Program]]:
     def sample(seed: Tensor, temperature: Tensor, *y: Tensor) -> dict[str, Tensor]:
         numbers = [seed.flatten(), temperature.flatten()]
         if any(len(v) != 1 or not 0 <= float(v) < 2**24 for v in numbers):
-            raise GdlError("sample takes one seed and one temperature, from 0 on.")
+            raise GdlError("sample takes one seed, from 0 to 16777215, and one temperature.")
         own: dict[str, Any] = {}
         if y:
             own["label"] = None if int(y[0]) == model.num_classes else int(y[0])

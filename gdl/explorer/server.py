@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import re
 import secrets
+import selectors
 import socket
 import socketserver
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 
 from gdl.errors import GdlError
-from gdl.explorer.served import Served
+from gdl.explorer.served import Served, Unwanted
 from gdl.explorer.wire import packed_tensors, read_tensors
 
 __all__ = ["BODY_LIMIT", "PageServer"]
@@ -75,12 +76,15 @@ class PageServer(ThreadingHTTPServer):
         name = host
         if bound.is_unspecified:  # all interfaces: this machine opens its own
             name = "127.0.0.1" if bound.version == 4 else "::1"
+        elif bound.is_loopback:
+            name = str(bound)  # browsers write 127.1 and the like in this way
         name = f"[{name}]" if ":" in name else name
+        names = {name, host}
         self.is_open = not bound.is_loopback
         """Whether other machines can reach it."""
-        self.hosts = {f"{name}:{self.server_port}".lower()}
+        self.hosts = {f"{each}:{self.server_port}".lower() for each in names}
         if self.server_port == 80:  # which browsers leave out
-            self.hosts.add(name.lower())
+            self.hosts |= {each.lower() for each in names}
         self.address = f"http://{name}:{self.server_port}/{self.token}/"
 
     @property
@@ -172,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             tensors = read_tensors(self._body())
             self.deadline.cancel()
             body = packed_tensors(self._run(program, tensors))
+        except Unwanted:
+            self._hang_up()
         except _Refused as e:
             self._say(e.status, str(e))
         except GdlError as e:
@@ -209,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.server.model is not None
         try:
             with self.server.lock:
-                return self.server.model.run(program, tensors)
-        except GdlError:
+                return self.server.model.run(program, tensors, self._is_awaited)
+        except (GdlError, Unwanted):
             raise
         except (torch.cuda.OutOfMemoryError, MemoryError) as e:
             raise GdlError("There is not enough memory for so many images.") from e
@@ -242,6 +248,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep no log."""
+
+    def _is_awaited(self) -> bool:
+        """Return whether the client has not closed the connection, as a tab that is closed does."""
+        try:
+            with selectors.DefaultSelector() as found:
+                found.register(self.connection, selectors.EVENT_READ)
+                return not found.select(0) or self.connection.recv(1, socket.MSG_PEEK) != b""
+        except (OSError, ValueError):
+            return False
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError):

@@ -17,8 +17,10 @@ from gdl.explorer.facts import brief_html, facts, facts_html
 from gdl.explorer.graph import Graph
 from gdl.explorer.programs import check, programs
 from gdl.explorer.sections import SECTIONS, checkpoints
+from gdl.explorer.served import most_rows
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import most_exact, packed
+from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
 from gdl.webpage import BASE_CSS, as_json, fill
 
@@ -72,7 +74,7 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
         )
     known = facts(subject)
     content: dict[str, Any] = {
-        **(_own_programs(subject) if served is None else _served_programs(served)),
+        **(_own_programs(subject) if served is None else _served_programs(served, model)),
         "facts": known,
         "shape": [*model.shape],
         "levels": model.levels,
@@ -117,8 +119,8 @@ def _own_programs(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _served_programs(names: Collection[str]) -> dict[str, Any]:
-    return {"programs": dict.fromkeys(names, True), "weights": []}
+def _served_programs(names: Collection[str], model: GenerativeModel) -> dict[str, Any]:
+    return {"programs": dict.fromkeys(names, True), "weights": [], "rows": most_rows(model)}
 
 
 def policy(script: str, is_served: bool) -> str:

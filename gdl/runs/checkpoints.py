@@ -129,6 +129,14 @@ def _device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise GdlError(f"device={name} is not known: use auto, cpu, cuda, cuda:1 or mps.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise GdlError(f"device={name}: torch can see no Apple GPU on this machine: use cpu.")
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise GdlError(f"device={name}: torch can see no CUDA GPU on this machine: use cpu.")
+        if int(name.partition(":")[2] or 0) >= count:
+            raise GdlError(f"device={name}: the last CUDA GPU of this machine is {count - 1}.")
     return name
 
 

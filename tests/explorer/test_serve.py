@@ -23,11 +23,12 @@ from gdl.commands.values import check_values
 from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.explorer import Subject
-from gdl.explorer.served import LIMIT, Served
+from gdl.explorer.served import LIMIT, VECTORS, Served
 from gdl.explorer.server import BODY_LIMIT, PageServer
 from gdl.explorer.wire import packed_tensors, read_tensors
 from gdl.explorer.writer import page_of
-from gdl.models import MADE, VAE, Autoencoder, DenoisingAutoencoder, Glow
+from gdl.models import MADE, VAE, Autoencoder, DenoisingAutoencoder, Gaussian, Glow
+from gdl.runs.checkpoints import open_run
 from gdl.runs.directory import Run
 
 SHAPE, LEVELS = (1, 8, 8), 17
@@ -550,3 +551,137 @@ def test_what_belongs_to_a_page_in_a_file_is_refused(key):
 def test_a_port_out_of_range_is_refused(port):
     with pytest.raises(GdlError, match=f"^port={'null' if port is None else port} does not fit"):
         check_values(OmegaConf.create({"port": port}), "explore")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "sentence"),
+    [
+        ("cuda", 0, "device=cuda: torch can see no CUDA GPU"),
+        ("cuda:1", 1, "device=cuda:1: the last CUDA GPU of this machine is 0"),
+        ("mps", 0, "device=mps: torch can see no Apple GPU"),
+        ("gpu", 1, "device=gpu is not known"),
+    ],
+)
+def test_a_device_that_is_not_there_is_a_sentence(device, gpus, sentence, tmp_path, monkeypatch):
+    run = run_of(tmp_path, MODELS["ae"]())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(GdlError, match=sentence):
+        open_run(run, device)
+
+
+class Slow(torch.nn.Module):
+    """A model that draws for a minute, layer by layer, unless it is stopped."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.shape, self.num_classes, self.levels = SHAPE, 0, LEVELS
+        self.device, self.drawing = torch.device("cpu"), threading.Event()
+
+    def sample(self, n, *, seed=0, temperature=1.0):
+        self.drawing.set()
+        for _ in range(6000 if seed == 0 else 1):
+            self.layer(torch.zeros(1, 1))
+            time.sleep(0.01)
+        return torch.full((n, *SHAPE), seed)
+
+
+def test_what_nobody_waits_for_is_left_also_in_the_midst_of_a_draw(capfd):
+    model, server = Slow(), PageServer()
+    served = Served(model)
+    thread = threading.Thread(target=server.serve, args=("", "", served), daemon=True)
+    thread.start()
+    one = torch.ones(1)
+    body = packed_tensors({"seed": 0 * one, "temperature": one})
+    head = f"POST /{server.token}/run/sample HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    tabs = [socket.create_connection(server.server_address[:2], timeout=10) for _ in range(5)]
+    for tab in tabs:
+        tab.sendall(head.encode() + body)
+    assert model.drawing.wait(10)
+    for tab in tabs:  # the first draws, the others wait for it
+        tab.close()
+    began = time.monotonic()
+    image = run(server, "sample", seed=one, temperature=one)["image"]
+    assert image.unique().tolist() == [1]
+    assert time.monotonic() - began < 10
+    server.shutdown()
+    thread.join(10)
+    assert capfd.readouterr().err == ""
+    assert not torch.nn.modules.module._global_forward_pre_hooks
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost"])
+def test_the_printed_address_is_the_one_that_a_browser_asks_for(host, chromium):
+    with PageServer(host) as server:
+        tab = chromium.new_page()
+        asked = tab.evaluate("address => new URL(address).host", server.address)
+        tab.close()
+        assert asked in server.hosts
+        assert server.address.startswith(f"http://{asked}/")
+        assert not server.is_open
+
+
+def test_a_density_is_one_request_for_each_layer():
+    served = Served(Gaussian((2,), None).eval())
+    points = torch.randn(96 * 96, 2)
+    assert served.run("layer1", {"h": points})["h"].shape == points.shape
+    with pytest.raises(GdlError, match=f"from 1 to {VECTORS} images"):
+        served.run("decode", {"z": torch.zeros(VECTORS + 1, 2)})
+
+
+def test_errors_of_the_server_are_a_sentence_in_every_part_and_no_fault_of_the_page(
+    serve, chromium
+):
+    server, wrong = serve("vae"), []
+    tab = chromium.new_page()
+    tab.on("pageerror", lambda e: wrong.append(str(e)))
+    tab.goto(server.address)
+    tab.wait_for_selector("html[data-ready]")
+    tab.route("**/run/*", lambda route: route.abort())
+    for _ in range(2):
+        tab.click("#latent_map .map_canvas", position={"x": 90, "y": 60})
+    tab.wait_for_function("document.querySelector('#status').textContent")
+    assert "does not answer" in tab.text_content("#status")
+    assert tab.evaluate("() => document.querySelector('.failed')") is None
+    tab.unroute("**/run/*")
+    nans = "async () => { app.model.run = async () => ({image: {shape: [1, 1, 8, 8], data: "
+    tab.evaluate(nans + "new Float32Array(64).fill(NaN)}}); await app.set({}); }")
+    assert "not finite" in tab.text_content("#status")
+    tab.close()
+    assert wrong == []
+
+
+def test_what_a_seed_may_be_is_said_and_the_shown_samples_keep_their_name(
+    data, tmp_path, chromium
+):
+    model = perturbed(SAMPLERS["conditional"]())
+    served, server = Served(model), PageServer()
+    page = page_of(Subject(Run(tmp_path), model, data), served.programs)
+    thread = threading.Thread(target=server.serve, args=(*page, served), daemon=True)
+    thread.start()
+    tab = chromium.new_page()
+    tab.goto(server.address)
+    tab.wait_for_selector("#code:has-text('sample 1 of seed 0, class 0')")
+    for wrong in ("", "-1", "1.5", "16777216", "1e30"):
+        tab.fill("#samples input[type=number]", wrong)
+        tab.keyboard.press("Enter")
+        assert "whole number from 0 to 16777215" in tab.text_content("#samples [role=status]")
+        assert tab.input_value("#samples input[type=number]") == "0"
+    tab.fill("#samples input[type=number]", "16777215")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#code:has-text('seed 16777215')")
+    tab.click("#samples .samples_tools button")
+    tab.wait_for_selector("#code:has-text('sample 1 of seed 0,')")
+    tab.route("**/run/*", lambda route: None)  # a draw that does not end
+    tab.fill("#samples input[type=number]", "5")
+    tab.keyboard.press("Enter")
+    tab.click("#samples [aria-label='Sample 3']")
+    assert tab.text_content("#code") == "sample 3 of seed 0, class 0"
+    assert tab.get_attribute("#samples [aria-label='Sample 3']", "aria-pressed") == "true"
+    assert tab.text_content("#samples [role=status]").startswith("Drawing")
+    tab.close()
+    server.shutdown()
+    thread.join(10)

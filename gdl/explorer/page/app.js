@@ -38,7 +38,9 @@ export function openApp(content, model) {
         do {
           again = false;
           const z = tensor([1, ...content.latent_shape], app.z.slice()), began = performance.now();
-          app.image = (await model.run("decode", {z, ...app.labels(1)})).image;
+          const {image} = await model.run("decode", {z, ...app.labels(1)});
+          if (!image.data.every(Number.isFinite)) throw new Error("the model gives numbers here that are not finite.");
+          app.image = image;
           app.milliseconds = performance.now() - began;
           app.tell("decoded");
         } while (again);

@@ -65,13 +65,14 @@ export function openFlow(root, content, app) {
   async function fill() {
     if (filling) return;
     filling = true;
-    for (let k; (k = nearest()) !== null;) {
-      const now = age, found = await layers.logDensity(picture.grid(k, FLOW_GRID[d]), k);
-      if (now !== age) continue;
-      state.densities.set(k, picture.density(found, FLOW_GRID[d]));
-      picture.draw();
-    }
-    filling = false;
+    try {
+      for (let k; (k = nearest()) !== null;) {
+        const now = age, found = await layers.logDensity(picture.grid(k, FLOW_GRID[d]), k);
+        if (now !== age) continue;
+        state.densities.set(k, picture.density(found, FLOW_GRID[d]));
+        picture.draw();
+      }
+    } finally { filling = false; }
   }
 
   function nearest() {

@@ -2,18 +2,18 @@
 import { logistics, normals } from "./draws.js";
 import { tensor } from "./tensor.js";
 
-const FLOW_ROWS = 512, FLOW_TURN = 12;  // points of one run; milliseconds after which the page may answer
+const FLOW_ROWS = 512, FLOW_TURN = 12;  // points of one run here; milliseconds after which the page may answer
 
 // Returns what the layers of app.model do with points; `count` is K, the number of layers.
 export function openFlowLayers(app, count) {
-  const d = app.content.shape[0];
+  const d = app.content.shape[0], most = app.model.rows ?? FLOW_ROWS;
   let turn = performance.now();
 
   // Returns the outputs of a program by name, for any number of points.
   async function run(program, input, points, labelled = false) {
     const n = points.length / d, whole = {};
-    for (let start = 0; start < n; start += FLOW_ROWS) {
-      const rows = Math.min(FLOW_ROWS, n - start), part = tensor([rows, d], points.slice(start * d, (start + rows) * d));
+    for (let start = 0; start < n; start += most) {
+      const rows = Math.min(most, n - start), part = tensor([rows, d], points.slice(start * d, (start + rows) * d));
       const found = await app.model.run(program, {[input]: part, ...(labelled ? app.labels(rows) : {})});
       for (const [name, {data}] of Object.entries(found)) {
         const size = data.length / rows;

@@ -48,6 +48,12 @@ function start(modelOf, openers) {
 
 // Opens the page after its first paint: `modelOf(content)` gives the model, `openers` what opens each section, by its name.
 export function openPage(modelOf, openers) {
+  // what a section has asked of a server and does not catch; the next picture clears it
+  addEventListener("unhandledrejection", event => {
+    if (!event.reason?.isRefusal) return;
+    event.preventDefault();
+    document.getElementById("status").textContent = `Not shown: ${event.reason.message}`;
+  });
   openCopy();
   requestAnimationFrame(() => setTimeout(async () => {
     try { await start(modelOf, openers); } catch (error) { showError(document.getElementById("stage"), "This page cannot decode", error); }

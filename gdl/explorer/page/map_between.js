@@ -10,6 +10,7 @@ export function openBetween(root, app, now, changed) {
   const mix = () => root.querySelector("input[name=map_path]:checked").value === "linear" ? linear : spherical;
   const whole = () => ends.has("A") && ends.has("B");
   let last = "B", frame = null;
+  const PLAY = 4000, MOST = 1 / 24;  // milliseconds of the way; of it between two pictures, so that a slow model shows them all
 
   async function picture(name) {
     const {z} = ends.get(name), canvas = root.querySelector(`[data-end=${name}] canvas`);
@@ -19,8 +20,9 @@ export function openBetween(root, app, now, changed) {
   }
 
   function show() {
-    if (whole()) app.set({z: mix()(ends.get("A").z, ends.get("B").z, Number(slider.value))}, "between");
+    const shown = whole() ? app.set({z: mix()(ends.get("A").z, ends.get("B").z, Number(slider.value))}, "between") : null;
     changed();
+    return shown;
   }
 
   function stop() {
@@ -31,12 +33,16 @@ export function openBetween(root, app, now, changed) {
 
   play.addEventListener("click", () => {
     if (frame !== null) return stop();
-    const from = Number(slider.value) < 1 ? Number(slider.value) : 0, began = performance.now();
+    let t = Number(slider.value) < 1 ? Number(slider.value) : 0, before = performance.now();
     play.textContent = "stop";
-    const step = time => {
-      slider.value = Math.min(1, from + Math.max(0, time - began) / 4000);
-      show();
-      Number(slider.value) < 1 ? frame = requestAnimationFrame(step) : stop();
+    const step = async time => {
+      const mine = frame;
+      t = Math.min(1, t + Math.min(MOST, Math.max(0, time - before) / PLAY));
+      before = time;
+      slider.value = t;
+      await show();
+      if (mine !== frame) return;
+      if (t < 1) frame = requestAnimationFrame(step); else stop();
     };
     frame = requestAnimationFrame(step);
   });

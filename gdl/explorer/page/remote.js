@@ -22,19 +22,27 @@ function unpacked(buffer) {
   }));
 }
 
-// Returns the same as localModel; run throws an error with a sentence if the server refuses or is gone.
+// Returns an error with a sentence of the server, which is no fault of the page: main.js shows it where no section does.
+function refusal(sentence) {
+  return Object.assign(new Error(sentence), {isRefusal: true});
+}
+
+// Returns the same as localModel; run throws an error with a sentence if the server refuses or is gone, and ends when `signal` says so.
+// `rows` of the content are what one call may have, at most.
 export function remoteModel(content) {
   return {
     has: name => name in content.programs,
+    rows: content.rows,
     use() {},
-    async run(name, inputs) {
+    async run(name, inputs, signal) {
       let answer;
       try {
-        answer = await fetch(`run/${name}`, {method: "POST", body: packed(inputs)});
-      } catch {
-        throw new Error(GONE);
+        answer = await fetch(`run/${name}`, {method: "POST", body: packed(inputs), signal});
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        throw refusal(GONE);
       }
-      if (!answer.ok) throw new Error(await answer.text() || GONE);
+      if (!answer.ok) throw refusal(await answer.text() || GONE);
       return unpacked(await answer.arrayBuffer());
     },
   };

@@ -9,7 +9,7 @@ export function openSamples(root, {count}, app) {
   const [button, grid, status] = [".samples_tools button", ".samples_grid", "[role=status]"].map(selector => root.querySelector(selector));
   const [input, temperature] = root.querySelectorAll(".samples_tools input"), [, height, width] = app.content.shape;
   const one = value => tensor([1], Float32Array.of(value));
-  let image = null, seedOfImage = null, busy = false, again = false;
+  let image = null, drawn = null, asked = null;
 
   const cells = Array.from({length: count}, (_, k) => {
     const cell = document.createElement("button"), canvas = Object.assign(document.createElement("canvas"), {width, height});
@@ -29,24 +29,28 @@ export function openSamples(root, {count}, app) {
     return tensor([1, ...image.shape.slice(1)], image.data.slice(k * size, (k + 1) * size));
   }
   function choose(k) {
-    app.show(sampleOf(k), `sample ${k + 1} of seed ${seedOfImage}`);
+    cells.forEach(({cell}, i) => cell.setAttribute("aria-pressed", i === k));
+    app.show(sampleOf(k), `sample ${k + 1} of ${drawn}`);
   }
+  // Returns what a draw is of, in words.
+  function words() {
+    const parts = [`seed ${seed.value()}`, ...(temperature.value === "1" ? [] : [`temperature ${temperature.nextElementSibling.textContent}`])];
+    return [...parts, ...(app.y === null ? [] : [`class ${app.content.classes[app.y] ?? "unknown"}`])].join(", ");
+  }
+  // Draws what is chosen now; an earlier draw that is not done is left, here and in Python.
   async function draw() {
-    if (busy) { again = true; return; }
-    busy = true;
-    do {
-      again = false;
-      status.textContent = `Drawing ${count} samples …`;
-      try {
-        const own = seed.value();
-        ({image} = await app.model.run("sample", {seed: one(own), temperature: one(temperature.value), ...app.labels(1)}));
-        seedOfImage = own;
-        cells.forEach(({cell, canvas}, k) => { cell.disabled = false; paint(canvas, sampleOf(k), app.content.levels); });
-        choose(0);
-        status.textContent = "";
-      } catch (error) { status.textContent = `Not drawn: ${error.message}`; }
-    } while (again);
-    busy = false;
+    asked?.abort();
+    const mine = asked = new AbortController(), about = words();
+    status.textContent = `Drawing ${count} samples …`;
+    try {
+      const inputs = {seed: one(seed.value()), temperature: one(temperature.value), ...app.labels(1)};
+      const found = (await app.model.run("sample", inputs, mine.signal)).image;
+      if (mine !== asked) return;
+      [image, drawn] = [found, about];
+      cells.forEach(({cell, canvas}, k) => { cell.disabled = false; paint(canvas, sampleOf(k), app.content.levels); });
+      choose(0);
+      status.textContent = "";
+    } catch (error) { if (mine === asked) status.textContent = `Not drawn: ${error.message}`; }
   }
 
   const seed = openSeed(input, draw, text => { status.textContent = text; });
