@@ -67,7 +67,7 @@ def serve(cfg: DictConfig) -> str:
     from gdl.explorer import Subject
     from gdl.explorer.served import Served
     from gdl.explorer.server import PageServer
-    from gdl.explorer.writer import page_of, policy
+    from gdl.explorer.writer import page_of
     from gdl.runs.checkpoints import open_run
 
     for key in ("out", "checkpoints"):
@@ -89,7 +89,7 @@ def serve(cfg: DictConfig) -> str:
     enable_garbage_collection()
     print(f"explorer:   {server.address}")
     print("            Ctrl+C ends it")
-    server.serve(page, policy(served=True), served)
+    server.serve(*page, served)
     return server.address
 
 

@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from html import escape
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -22,11 +22,19 @@ from gdl.explorer.weights import packed
 from gdl.files import write_atomically
 from gdl.webpage import BASE_CSS, as_json, fill
 
-__all__ = ["page_of", "policy", "write_page"]
+__all__ = ["Page", "page_of", "write_page"]
 
 FOLDER = Path(__file__).parent / "page"
 
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+
+
+class Page(NamedTuple):
+    """A page, and what it may do."""
+
+    text: str
+    policy: str
+    """Its content security policy, which is also in the text."""
 
 
 def write_page(subject: Subject, path: Path) -> Path:
@@ -38,12 +46,12 @@ def write_page(subject: Subject, path: Path) -> Path:
     if not path.parent.is_dir():
         raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
     # names of files may have bytes that are no text
-    write_atomically(path, page_of(subject).encode(errors="replace"))
+    write_atomically(path, page_of(subject).text.encode(errors="replace"))
     return path
 
 
-def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
-    """Return the page of a run as text.
+def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
+    """Return the page of a run.
 
     Args:
         subject: The run.
@@ -72,7 +80,8 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
-    script = modules("main")
+    script = script_of(shown, is_served=served is not None)
+    rules = policy(script, is_served=served is not None)
     size = model.shape[1:] if len(model.shape) == 3 else (1, 1)  # vectors are shown as numbers
     parts = {
         "title": escape(known["title"]),
@@ -87,9 +96,9 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> str:
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
         "content": as_json(content),
         "script": script,
-        "policy": policy(served is not None),
+        "policy": rules,
     }
-    return fill((FOLDER / "page.html").read_text(), parts)
+    return Page(fill((FOLDER / "page.html").read_text(), parts), rules)
 
 
 def _own_programs(subject: Subject) -> dict[str, Any]:
@@ -107,12 +116,12 @@ def _served_programs(names: Collection[str]) -> dict[str, Any]:
     return {"programs": dict.fromkeys(names, True), "weights": []}
 
 
-def policy(served: bool = False) -> str:
+def policy(script: str, is_served: bool) -> str:
     """Return the content security policy of a page; one that is served may ask its own server.
 
     Only this script runs, whatever a text of the run contains.
     """
-    digest = base64.b64encode(hashlib.sha256(modules("main").encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = [
         "default-src 'none'",
         "img-src data: blob:",
@@ -120,7 +129,7 @@ def policy(served: bool = False) -> str:
         f"script-src 'sha256-{digest}'",
         "base-uri 'none'",
         "form-action 'none'",
-        *(["connect-src 'self'"] if served else []),
+        *(["connect-src 'self'"] if is_served else []),
     ]
     return "; ".join(parts)
 
@@ -130,22 +139,38 @@ def _earlier(subject: Subject, graphs: dict[str, Graph]) -> list[list[Tensor]]:
     return [weights_of(e, graphs) for e in subject.epochs if not checkpoints.is_same(e, subject)]
 
 
+def script_of(sections: Sequence[str], is_served: bool) -> str:
+    """Return the script of a page: the modules of its model and of its sections, and no others."""
+    model, module = ("remoteModel", "remote") if is_served else ("localModel", "model")
+    openers = {name: "open" + name.title().replace("_", "") for name in sections}
+    return _joined(
+        'import { openPage } from "./main.js";\n'
+        f'import {{ {model} }} from "./{module}.js";\n'
+        + "".join(f'import {{ {f} }} from "./{name}.js";\n' for name, f in openers.items())
+        + f"openPage({model}, {{{', '.join(f'{name}: {f}' for name, f in openers.items())}}});\n"
+    )
+
+
 def modules(name: str) -> str:
-    """Return a module of page/ after all that it imports, each once, as one script.
+    """Return a module of page/ after all that it imports, as one script."""
+    return _joined((FOLDER / f"{name}.js").read_text())
+
+
+def _joined(text: str) -> str:
+    """Return the text of a module after the modules of page/ that it imports, each once.
 
     Imports are whole lines `import { a } from "./b.js";`, exports the word in front of a declaration.
     """
     found: dict[str, str] = {}
 
-    def add(name: str) -> None:
-        if name in found:
-            return
-        text = (FOLDER / f"{name}.js").read_text()
-        found[name] = ""  # a circle ends here
-        for other in IMPORT.findall(text):
-            add(other)
-        own = found.pop(name)  # behind its imports
-        found[name] = own + re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
+    def own(text: str) -> str:
+        for name in IMPORT.findall(text):
+            if name not in found:
+                found[name] = ""  # a circle ends here
+                body = own((FOLDER / f"{name}.js").read_text())
+                del found[name]
+                found[name] = body  # behind its imports
+        return re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
 
-    add(name)
-    return "\n".join(found.values())
+    last = own(text)
+    return "\n".join([*found.values(), last])

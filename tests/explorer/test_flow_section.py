@@ -306,15 +306,3 @@ def test_vectors_that_no_picture_shows_are_refused(tmp_path):
     with pytest.raises(GdlError, match=r"vectors of 5.*gdl sample"):
         write_page(subject, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
-
-
-def test_no_two_modules_of_the_page_declare_one_name():
-    folder = Path(__file__).parents[2] / "gdl" / "explorer" / "page"
-    pattern = re.compile(
-        r"^(?:export )?(?:const|let|class|async function|function\*?) +([A-Za-z_$][\w$]*)", re.M
-    )
-    seen = {}
-    for path in sorted(folder.glob("*.js")):
-        for name in pattern.findall(path.read_text()):
-            assert name not in seen, f"{name} is in {path.name} and {seen[name]}"
-            seen[name] = path.name

@@ -26,7 +26,7 @@ from gdl.explorer import Subject
 from gdl.explorer.served import LIMIT, Served
 from gdl.explorer.server import BODY_LIMIT, PageServer
 from gdl.explorer.wire import packed_tensors, read_tensors
-from gdl.explorer.writer import page_of, policy
+from gdl.explorer.writer import page_of
 from gdl.models import MADE, VAE, Autoencoder, DenoisingAutoencoder, Glow
 from gdl.runs.directory import Run
 
@@ -68,7 +68,7 @@ def serve(data, tmp_path_factory):
             model = perturbed(MODELS[name]())
             subject = Subject(Run(tmp_path_factory.mktemp(name)), model, data, points=20)
             served, server = Served(model), PageServer()
-            args = page_of(subject, served.programs), policy(served=True), served
+            args = *page_of(subject, served.programs), served
             threads.append(threading.Thread(target=server.serve, args=args, daemon=True))
             threads[-1].start()
             servers[name] = server
@@ -366,7 +366,7 @@ def test_a_model_without_latents_draws_samples(name, data, tmp_path, chromium):
     model = perturbed(SAMPLERS[name]())
     served, server = Served(model), PageServer()
     page = page_of(Subject(Run(tmp_path), model, data), served.programs)
-    thread = threading.Thread(target=server.serve, args=(page, policy(True), served), daemon=True)
+    thread = threading.Thread(target=server.serve, args=(*page, served), daemon=True)
     thread.start()
     tab, wrong = chromium.new_page(), []
     tab.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)

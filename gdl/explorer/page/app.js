@@ -1,5 +1,5 @@
 // What the sections of the page share: the model, the current latents and class, and who wants to know of them.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 
 // Events: "code" (latents or class have changed), "decoded" (their image is there), "checkpoint", "theme" (colours have changed).
 export function openApp(content, model) {

@@ -1,5 +1,5 @@
 // Section canvas: what is drawn or opened is encoded and decoded. See gdl/explorer/sections/canvas.py for its content.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 import { paint } from "./picture.js";
 import { colourOf } from "./theme.js";
 import { openDrawing } from "./drawing.js";

@@ -1,5 +1,5 @@
 // The layers of a flow on the line or in the plane, see gdl/explorer/programs/flows.py. Points are n * D numbers in a row.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 
 const FLOW_ROWS = 512, FLOW_TURN = 12;  // points of one run; milliseconds after which the page may answer
 

@@ -1,6 +1,6 @@
 // Operations of flows, see gdl/explorer/flow_ops.py for what each of them means.
+import { tensor } from "./tensor.js";
 
-const flowValue = (shape, data) => ({shape, data});
 const softPlus = v => v > 0 ? v + Math.log1p(Math.exp(-v)) : Math.log1p(Math.exp(v));
 
 // Runs f(x, weights, means, scales) for each number of x (B, D) with its mixture of raw (B, D, 3, K).
@@ -19,7 +19,7 @@ function eachMixture([x, raw], f) {
     }
     out[i] = f(x.data[i], weight, mean, scale);
   }
-  return flowValue(x.shape, out);
+  return tensor(x.shape, out);
 }
 
 // Returns log sum_j exp term(j) for j < count, without overflow.
@@ -66,10 +66,10 @@ function mixtureInvert(z, weight, mean, scale) {
 }
 
 export const FLOW_OPS = {
-  constant([x], {tensor}) {
-    const rows = x.shape[0], size = tensor.data.length, out = new Float32Array(rows * size);
-    for (let r = 0; r < rows; r++) out.set(tensor.data, r * size);
-    return flowValue([rows, ...tensor.shape], out);
+  constant([x], {tensor: t}) {
+    const rows = x.shape[0], size = t.data.length, out = new Float32Array(rows * size);
+    for (let r = 0; r < rows; r++) out.set(t.data, r * size);
+    return tensor([rows, ...t.shape], out);
   },
   triangular([x], {packed}) {
     const d = packed.shape[0], out = new Float32Array(x.data.length);
@@ -80,7 +80,7 @@ export const FLOW_OPS = {
         out[at + i] = sum;
       }
     }
-    return flowValue(x.shape, out);
+    return tensor(x.shape, out);
   },
   solve_triangular([z], {packed}) {
     const d = packed.shape[0], out = new Float32Array(z.data.length);
@@ -91,7 +91,7 @@ export const FLOW_OPS = {
         out[at + i] = rest * Math.exp(-packed.data[i * d + i]);
       }
     }
-    return flowValue(z.shape, out);
+    return tensor(z.shape, out);
   },
   mixture_logit: inputs => eachMixture(inputs, mixtureLogit),
   mixture_log_slope: inputs => eachMixture(inputs, mixtureLogSlope),

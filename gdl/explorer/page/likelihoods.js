@@ -1,6 +1,6 @@
 // What likelihoods compute, see gdl/explorer/likelihood_ops.py and gdl/distributions. Sums are in double precision, and exact
 // in the tails: there a probability is 0 in any number of bits, and its logarithm is not.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 
 const LOG_SCALE_LOW = -7, LOG_SCALE_HIGH = 20, LARGEST_PARAMETER = 1e4;  // gdl/distributions/base.py
 

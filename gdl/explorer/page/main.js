@@ -1,17 +1,8 @@
-import { localModel } from "./model.js";
-import { remoteModel } from "./remote.js";
+// The page: its model, what is always there, and its sections. The writer calls openPage, with the modules that a page needs.
 import { openApp } from "./app.js";
 import { openStage } from "./stage.js";
 import { openTheme } from "./theme.js";
 import { openCopy } from "./copy.js";
-import { openLatentMap } from "./latent_map.js";
-import { openSliders } from "./sliders.js";
-import { openCanvas } from "./canvas.js";
-import { openCheckpoints } from "./checkpoints.js";
-import { openFlow } from "./flow.js";
-import { openSamples } from "./samples.js";
-
-const open = {latent_map: openLatentMap, sliders: openSliders, canvas: openCanvas, checkpoints: openCheckpoints, flow: openFlow, samples: openSamples};
 
 // Shows an error as one sentence at the end of a part of the page, once.
 function showError(root, what, error) {
@@ -31,9 +22,9 @@ function forSection(app, failed) {
   return Object.assign(Object.create(app), {on: (event, listener) => app.on(event, guarded(listener))});
 }
 
-function start() {
+function start(modelOf, openers) {
   const content = JSON.parse(document.getElementById("content").textContent);
-  const app = openApp(content, content.weights.length ? localModel(content) : remoteModel(content));
+  const app = openApp(content, modelOf(content));
   window.app = app;  // tests and scripts find the application here
   openTheme(app);
   openStage(app);
@@ -41,14 +32,16 @@ function start() {
     if (section === null) continue;
     const root = document.getElementById(name), failed = error => showError(root, "This part of the page failed", error);
     // Promise, since opening may end later
-    new Promise(done => done(open[name](root, section, forSection(app, failed)))).catch(failed);
+    new Promise(done => done(openers[name](root, section, forSection(app, failed)))).catch(failed);
   }
   return app.decode();
 }
 
-openCopy();
-// after the first paint
-requestAnimationFrame(() => setTimeout(async () => {
-  try { await start(); } catch (error) { showError(document.getElementById("stage"), "This page cannot decode", error); }
-  document.documentElement.dataset.ready = "";
-}));
+// Opens the page after its first paint: `modelOf(content)` gives the model, `openers` what opens each section, by its name.
+export function openPage(modelOf, openers) {
+  openCopy();
+  requestAnimationFrame(() => setTimeout(async () => {
+    try { await start(modelOf, openers); } catch (error) { showError(document.getElementById("stage"), "This page cannot decode", error); }
+    document.documentElement.dataset.ready = "";
+  }));
+}

@@ -1,7 +1,7 @@
 // Interpolation between two chosen places, A and B, of a map.
 import { linear, spherical } from "./between.js";
 import { paint } from "./picture.js";
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 
 // Returns {set(name, {z, place}), next() -> the end that a click sets, ends(), path(n) -> latents on the way}.
 // `now()` tells place, latents and projection of the map; `changed` is called when it is to be drawn again.

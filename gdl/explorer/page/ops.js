@@ -1,14 +1,9 @@
 // The operations of a network, see gdl/explorer/ops.py for what each of them means.
-// A value is {shape: [B, ...], data: Float32Array}. An operation takes a list of values, and its tensors and options by name.
+// An operation takes a list of values, and its tensors and options by name.
+import { tensor, sizeOf } from "./tensor.js";
 import { convolution } from "./convolution.js";
 import { linearProduct } from "./products.js";
 import { ACTIVATIONS } from "./activations.js";
-
-// Returns a value.
-export const tensor = (shape, data) => ({shape, data});
-
-// Returns how many numbers a shape has.
-export const sizeOf = shape => shape.reduce((a, b) => a * b, 1);
 
 export const OPS = {
   ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([name, f]) => [name, ([x], options) => tensor(x.shape, f(x.data, options))])),

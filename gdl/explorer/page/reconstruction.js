@@ -1,5 +1,5 @@
 // An image and what the model makes of it: the reconstruction, the difference, the numbers.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 import { paint } from "./picture.js";
 import { terms } from "./terms.js";
 

@@ -1,6 +1,6 @@
 // Section samples: see gdl/explorer/sections/samples.py for its content.
 import { openClasses } from "./classes.js";
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 import { paint } from "./picture.js";
 
 // Opens the section: `root` its element, `content` as of samples.py, `app` as of app.js. The big picture is the sample that is chosen.

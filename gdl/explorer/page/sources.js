@@ -1,5 +1,5 @@
 // Where pictures come from, beside strokes: test images of the data, and files that are chosen or dropped.
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 import { paint } from "./picture.js";
 import { firstFile, nameOf, readPicture } from "./image_file.js";
 import { boxMeans, hasBrightBorder, middleOf, over } from "./shape.js";

@@ -1,6 +1,6 @@
 // The terms of the bound of an image, and the error of its reconstruction.
 import { normals } from "./draws.js";
-import { tensor } from "./ops.js";
+import { tensor } from "./tensor.js";
 
 // Returns the rate KL(q(z | x), N(0, I)) in nats of means and log standard deviations: {each: of each number, total}.
 export function rate(mean, logStd) {

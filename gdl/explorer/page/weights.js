@@ -1,5 +1,5 @@
 // Weights of 16 bits, see gdl/explorer/weights.py.
-import { sizeOf } from "./ops.js";
+import { sizeOf } from "./tensor.js";
 
 // Returns the tensors {shape, data: Float32Array} of one checkpoint {specs: [[shape, scale], ...], data}.
 export function readTensors({specs, data}) {
