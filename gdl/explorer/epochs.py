@@ -12,6 +12,7 @@ from gdl.errors import GdlError
 from gdl.explorer.graph import Graph
 from gdl.explorer.layers import Inexpressible
 from gdl.explorer.programs import programs
+from gdl.explorer.weights import most_exact
 from gdl.families.base import GenerativeModel
 from gdl.files import for_shell
 from gdl.runs.directory import Run
@@ -24,7 +25,7 @@ MOST_BYTES = 30e6
 """Of the weights of all epochs of a page together."""
 
 BYTES_A_PARAMETER = 2.7
-"""16 bits as base64."""
+"""16 bits as base64; of a small model 32 bits, twice as many."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def read_epochs(run: Run, model: GenerativeModel) -> list[Epoch]:
             "with callbacks=history, since a resumed one does not get its past back."
         )
     params = sum(p.numel() for p in model.parameters())
-    most = int(MOST_BYTES // (BYTES_A_PARAMETER * params)) - 1
+    each = BYTES_A_PARAMETER * params * (2 if params <= most_exact(model.shape) else 1)
+    most = int(MOST_BYTES // each) - 1
     if most < 2:
         raise GdlError(
             f"checkpoints=true is for small models: with {params:,} parameters each epoch would add "
-            f"{BYTES_A_PARAMETER * params / 1e6:.0f} MB to the page; leave it out."
+            f"{each / 1e6:.0f} MB to the page; leave it out."
         )
     return [_read(number, files[number], model) for number in thinned([*files], most)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["packed", "rounded"]
+__all__ = ["most_exact", "packed", "rounded"]
 
 SMALL = 512
 """Numbers of a tensor, such as a bias, that are kept in 32 bits at most."""
@@ -16,13 +16,21 @@ SMALL = 512
 SMALL_MODEL = 5_000
 """Numbers of a model whose tensors are all kept in 32 bits at most."""
 
+SMALL_MODEL_OF_VECTORS = 150_000
+"""The same of vectors, whose page has no pictures: so its log-densities are those of the model."""
+
 LARGEST = 15
 """Exponent that no scaled number reaches; a half of 2^16 would be infinite."""
 
 
-def rounded(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return tensors as the page has them, in float32."""
-    exact = _exact(tensors)
+def most_exact(shape: Sequence[int]) -> int:
+    """Return how many numbers a model of images or vectors (D,) may have to be kept in 32 bits."""
+    return SMALL_MODEL_OF_VECTORS if len(shape) == 1 else SMALL_MODEL
+
+
+def rounded(tensors: Sequence[Tensor], most: int | None = None) -> list[Tensor]:
+    """Return tensors as the page has them, in float32; `most` is that of `packed`."""
+    exact = _exact(tensors, most)
     halves = [_half(t) for t in tensors]
     return [
         t.detach().float().cpu() if e else (half.double() * scale).float()
@@ -30,14 +38,16 @@ def rounded(tensors: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def packed(tensors: Sequence[Tensor]) -> dict[str, Any]:
+def packed(tensors: Sequence[Tensor], most: int | None = None) -> dict[str, Any]:
     """Return tensors as {"specs": [[shape, scale], ...], "data": base64}, all in this order.
+
+    Tensors of at most `most` numbers together, see `most_exact`, are all kept in 32 bits.
 
     The data are first all tensors of scale 0, in 32 bits, then all others as halves, which are to be
     multiplied by the scale, little-endian. A page is bounded by 2.7 bytes for a number, and halves are
     2.67 as text; small tensors are kept exactly, since they cost nothing.
     """
-    exact = _exact(tensors)
+    exact = _exact(tensors, most)
     specs, floats, halves = [], [], []
     for tensor, is_exact in zip(tensors, exact, strict=True):
         half, scale = _half(tensor)
@@ -49,9 +59,9 @@ def packed(tensors: Sequence[Tensor]) -> dict[str, Any]:
     return {"specs": specs, "data": base64.b64encode(b"".join(floats + halves)).decode()}
 
 
-def _exact(tensors: Sequence[Tensor]) -> list[bool]:
+def _exact(tensors: Sequence[Tensor], most: int | None) -> list[bool]:
     """Return which tensors are kept in 32 bits."""
-    small = sum(t.numel() for t in tensors) <= SMALL_MODEL
+    small = sum(t.numel() for t in tensors) <= (SMALL_MODEL if most is None else most)
     return [small or t.numel() <= SMALL for t in tensors]
 
 

@@ -18,7 +18,7 @@ from gdl.explorer.graph import Graph
 from gdl.explorer.programs import check, programs
 from gdl.explorer.sections import SECTIONS, checkpoints
 from gdl.explorer.subject import Subject
-from gdl.explorer.weights import packed
+from gdl.explorer.weights import most_exact, packed
 from gdl.files import write_atomically
 from gdl.webpage import BASE_CSS, as_json, fill
 
@@ -105,10 +105,11 @@ def _own_programs(subject: Subject) -> dict[str, Any]:
     graphs, weights = programs(subject.model)
     y = None if subject.labels is None else subject.labels[:8]
     check(subject.model, graphs, weights, subject.images[:8], y)
+    most = most_exact(subject.model.shape)
+    kept = [*_earlier(subject, graphs), weights.tensors]  # the chosen weights are the last
     return {
         "programs": {name: graph.plain() for name, graph in graphs.items()},
-        # the chosen weights are the last
-        "weights": [*map(packed, _earlier(subject, graphs)), packed(weights.tensors)],
+        "weights": [packed(tensors, most) for tensors in kept],
     }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from gdl.explorer.bijections import BIJECTIONS, Way, plain_layers
 from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
-from gdl.explorer.programs import programs
+from gdl.explorer.programs import check, programs
 from gdl.explorer.weights import rounded
 from gdl.flows import (
     ActNorm,
@@ -222,3 +222,27 @@ def test_what_the_page_cannot_run_names_the_way_out(layer):
 def test_a_flow_of_convolutions_names_the_way_out():
     with pytest.raises(Inexpressible, match=r"Logit.*--serve"):
         programs(RealNVP([1, 8, 8], 17, width=4, blocks=1))
+
+
+class Shifted(RealNVP):
+    """A flow whose density is another than that of its layers."""
+
+    def log_prob(self, x, y=None):
+        return super().log_prob(x) + 0.01
+
+
+@pytest.mark.parametrize("fault", ["method", "layer", "prior"])
+def test_a_density_that_the_layers_do_not_give_is_refused(fault):
+    torch.manual_seed(0)
+    model = (Shifted if fault == "method" else RealNVP)([2], None, num_couplings=2, hidden=[8])
+    x = torch.randn(50, 2)
+    model.eval().initialize(x)
+    graphs, weights = programs(model)
+    if fault != "method":
+        check(model, graphs, weights, x[:8])
+    if fault == "layer":
+        del graphs["layer1"].outputs["log_det"]
+    elif fault == "prior":
+        next(n for n in graphs["log_prior"].nodes if n["op"] == "affine")["scale"] *= 0.9
+    with pytest.raises(Inexpressible, match="log_prob"):
+        check(model, graphs, weights, x[:8])

@@ -145,6 +145,38 @@ def cells(box, count):
     return torch.tensor(box[:d]) + points * torch.tensor(box[d:])
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-4, 0), (1e4, 0), (1, 1e5), (1e-3, 10)])
+def test_data_of_any_unit_are_shown_in_it(scale, offset, tmp_path, open_page):
+    x = np.random.default_rng(0).normal(size=(200, 2)) * scale + offset
+    (tmp_path / "t.csv").write_text("a,b\n" + "\n".join(f"{a},{b}" for a, b in x) + "\n")
+    data = Table(str(tmp_path / "t.csv"), [2], test_fraction=0.5)
+    data.prepare_data()
+    data.setup()
+    torch.manual_seed(0)
+    # more numbers than a small model of images may have in 32 bits
+    model = RealNVP([2], None, hidden=[64, 64], num_couplings=2, standardize=True).eval()
+    model.initialize(data.images("test"))
+    for p in [p for p in model.bijection.parameters() if p.ndim > 1]:
+        p.data += 0.1 * torch.randn_like(p)
+    tab = open_page(write_page(Subject(RUN, model, data, points=100), tmp_path / "page.html"))
+    until(tab, f"{FLOW} && {FLOW}.points && {FLOW}.way")
+    off = (places(tab, "points")[0] - data.images("test")).abs()
+    assert float(off.max()) < max(1e-4 * scale, 1e-7 * offset)
+    z = [0.8, -1.2]
+    tab.evaluate("z => app.set({z}, 'other')", z)
+    until(tab, f"Math.abs({FLOW}.way.places.at(-1)[0] - 0.8) < 1e-6")
+    with torch.inference_mode():
+        own = model.decode(torch.tensor([z]))
+        log_p = float(model.log_prob(own))
+    until(tab, "document.getElementById('flow-way').textContent.includes('z = (0.8')")
+    said = tab.inner_text("#flow-way").replace("−", "-")
+    shown = torch.tensor([*map(float, re.search(r"x = \((\S+), (\S+)\)", said).groups())])
+    assert float((shown - own).abs().max()) < 0.02 * scale
+    # an offset leaves few digits of the point itself
+    limit = 1e-3 + 1e-6 * offset / scale
+    assert abs(float(re.search(r"log p\(x\) = (\S+) nats", said)[1]) - log_p) < limit
+
+
 def test_the_divergence_is_that_of_the_points(open_flow):
     tab, model, subject = open_flow("mixture")
     with torch.inference_mode():
@@ -195,6 +227,21 @@ def test_play_goes_to_the_latents_and_samples_come_from_there(open_flow):
     until(tab, f"{FLOW}.time < 3.9")  # on the way back to the data
     tab.click("#flow-test")
     until(tab, f"{FLOW}.points.n === 300")
+
+
+def test_samples_are_those_of_their_seed(open_flow):
+    tab, _, _ = open_flow("nice", reduced_motion="reduce")
+    latents, seen = f"[...{FLOW}.points.places.at(-1)]", []
+    for seed in (1, 2):
+        tab.click("#flow-draw")
+        until(tab, f"{FLOW}.points.n === 1000 && {FLOW}.time === 0")
+        until(tab, f"document.getElementById('flow-points').textContent.endsWith('seed {seed}')")
+        seen.append(tab.evaluate(latents))
+    assert seen[0] != seen[1]
+    # other weights show where the same latents come from
+    tab.evaluate(f"() => {{ {FLOW}.points = null; app.tell('checkpoint'); }}")
+    until(tab, f"!!{FLOW}.points")
+    assert tab.evaluate(latents) == seen[1]
 
 
 def test_reduced_motion_shows_samples_at_their_end(open_flow):

@@ -14,7 +14,7 @@ export function openFlow(root, content, app) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const state = {time: 0, points: null, way: null, densities: new Map(), shown: true, byClass: false};
   const picture = openFlowPicture(part("plane"), content, d, state);
-  let playing = 0, filling = false, age = 0, class_ = app.y, tracing = false, wanted = null, saying = 0, test = true;
+  let playing = 0, filling = false, age = 0, class_ = app.y, tracing = false, wanted = null, saying = 0, test = true, seed = 0;
 
   // Returns the class that the density is of; null where it is of all data.
   const chosenClass = () => !app.content.classes || app.y === app.content.no_class ? null : app.y;
@@ -55,7 +55,7 @@ export function openFlow(root, content, app) {
 
   async function takeSamples() {
     test = false;
-    const now = age, z = await layers.draw(1000, content.prior), places = await layers.backwards(z, count);
+    const now = age, z = await layers.draw(1000, content.prior, seed), places = await layers.backwards(z, count);
     const labels = app.y === null || !content.labels ? null : Array(z.length / d).fill(content.names[app.y] === undefined ? -1 : app.y);
     if (now === age) await take(places, null, labels, null);
   }
@@ -108,8 +108,13 @@ export function openFlow(root, content, app) {
 
   // ---- words
 
-  const number = v => v.toFixed(2).replace("-", "−");
-  const vector = h => d === 1 ? number(h[0]) : `(${[...h].map(number).join(", ")})`;
+  const number = v => v.toFixed(2).replace("-", "−"), precise = v => v.toFixed(3).replace("-", "−");
+  // as many digits as the picture after layer k can tell apart
+  const coordinate = (v, half) => v.toFixed(Math.max(0, Math.min(20, 2 - Math.floor(Math.log10(half))))).replace("-", "−");
+  const vector = (h, k) => {
+    const texts = [...h].map((v, i) => coordinate(v, content.boxes[k][d + i]));
+    return d === 1 ? texts[0] : `(${texts.join(", ")})`;
+  };
   const density = () => chosenClass() === null ? "log p(x)" : "log p(x | class)";
   const layerName = k => `layer ${k} of ${count}, ${content.layers[k - 1]}`;
 
@@ -125,16 +130,16 @@ export function openFlow(root, content, app) {
     slider.setAttribute("aria-valuetext", name);
     picture.draw();
     if (points) {
-      part("points").textContent = test ? `${points.n} test points` : `${points.n} samples of the model`;
+      part("points").textContent = test ? `${points.n} test points` : `${points.n} samples of the model, seed ${seed}`;
       const at = Math.max(1, Math.ceil(state.time)), step = points.steps?.[at - 1];
       part("det").textContent = `${at}: ${content.layers[at - 1]}${step === undefined ? "" : `\nmean log |det| ${number(step)} nats`}`;
       part("fit-name").textContent = points.kl ? "KL" : `mean ${density()}`;
-      const near = Math.round(state.time), kl = v => v.toFixed(3).replace("-", "−");
-      part("fit").textContent = points.kl ? `${kl(points.kl[near])} nats from the points here to the prior, ${kl(points.kl[count])} after all layers`
+      const near = Math.round(state.time);
+      part("fit").textContent = points.kl ? `${precise(points.kl[near])} nats from the points here to the prior, ${precise(points.kl[count])} after all layers`
         : points.logP === null ? "known of test points" : `${number(points.logP)} nats`;
     }
     if (way) {
-      const text = `x = ${vector(way.places[0])}, z = ${vector(way.places.at(-1))}, ${density()} = ${number(way.logP)} nats`;
+      const text = `x = ${vector(way.places[0], 0)}, z = ${vector(way.places.at(-1), count)}, ${density()} = ${precise(way.logP)} nats`;
       part("way").textContent = text.replaceAll(/, (?=z|log)/g, "\n");
       part("plane").setAttribute("aria-label", `${d === 2 ? "Plane" : "Line"} with points, ${name}; cursor at ${text}`);
       clearTimeout(saying);
@@ -179,6 +184,7 @@ export function openFlow(root, content, app) {
   part("test").addEventListener("click", async () => { stop(); await takeTest(); });
   part("draw").addEventListener("click", async () => {
     stop();
+    seed++;
     await takeSamples();
     move(count);
     if (still.matches) move(0); else play();

@@ -1,4 +1,5 @@
 // The layers of a flow on the line or in the plane, see gdl/explorer/programs/flows.py. Points are n * D numbers in a row.
+import { logistics, normals } from "./draws.js";
 import { tensor } from "./tensor.js";
 
 const FLOW_ROWS = 512, FLOW_TURN = 12;  // points of one run; milliseconds after which the page may answer
@@ -54,20 +55,11 @@ export function openFlowLayers(app, count) {
     return {points, logP: prior.map((v, i) => v + logDets.at(-1)[i]), next: places[1], logDet: logDets[1]};
   }
 
-  // Returns n latents drawn from the prior of the current class.
-  async function draw(n, prior) {
-    const e = Float32Array.from({length: n * d}, prior === "logistic" ? flowLogistic : flowNormal);
+  // Returns n latents drawn from the prior of the current class; `prior` is "normal" or "logistic".
+  async function draw(n, prior, seed) {
+    const e = Float32Array.from((prior === "logistic" ? logistics : normals)(seed, n * d));
     return app.model.has("place") ? (await run("place", "e", e, true)).z : e;
   }
 
   return {d, count, logPrior, onwards, backwards, logDensity, draw};
-}
-
-function flowNormal() {
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-}
-
-function flowLogistic() {
-  const u = Math.random() || 0.5;
-  return Math.log(u / (1 - u));
 }

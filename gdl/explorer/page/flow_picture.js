@@ -1,5 +1,5 @@
 // The picture of section flow: density, points and the way of one point, at any time between two layers.
-import { densityImage, drawFlowAxes, drawCurve, drawDensity, drawHistogram, drawFlowPoints, drawWay, latentColour, flowScale } from "./flow_plot.js";
+import { densityImage, drawFlowAxes, drawCurve, drawDensity, drawHistogram, drawFlowPoints, drawWay, flowScale, highestOf, latentColour } from "./flow_plot.js";
 
 // Returns what draws a canvas; `state` is what it shows: {time, points, way, densities, shown, byClass}.
 export function openFlowPicture(canvas, content, d, state) {
@@ -55,7 +55,7 @@ export function openFlowPicture(canvas, content, d, state) {
     const k = Math.min(Math.floor(state.time), last - 1), t = state.time - k, known = state.densities.get(t === 1 ? last : k);
     const places = known && (t === 1 ? known.points : lerp(known.points, known.next, t));
     const density = known && (t === 1 ? known.values : known.values.map((p, i) => p / (1 - t + t * known.slopes[i])));
-    const highest = density ? density.reduce((a, b) => Math.max(a, b), 1e-30) : 1;
+    const highest = density ? highestOf(density) : 1;
     if (points) drawHistogram(context, points, now, highest);
     if (density && state.shown) drawCurve(context, places, density, now, highest);
   }
@@ -73,7 +73,7 @@ export function openFlowPicture(canvas, content, d, state) {
 
   // Returns what is kept of log-densities on a grid: in the plane an image, on the line also where the layer takes it.
   function density({points, logP, next, logDet}, size) {
-    const values = logP.map(Math.exp);
+    const values = logP.map(v => Math.exp(v) || 0);  // 0 where the flow gives no number
     return d === 2 ? colour({values, size}) : {values, points, next, slopes: logDet?.map(Math.exp)};
   }
 

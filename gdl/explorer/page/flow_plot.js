@@ -18,7 +18,7 @@ export function flowScale(box, width, height) {
 export function flowTicks(low, high) {
   const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= rough), ticks = [];
-  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(Number((k * step).toPrecision(6)));
+  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(Number((k * step).toPrecision(12)));
   return ticks;
 }
 
@@ -48,11 +48,14 @@ export function drawFlowAxes(context, scale, d) {
   }
 }
 
+// Returns the highest of densities, above 0.
+export const highestOf = density => density.reduce((a, b) => b > a ? b : a, 1e-30);
+
 // Returns a canvas with a density of size * size cells, rows from the top; what is dense is opaque.
 export function densityImage(density, size) {
   const canvas = Object.assign(document.createElement("canvas"), {width: size, height: size});
   const context = canvas.getContext("2d"), pixels = context.createImageData(size, size);
-  const ink = hexChannels(colourOf("--fore")), highest = density.reduce((a, b) => Math.max(a, b), 1e-30);
+  const ink = hexChannels(colourOf("--fore")), highest = highestOf(density);
   for (let i = 0; i < density.length; i++) {
     pixels.data.set(ink, 4 * i);
     pixels.data[4 * i + 3] = 150 * (density[i] / highest) ** .7;

@@ -11,8 +11,9 @@ from gdl.capabilities import HasPosterior
 from gdl.errors import GdlError
 from gdl.explorer.graph import Graph, Weights
 from gdl.explorer.layers import Inexpressible
-from gdl.explorer.weights import rounded
+from gdl.explorer.weights import most_exact, rounded
 from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
 
 __all__ = ["check", "label_rows", "refuse_own_methods"]
 
@@ -50,7 +51,7 @@ def check(
 
     Args:
         model: The model, in eval mode.
-        graphs: Its programs; those other than encode, decode and distortion are not looked at.
+        graphs: Its programs.
         weights: Their weights, which are taken as they are, and rounded to 16 bits as in the page.
         x: Some images (B, C, H, W) uint8, or vectors (B, D).
         y: Their labels (B,) of a conditional model, -1 where unknown.
@@ -70,10 +71,12 @@ def check(
                 f"The {output} that this {name} computes is not finite, so there is nothing to "
                 "explore: train it again, e.g. with a smaller model.optimizer.lr."
             )
-    for tensors in (None, rounded(weights.tensors)):
+    for tensors in (None, rounded(weights.tensors, most_exact(model.shape))):
         found: dict[str, Tensor] = {}
         for program in graphs.keys() & {"encode", "decode", "distortion"}:
             found |= graphs[program].run(inputs, tensors)
+        if "log_prior" in graphs and "log_prob" in own:
+            found["log_prob"] = _log_prob(graphs, inputs, tensors)
         for output in found.keys() & own.keys():
             limit = PIXEL if output == "image" and model.levels is not None else RELATIVE
             limit = ROUNDING if tensors is None else limit
@@ -116,7 +119,21 @@ def _own(
     own = {"mean": mean, "image": coder.decode(z, *labels)}
     if is_variational:
         own |= {"log_std": log_std[0], "distortion": -coder.log_joint(x, z, *labels)[0]}
+    if isinstance(model, FlowModel) and model.levels is None and (labels or not model.num_classes):
+        own["log_prob"] = model.log_prob(x, *labels)
     return {"x": x, "z": z, **label_rows(model, y, len(x))}, own
+
+
+def _log_prob(
+    graphs: Mapping[str, Graph], inputs: Mapping[str, Tensor], tensors: list[Tensor] | None
+) -> Tensor:
+    """Return log p(x) (N,) in nats as the layers of a flow and its prior give it, one by one."""
+    h, total = inputs["x"].float(), torch.zeros(len(inputs["x"]))
+    count = sum(name.startswith("layer") for name in graphs)
+    for k in range(1, count + 1):
+        found = graphs[f"layer{k}"].run({"h": h}, tensors)
+        h, total = found["h"], total + found.get("log_det", 0)
+    return total + graphs["log_prior"].run({**inputs, "z": h}, tensors)["log_p"]
 
 
 def _error(found: Tensor, own: Tensor, output: str, levels: int | None) -> float:
@@ -124,6 +141,7 @@ def _error(found: Tensor, own: Tensor, output: str, levels: int | None) -> float
     error = (found - own).abs()
     if output == "image" and levels is not None:
         return float(error.max()) / (levels - 1)
-    if output == "distortion":  # of each image: those far from the data have many nats
+    # of each image: those far from the data have many nats
+    if output in ("distortion", "log_prob"):
         return float((error / own.abs().clamp(min=1)).max())
     return float(error.max() / own.abs().max().clamp(min=1e-6))

@@ -1,5 +1,6 @@
 """Section flow: points move through the layers of a flow on the line or in the plane."""
 
+import math
 from typing import Any
 
 import torch
@@ -39,11 +40,11 @@ def content(subject: Subject) -> dict[str, Any] | None:
     labels = None if subject.labels is None else subject.labels[:POINTS].tolist()
     known = None
     if isinstance(subject.data, Toy):
-        known = _rounded(subject.data.log_prob(x))
+        known = _rounded(subject.data.log_prob(x)).tolist()
     layers = plain_layers(model.bijection)
     return {
         "layers": [type(layer).__name__ for layer in layers],
-        "points": _rounded(x),
+        "points": torch.stack([_rounded(column) for column in x.T], 1).flatten().tolist(),
         "labels": labels,
         "names": subject.class_names,
         "known": known,
@@ -62,10 +63,13 @@ def _boxes(layers: list[Bijection], h: Tensor) -> list[list[float]]:
     if max(sides) <= 4 * min(sides):
         d = h.shape[1]
         return [[0.0] * d + [_round(max(sides) * WIDER)] * d] * len(found)
-    return [
-        [*((low + high) / 2).tolist(), *(((high - low) / 2 * WIDER).clamp(min=1e-6).tolist())]
-        for low, high in found
-    ]
+    return [[*((low + high) / 2).tolist(), *_sides(low, high).tolist()] for low, high in found]
+
+
+def _sides(low: Tensor, high: Tensor) -> Tensor:
+    """Return half sides (D,) of a picture, above 0 even if all numbers are the same."""
+    least = 1e-6 * torch.maximum(low.abs(), high.abs()).clamp(min=1e-6)
+    return ((high - low) / 2 * WIDER).maximum(least)
 
 
 def _ends(h: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,6 +83,12 @@ def _round(side: float) -> float:
     return -(-side // 0.25) * 0.25 if side > 1 else side
 
 
-def _rounded(values: Tensor) -> list[float]:
-    """Return numbers with five digits, which a picture cannot tell from all of them."""
-    return [float(f"{v:.5g}") for v in values.flatten().tolist()]
+def _rounded(values: Tensor) -> Tensor:
+    """Return numbers (N,) to a hundred-thousandth of their spread, which a picture cannot tell."""
+    values = values.double().cpu()
+    spread = float(values.max() - values.min()) if len(values) else 0.0
+    if not spread or not math.isfinite(spread):
+        return values
+    return torch.tensor(
+        [round(v, 5 - math.ceil(math.log10(spread))) for v in values.tolist()], dtype=torch.float64
+    )
