@@ -28,9 +28,10 @@ from gdl.explorer import Subject, write_page
 from gdl.runs.checkpoints import open_run
 
 COUNT = 100
+USAGE = "run=RUN [run=RUN ...] [decodes=200] [pages=FOLDER] [record=FILE]"
 NOTE = (
     "Pixels: distance from PyTorch's, of 255, on 100 latents. Encoder: relative error of the codes of "
-    "100 images. Decodes: median of 200 with quartiles. The bound of a file is 0.6 MB and 2.7 bytes a "
+    "100 images. Decodes: median of {} with quartiles. The bound of a file is 0.6 MB and 2.7 bytes a "
     "parameter. The cores that others used include the browser's own."
 )
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -110,9 +111,37 @@ def code_errors(tab: Page, model: Any, images: Tensor, labels: Tensor | None) ->
     return (seen - own).norm(dim=1) / own.norm(dim=1)
 
 
+def chosen_options() -> tuple[list[str], int, Path | None]:
+    """Return the runs, the number of decodes and the folder of pages that the arguments name.
+
+    Raises:
+        SystemExit: There is no run, or an argument has no meaning.
+    """
+    keys = ("run", "decodes", "pages", "record")
+    for argument in sys.argv[1:]:
+        key, is_pair, value = argument.partition("=")
+        if key not in keys or not is_pair or not value:
+            raise SystemExit(f"error: {argument} has no meaning here: the arguments are {USAGE}.")
+    chosen, runs = options(), [a[4:] for a in sys.argv[1:] if a.startswith("run=")]
+    if not runs:
+        raise SystemExit(
+            "error: name runs to open, e.g. run=outputs/mnist/vae/2026-01-01_12-00-00."
+        )
+    decodes, pages = chosen.get("decodes", "200"), chosen.get("pages")
+    if not decodes.isascii() or not decodes.isdigit() or not int(decodes):
+        raise SystemExit(f"error: decodes={decodes} must be a whole number from 1 on.")
+    if pages is not None and Path(pages).exists() and not Path(pages).is_dir():
+        raise SystemExit(f"error: pages={pages} is a file: name a folder.")
+    return runs, int(decodes), None if pages is None else Path(pages)
+
+
 def row(browser: Browser, spec: str, folder: Path, decodes: int) -> list[object]:
     """Return the cells of a run, whose page is written into a folder."""
     run, model, data = open_run(spec, "cpu")
+    if len(model.shape) != 3:
+        raise GdlError(
+            f"{run.path.name} is of vectors, which have no pixels: name runs of images."
+        )
     subject = Subject(run, model, data)
     page = write_page(subject, folder / f"{run.path.name}.html")
     tab = opened(browser, page)
@@ -143,13 +172,9 @@ def main() -> None:
     Raises:
         SystemExit: No run is named, or one cannot be opened.
     """
-    chosen, runs = options(), [a[4:] for a in sys.argv[1:] if a.startswith("run=")]
-    if not runs:
-        raise SystemExit(
-            "error: name runs to open, e.g. run=outputs/mnist/vae/2026-01-01_12-00-00."
-        )
+    runs, decodes, pages = chosen_options()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(chosen.get("pages", temporary))
+        folder = pages or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -161,11 +186,11 @@ def main() -> None:
             table = Table(title, *COLUMNS)
             for spec in runs:
                 try:
-                    table.add(*row(browser, spec, folder, int(chosen.get("decodes", 200))))
+                    table.add(*row(browser, spec, folder, decodes))
                 except GdlError as e:
                     raise SystemExit(f"error: {e}") from e
             browser.close()
-        table.save(note=NOTE)
+        table.save(note=NOTE.format(decodes))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The benchmark of the page: what it prints of small runs is within the bounds that it stands for."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -34,3 +35,25 @@ def test_the_page_is_exact_and_small(name, tmp_path, chromium):
     assert int(cells["pixels, largest"]) <= 2
     assert float(cells["encoder, worst"]) <= 1e-2
     assert float(cells["ready s"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("args", "about"),
+    [
+        ([], "name runs"),
+        (["runs=a"], "runs=a has no meaning"),
+        (["a"], "a has no meaning"),
+        (["run="], "run= has no meaning"),
+        (["run=a", "decodes=ten"], "decodes=ten"),
+        (["run=a", "decodes=0"], "decodes=0"),
+        (["run=a", "decodes=-5"], "decodes=-5"),
+        (["run=a", f"pages={__file__}"], "is a file"),
+    ],
+)
+def test_arguments_that_mean_nothing_get_a_sentence(args, about, monkeypatch):
+    pytest.importorskip("playwright")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = runpy.run_path(str(ROOT / "benchmarks" / "explorer.py"))
+    monkeypatch.setattr(sys, "argv", ["explorer.py", *args])
+    with pytest.raises(SystemExit, match=f"error: .*{about}"):
+        script["chosen_options"]()
