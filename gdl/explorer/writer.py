@@ -81,7 +81,7 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
     script = script_of(shown, is_served=served is not None)
-    rules = policy(script, is_served=served is not None)
+    rules = policy([script], is_served=served is not None)
     size = model.shape[1:] if len(model.shape) == 3 else (1, 1)  # vectors are shown as numbers
     parts = {
         "title": escape(known["title"]),
@@ -117,17 +117,18 @@ def _served_programs(names: Collection[str]) -> dict[str, Any]:
     return {"programs": dict.fromkeys(names, True), "weights": []}
 
 
-def policy(script: str, is_served: bool) -> str:
+def policy(scripts: Sequence[str], is_served: bool) -> str:
     """Return the content security policy of a page; one that is served may ask its own server.
 
-    Only this script runs, whatever a text of the run contains.
+    Only these scripts run, whatever a text of the run contains.
     """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     parts = [
         "default-src 'none'",
         "img-src data: blob:",
         "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{digest}'",
+        f"script-src {allowed}",
         "base-uri 'none'",
         "form-action 'none'",
         *(["connect-src 'self'"] if is_served else []),

@@ -71,7 +71,7 @@ def test_the_policy_lets_this_script_run_and_no_other():
     for names in ([], ["flow"], [*SECTIONS]):
         script = script_of(names, False)
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        rules = dict(rule.split(" ", 1) for rule in policy(script, False).split("; "))
+        rules = dict(rule.split(" ", 1) for rule in policy([script], False).split("; "))
         assert rules["script-src"] == f"'sha256-{digest}'"
         assert "connect-src" not in rules
-        assert policy(script, True).endswith("connect-src 'self'")
+        assert policy([script], True).endswith("connect-src 'self'")
