@@ -85,8 +85,8 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
         "sections": {name: section(subject) for name, section in SECTIONS.items()},
     }
     shown = [name for name, section in content["sections"].items() if section is not None]
-    script = script_of(shown, is_served=served is not None)
-    rules = policy(script, is_served=served is not None)
+    scripts = [KEPT_THEME.read_text(), script_of(shown, is_served=served is not None)]
+    rules = policy(scripts, is_served=served is not None)
     size = model.shape[1:] if len(model.shape) == 3 else (1, 1)  # vectors are shown as numbers
     parts = {
         "title": escape(known["title"]),
@@ -100,8 +100,8 @@ def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:
         "css": "".join(p.read_text() for p in (BASE_CSS, FOLDER / "page.css"))
         + "".join((FOLDER / f"{name}.css").read_text() for name in shown),
         "content": as_json(content),
-        "script": script,
-        "kept_theme": KEPT_THEME.read_text(),
+        "script": scripts[1],
+        "kept_theme": scripts[0],
         "policy": rules,
     }
     return Page(fill((FOLDER / "page.html").read_text(), parts), rules)
@@ -123,12 +123,11 @@ def _served_programs(names: Collection[str], model: GenerativeModel) -> dict[str
     return {"programs": dict.fromkeys(names, True), "weights": [], "rows": most_rows(model)}
 
 
-def policy(script: str, is_served: bool) -> str:
+def policy(scripts: Sequence[str], is_served: bool) -> str:
     """Return the content security policy of a page; one that is served may ask its own server.
 
-    Only the page's own scripts run, whatever a text of the run contains.
+    Only these scripts run, whatever a text of the run contains.
     """
-    scripts = [KEPT_THEME.read_text(), script]
     digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     parts = [

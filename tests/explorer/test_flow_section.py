@@ -160,6 +160,7 @@ def test_data_of_any_unit_are_shown_in_it(scale, offset, tmp_path, open_page):
         p.data += 0.1 * torch.randn_like(p)
     tab = open_page(write_page(Subject(RUN, model, data, points=100), tmp_path / "page.html"))
     until(tab, f"{FLOW} && {FLOW}.points && {FLOW}.way")
+    assert tab.evaluate("app.content.weights[0].specs.every(([, scale]) => scale === 0)")
     off = (places(tab, "points")[0] - data.images("test")).abs()
     assert float(off.max()) < max(1e-4 * scale, 1e-7 * offset)
     z = [0.8, -1.2]

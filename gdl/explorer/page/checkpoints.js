@@ -70,14 +70,14 @@ export function openCheckpoints(root, content, app) {
   new ResizeObserver(draw).observe(canvas);
 
   slider.max = last;
-  root.querySelector(".checkpoints_hint").textContent = hintOfCheckpoints(content, positions);
+  root.querySelector(".checkpoints_hint").textContent = hintOfCheckpoints(content, positions, app.content.shape.length === 3 ? "test images" : "test points");
   root.querySelector(".checkpoints_body").hidden = !positions;
   show(app.checkpoint);
 }
 
-// Returns what the slider and the points are.
-function hintOfCheckpoints({axes, left_out: left}, positions) {
-  const points = positions ? ` The points are ${positions.shape[1]} test images, by ${axes}.` : "";
+// Returns what the slider and the points are; `examples` names the data.
+function hintOfCheckpoints({axes, left_out: left}, positions, examples) {
+  const points = positions ? ` The points are ${positions.shape[1]} ${examples}, by ${axes}.` : "";
   const room = left.length ? ` Epochs ${left.join(", ")} have no room on this page.` : "";
   return `The latent space forms: the whole page computes with the weights of the chosen epoch.${points}${room}`;
 }

@@ -1,5 +1,6 @@
 // Where pictures come from, beside strokes: test images of the data, and files that are chosen or dropped.
 import { tensor } from "./tensor.js";
+import { bytesOf } from "./weights.js";
 import { paint } from "./picture.js";
 import { firstFile, nameOf, readPicture } from "./image_file.js";
 import { boxMeans, hasBrightBorder, middleOf, over } from "./shape.js";
@@ -59,7 +60,7 @@ function openDrop(root, dropped) {
 function openTestImages(root, {images, labels, count}, show) {
   const button = root.querySelector("[data-do=test]");
   if (!count) return;
-  const bytes = Uint8Array.from(atob(images), c => c.charCodeAt(0)), size = bytes.length / count;
+  const bytes = bytesOf(images), size = bytes.length / count;
   let next = 0;
   button.hidden = false;
   button.addEventListener("click", () => {

@@ -16,7 +16,7 @@ export function readTensors({specs, data}) {
 }
 
 // Returns the bytes of a base64 text. Older browsers have no function of their own for it.
-function bytesOf(text) {
+export function bytesOf(text) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
   const letters = atob(text), bytes = new Uint8Array(letters.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
