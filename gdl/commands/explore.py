@@ -38,12 +38,15 @@ def explore(cfg: DictConfig) -> str:
     from pathlib import Path
 
     from gdl.explorer import Subject, write_page
+    from gdl.explorer.writer import check_place
     from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
     from gdl.runs.links import check_links
 
     if cfg.serve:
         return serve(cfg)
+    if cfg.out:
+        check_place(Path(cfg.out))  # before what takes long
     run, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
     if not cfg.out:
         check_links(run.path)
