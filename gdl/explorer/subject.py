@@ -30,6 +30,8 @@ class Subject:
         points: Test images that are encoded, at most.
         seed: Of their choice, and of the projections of the map.
         epochs: The weights of single epochs that the page shows beside its own.
+        tested: Whether the numbers of the run are those of this model, as they are of the best
+            checkpoint; else the page has none.
     """
 
     def __init__(
@@ -40,14 +42,15 @@ class Subject:
         points: int = 1000,
         seed: int = 0,
         epochs: Sequence[Epoch] = (),
+        tested: bool = True,
     ) -> None:
         self.run, self.model, self.data, self.points, self.seed = run, model, data, points, seed
-        self.epochs = epochs
+        self.epochs, self.tested = epochs, tested
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The numbers of the run's metrics.json."""
-        return self.run.metrics()
+        """The numbers of the run's metrics.json, if they are of this model."""
+        return self.run.metrics() if self.tested else {}
 
     @cached_property
     def chosen(self) -> Tensor:

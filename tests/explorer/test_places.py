@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import zipfile
 
 import pytest
 from untrained import subject_of, vae
 
+from gdl.commands.explore import is_tested
 from gdl.errors import GdlError
-from gdl.explorer import write_page
+from gdl.explorer import Subject, write_page
 from gdl.explorer.facts import facts, facts_html
 from gdl.explorer.writer import check_place
 from gdl.files import write_atomically
@@ -100,3 +102,21 @@ def test_names_of_classes_may_be_anything(subject, names):
     subject.model.config = {}
     assert len(found) == 10
     assert all(isinstance(name, str) and len(name) <= 100 for name in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "tested"),
+    [("", True), ("best.ckpt", True), ("last.ckpt", False), ("epoch_0003.ckpt", False)],
+)
+def test_a_checkpoint_that_was_not_tested_has_no_numbers(tmp_path, name, tested):
+    subject = subject_of(vae(2), tmp_path, METRICS, RECORD)
+    run = subject.run
+    run.checkpoints.mkdir()
+    for file in ("best.ckpt", "last.ckpt", "epoch_0003.ckpt"):
+        with zipfile.ZipFile(run.checkpoints / file, "w") as archive:
+            archive.writestr("x", "")
+    found = is_tested(str(run.checkpoints / name if name else run.path), run)
+    assert found == tested
+    page = facts(Subject(run, subject.model, subject.data, tested=found))
+    assert ("bits/dim" in dict(page["list"])) == tested
+    assert dict(page["list"])["command"] == "gdl train"
