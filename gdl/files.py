@@ -32,7 +32,13 @@ __all__ = [
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers, and a kill, see the old content or the new, never a part."""
+    """Write a file so that readers, and a kill, see the old content or the new, never a part.
+
+    Raises:
+        GdlError: There is something else than a file, such as a device, which would be replaced.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise GdlError(f"{path} is no ordinary file, so it was not replaced: name another one.")
     # half a surrogate pair, which JSON can name, is no UTF-8: it is written as JSON names it
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -35,22 +35,28 @@ def explore(cfg: DictConfig) -> str:
     Raises:
         GdlError: The page cannot run the model.
     """
+    import os
     from pathlib import Path
 
     from gdl.explorer import Subject, write_page
+    from gdl.explorer.writer import check_place
     from gdl.files import for_shell
     from gdl.runs.checkpoints import open_run
     from gdl.runs.links import check_links
 
     if cfg.serve:
         return serve(cfg)
+    out = Path(os.path.expanduser(cfg.out)) if cfg.out else None
+    if out is not None:
+        check_place(out)  # before what takes long
     run, model, data = open_run(cfg.run, "cpu", data_dir=cfg.data_dir)
-    if not cfg.out:
+    if out is None:
         check_links(run.path)
     enable_garbage_collection()
     epochs = _epochs(cfg, run, model) if cfg.checkpoints else []
-    subject = Subject(run, model, data, cfg.points or POINTS, cfg.seed, epochs)
-    path = write_page(subject, Path(cfg.out or run.explorer_html))
+    tested = is_tested(cfg.run, run)
+    subject = Subject(run, model, data, cfg.points or POINTS, cfg.seed, epochs, tested)
+    path = write_page(subject, out or run.explorer_html)
     print(f"explorer:   {for_shell(path)}, {path.stat().st_size / 1e6:.2f} MB")
     return str(path)
 
@@ -85,12 +91,23 @@ def serve(cfg: DictConfig) -> str:
     run, model, data = open_run(cfg.run, cfg.device, data_dir=cfg.data_dir)
     served = Served(model)
     points = cfg.points or _affordable(served, data)
-    page = page_of(Subject(run, model, data, points, cfg.seed), served.programs)
+    subject = Subject(run, model, data, points, cfg.seed, tested=is_tested(cfg.run, run))
+    page = page_of(subject, served.programs)
     enable_garbage_collection()
     print(f"explorer:   {server.address}")
     print("            Ctrl+C ends it")
     server.serve(*page, served)
     return server.address
+
+
+def is_tested(spec: str, run: Run) -> bool:
+    """Return whether run= means the weights that were tested: those of the best checkpoint."""
+    from gdl.runs.directory import BEST
+    from gdl.runs.finding import find_run
+
+    best = run.checkpoints / BEST
+    path = find_run(str(spec))[1] or run.checkpoint("best")
+    return path.resolve() == best or not best.exists()
 
 
 def _affordable(served: Served, data: ImageData) -> int:

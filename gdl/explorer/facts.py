@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from gdl.errors import GdlError
-from gdl.explorer.subject import Subject
+from gdl.explorer.subject import Subject, short
 from gdl.runs.metrics import BOUNDS, GIVEN_LABEL, about_data, data_name, not_whole, unit
 
 __all__ = ["brief_html", "facts", "facts_html", "meaning"]
@@ -20,6 +20,9 @@ MEANINGS = {
     "given": "-log p(x given the label): no likelihood of the image alone",
 }
 """What the kinds of likelihoods mean, by the first word of the kind."""
+
+MOST = 5_000
+"""Characters of a fact, at most; a long command has 1,000."""
 
 NO_LIKELIHOOD = "none: this model is no distribution, so it has no likelihood"
 
@@ -59,9 +62,9 @@ def facts(subject: Subject) -> dict[str, Any]:
     brief += [("latents", f"{size} latent{'s' * (size > 1)}")] if latents else []
     brief += [("parameters", f"{params} parameters")]
     return {
-        "title": f"{name} on {data}",
+        "title": short(f"{name} on {data}", 300),
         "brief": brief,
-        "list": [(key, text) for key, text in pairs if text],
+        "list": [(key, short(text, MOST)) for key, text in pairs if text],
         "notes": {score: meaning(kind) for score, (_, kind) in scores.items() if kind},
     }
 
@@ -117,8 +120,9 @@ def _scores(metrics: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str | Non
         if not isinstance(value, int | float):
             continue
         around = f" ± {error:.4f}" if isinstance(error, float) else ""
-        title = name if bound == kind else f"{name}, {bound}"
-        yield title, (f"{value:.4f}{around} ({bound})", bound)
+        shown = short(bound, 40)
+        title = name if bound == kind else f"{name}, {shown}"
+        yield title, (f"{value:.4f}{around} ({shown})", bound)
     if "kind" in metrics and kind is None and not found:
         yield "likelihood", (NO_LIKELIHOOD, None)
         if isinstance(error := metrics.get("test/mse"), int | float):

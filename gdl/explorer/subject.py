@@ -14,7 +14,10 @@ from gdl.explorer.epochs import Epoch
 from gdl.families.base import GenerativeModel
 from gdl.runs.directory import Run
 
-__all__ = ["Subject"]
+__all__ = ["Subject", "short"]
+
+NAME = 100
+"""Characters of the name of a class, at most: a page names each class several times."""
 
 
 class Subject:
@@ -27,6 +30,8 @@ class Subject:
         points: Test images that are encoded, at most.
         seed: Of their choice, and of the projections of the map.
         epochs: The weights of single epochs that the page shows beside its own.
+        tested: Whether the numbers of the run are those of this model, as they are of the best
+            checkpoint; else the page has none.
     """
 
     def __init__(
@@ -37,14 +42,15 @@ class Subject:
         points: int = 1000,
         seed: int = 0,
         epochs: Sequence[Epoch] = (),
+        tested: bool = True,
     ) -> None:
         self.run, self.model, self.data, self.points, self.seed = run, model, data, points, seed
-        self.epochs = epochs
+        self.epochs, self.tested = epochs, tested
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The numbers of the run's metrics.json."""
-        return self.run.metrics()
+        """The numbers of the run's metrics.json, if they are of this model."""
+        return self.run.metrics() if self.tested else {}
 
     @cached_property
     def chosen(self) -> Tensor:
@@ -87,7 +93,10 @@ class Subject:
         """Names of the classes by label, as in the data, else numbers; [] for data without labels."""
         count = self.model.num_classes or self.data.num_classes
         names = self.model.config.get("class_names") or self.data.class_names or ()
-        return [str(name) for name in [*names, *range(len(names), count)][:count]]
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            names = ()  # of a stranger's checkpoint
+        names = [short(str(name), NAME) for name in names[:count]]
+        return [*names, *map(str, range(len(names), count))]
 
     @cached_property
     @torch.inference_mode()
@@ -105,3 +114,12 @@ class Subject:
                 found.append((self.model.encode(*part),))
         parts = [torch.cat(p).flatten(1).float().cpu() for p in zip(*found, strict=True)]
         return parts[0], parts[1] if len(parts) > 1 else None
+
+
+def short(text: str, most: int) -> str:
+    """Return a text of at most so many characters; of a longer one the start.
+
+    >>> short("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Collection, Sequence
 from html import escape
@@ -21,10 +22,10 @@ from gdl.explorer.served import most_rows
 from gdl.explorer.subject import Subject
 from gdl.explorer.weights import most_exact, packed
 from gdl.families.base import GenerativeModel
-from gdl.files import write_atomically
+from gdl.files import for_shell, write_atomically
 from gdl.webpage import BASE_CSS, as_json, fill
 
-__all__ = ["Page", "page_of", "write_page"]
+__all__ = ["Page", "check_place", "page_of", "write_page"]
 
 FOLDER = Path(__file__).parent / "page"
 
@@ -46,13 +47,42 @@ def write_page(subject: Subject, path: Path) -> Path:
     """Write the page of a run and return its path.
 
     Raises:
-        GdlError: The folder does not exist, or the page cannot run the model.
+        GdlError: It cannot be written there, or the page cannot run the model.
     """
-    if not path.parent.is_dir():
-        raise GdlError(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
+    check_place(path)
     # names of files may have bytes that are no text
     write_atomically(path, page_of(subject).text.encode(errors="replace"))
     return path
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no page can be written, or where it would replace something else.
+
+    Raises:
+        GdlError: The folder is missing or may not be written, or the path is a folder, a device or a
+            file that is no page.
+    """
+    folder, name = path.parent, for_shell(path)
+    if path.is_dir():
+        inside = for_shell(path / "explorer.html")
+        raise GdlError(f"{name} is a folder: name a file in it, e.g. out={inside}.")
+    if not folder.is_dir():
+        raise GdlError(f"{folder} is not a folder, so {path.name} cannot be written there.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise GdlError(f"{folder} may not be written by you: name a file elsewhere with out=.")
+    if path.exists() and not _is_page(path):
+        raise GdlError(
+            f"{name} is there and is no page, so it was not replaced: name another file."
+        )
+
+
+def _is_page(path: Path) -> bool:
+    """Return whether a file is HTML, or is empty."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    with path.open("rb") as file:
+        start = file.read(200).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return not start or start.startswith((b"<!doctype html", b"<html"))
 
 
 def page_of(subject: Subject, served: Collection[str] | None = None) -> Page:

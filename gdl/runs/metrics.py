@@ -202,6 +202,8 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
             fits = isinstance(value, str | None)
         elif key in ("seed", "data/test", "test/images"):
             fits = number and isinstance(value, int)
+        elif key in ("data/mutation", "data/fraction"):
+            fits = number
         else:
             fits = value is None or number or ((text or flag) and not measured)
         if not fits:

@@ -45,3 +45,15 @@ def test_the_page_decodes_each_class_and_none(tmp_path, open_page):
         with torch.inference_mode():
             own = model.decode(z, torch.tensor([row if row < 70 else -1]))
         assert float((image - own).abs().max()) * 255 / 16 <= 2
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_long_names_do_not_widen_the_page(tmp_path, open_page, width):
+    _, path = page(tmp_path, "labels", ["x" * 300, "\u202egnp.exe", "word " * 40])
+    tab = open_page(path, viewport={"width": width, "height": 700})
+    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    boxes = tab.eval_on_selector_all(
+        ".sliders_classes span", "all => all.map(e => [e.scrollWidth, e.clientWidth])"
+    )
+    assert len(boxes) == 3
+    assert all(inner <= outer for inner, outer in boxes)

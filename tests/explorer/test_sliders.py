@@ -74,6 +74,13 @@ def test_shares_of_an_autoencoder_are_those_of_the_variance() -> None:
     assert active.tolist() == [True, True, False]
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_image_alone_has_latents_that_carry_something() -> None:
+    codes = torch.tensor([[0.0, 2.0, -1.0]])
+    assert worth_of_latents(codes, torch.zeros(1, 3))[1].tolist() == [False, True, True]
+    assert worth_of_latents(codes, None)[1].all()
+
+
 def test_codes_that_are_not_finite_are_left_out(tmp_path) -> None:
     subject = on_digits(digits_model("ae"), tmp_path)
     codes = subject.posterior[0].clone()

@@ -92,17 +92,19 @@ def worth_of_latents(mean: Tensor, log_std: Tensor | None) -> tuple[Tensor, Tens
 
     Of a VAE that is KL(q(z_j | x), N(0, 1)) in nats, as the mean over images, and an active latent is
     one as in `measure=active_units`. Of codes without a posterior it is the share of the variance, and
-    an active latent has more than a hundredth of an even share.
+    an active latent has more than a hundredth of an even share. One image alone has no variance: then
+    those with more than 0.01 nats are active, and all latents of an autoencoder.
 
     Args:
         mean: Codes (N, M).
         log_std: Their log standard deviations, of a VAE.
     """
     if log_std is not None:
-        return gaussian_kl(mean, log_std).mean(0), is_active(mean, ACTIVE)
+        kl = gaussian_kl(mean, log_std).mean(0)
+        return kl, is_active(mean, ACTIVE) if len(mean) > 1 else kl > ACTIVE
     variance = mean.double().var(0, correction=0)
     share = variance / variance.sum().clamp(min=1e-30)
-    return share, share > 0.01 / len(share)
+    return share, (share > 0.01 / len(share)) | (len(mean) < 2)
 
 
 def ranges(codes: Tensor, reach: float | None) -> tuple[list[float], list[float]]:
