@@ -350,3 +350,38 @@ def test_who_comes_back_finds_controls_that_say_what_is_shown(page, open_page):
     tab.go_back()
     tab.wait_for_selector("html[data-ready]")
     assert tab.evaluate(STATE) == first
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_paper_is_white_and_keeps_what_colours_say(page, open_page, theme):
+    tab = open_page(page, color_scheme=theme)
+    tab.emulate_media(media="print", color_scheme=theme)
+    style = (
+        "e => { const s = getComputedStyle(e); return [s.color, s.backgroundColor, s.position] }"
+    )
+    assert tab.eval_on_selector("body", style)[:2] == ["rgb(29, 33, 38)", "rgb(255, 255, 255)"]
+    assert tab.eval_on_selector("#stage", style)[2] == "static"
+    exact = "all => all.every(e => getComputedStyle(e).printColorAdjust === 'exact')"
+    for part in ("canvas", ".map_legend i", ".sliders_worth b", ".segments span"):
+        assert tab.eval_on_selector_all(part, exact), part
+    assert tab.is_visible(".map_legend")
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (640, 400), (360, 740)])
+def test_the_picture_stays_in_sight_and_leaves_room(page, open_page, width, height):
+    tab = open_page(page, viewport={"width": width, "height": height}, has_touch=True)
+    tab.evaluate("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 1500)")
+    box = tab.locator("#stage").bounding_box()
+    assert -1 < box["y"] < 5
+    assert box["height"] < height / 3
+
+
+def test_a_finger_finds_each_control(page, open_page):
+    tab = open_page(page, viewport={"width": 360, "height": 740}, has_touch=True)
+    assert tab.evaluate("matchMedia('(pointer: coarse)').matches")
+    small = tab.evaluate("""() => [
+        ...document.querySelectorAll("button, select, main input, .segments label")]
+      .filter(e => e.checkVisibility() && !e.closest(".segments input, .unseen"))
+      .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().height])
+      .filter(([, height]) => height < 24)""")
+    assert small == []

@@ -48,7 +48,7 @@ async function bitmapOf(file) {
   return bitmap;
 }
 
-// Returns the picture in a file as a canvas. Of a larger one than 2048 pixels a side it is the middle, cut to the proportions of
+// Returns the picture in a file as {look: a canvas, and width and height of the file's}. Of a larger one than 2048 pixels a side it is the middle, cut to the proportions of
 // rows * columns and made smaller.
 export async function readPicture(file, rows, columns) {
   const bitmap = await bitmapOf(file), {width, height} = bitmap, large = Math.max(width, height) > WORKING;
@@ -59,7 +59,7 @@ export async function readPicture(file, rows, columns) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, x, y, w, h, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return canvas;
+  return {look: canvas, width, height};
 }
 
 // Returns {file, note} of what was dropped or chosen: the first file, and a sentence if there were more.

@@ -11,18 +11,22 @@ export function openSources(root, content, app, take, say) {
   const [channels, rows, columns] = app.content.shape, levels = app.content.levels, input = root.querySelector("[data-of=file]");
   const asPicture = (look, values) => ({look, boxes: middleOf(look, rows, columns), inverted: false, label: null, coarse: false, ...values});
 
+  let newest = 0;  // a large file may be read after a small one that was chosen later
+
   async function open(files, items) {
+    const own = ++newest;
     try {
       const {file, note} = firstFile(files, items);
       say(`Reading ${nameOf(file)} …`);
-      const look = await readPicture(file, rows, columns), boxes = middleOf(look, rows, columns);
+      const {look, width, height} = await readPicture(file, rows, columns), boxes = middleOf(look, rows, columns);
       const pixels = look.getContext("2d").getImageData(0, 0, look.width, look.height);
       const background = content.paper.map(v => new Float32Array(rows * columns).fill(v));
       const planes = over(boxMeans(pixels, boxes, rows, columns), background);
       const inverted = content.plain_paper && hasBrightBorder(planes[0], rows, columns) === (content.ink === "bright");
+      if (own !== newest) return;
       take(asPicture(look, {planes, inverted}));
-      say(`${nameOf(file)} is shown, ${look.width} by ${look.height} pixels${inverted ? ", inverted as the data are" : ""}.${note}`);
-    } catch (error) { say(error.message); }
+      say(`${nameOf(file)} is shown, ${width} by ${height} pixels${inverted ? ", inverted as the data are" : ""}.${note}`);
+    } catch (error) { if (own === newest) say(error.message); }
   }
 
   input.addEventListener("change", async () => {
@@ -39,18 +43,18 @@ export function openSources(root, content, app, take, say) {
   });
 }
 
-// Takes files that are dropped anywhere, since a browser would leave the page for one that is dropped beside the section.
+// Takes what is dropped anywhere, since a browser would leave the page for a file or a link; but text may go into a field.
 function openDrop(root, dropped) {
-  const hasFiles = event => event.dataTransfer?.types.includes("Files");
+  const isOurs = event => event.dataTransfer && (event.dataTransfer.types.includes("Files") || event.target.localName !== "input");
   document.addEventListener("dragover", event => {
-    if (!hasFiles(event)) return;
+    if (!isOurs(event)) return;
     event.preventDefault();
-    root.classList.add("dropping");
+    root.classList.toggle("dropping", event.dataTransfer.types.includes("Files"));
   });
   document.addEventListener("dragleave", event => { if (!event.relatedTarget) root.classList.remove("dropping"); });
   document.addEventListener("drop", event => {
     root.classList.remove("dropping");
-    if (!hasFiles(event)) return;
+    if (!isOurs(event)) return;
     event.preventDefault();
     dropped(event);
   });
