@@ -685,3 +685,29 @@ def test_what_a_seed_may_be_is_said_and_the_shown_samples_keep_their_name(
     tab.close()
     server.shutdown()
     thread.join(10)
+
+
+def test_play_shows_the_way_at_a_speed_that_the_model_can_follow(serve, chromium):
+    server = serve("vae")
+    tab = chromium.new_page()
+    tab.goto(server.address)
+    tab.wait_for_selector("html[data-ready]")
+    for x in (90, 180):
+        tab.click("#latent_map .map_canvas", position={"x": x, "y": 60})
+    tab.wait_for_selector(".map_play:not([disabled])")
+    tab.wait_for_timeout(150)
+    shown = tab.evaluate("""async () => {
+        const run = app.model.run.bind(app.model);
+        app.model.run = async (...given) => {
+            await new Promise(r => setTimeout(r, 450));
+            return run(...given);
+        };
+        let shown = 0;
+        app.on("decoded", () => { shown++; });
+        document.querySelector(".map_play").click();
+        await new Promise(r => setTimeout(r, 1000));
+        return [Number(document.querySelector(".map_t").value), shown];
+    }""")
+    tab.close()
+    assert shown[1] >= 1
+    assert 0 < shown[0] <= (shown[1] + 1) / 24 + 0.02, "no picture of the way is left out"
