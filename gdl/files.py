@@ -33,7 +33,8 @@ __all__ = [
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that readers, and a kill, see the old content or the new, never a part."""
-    data = content.encode() if isinstance(content, str) else content
+    # half a surrogate pair, which JSON can name, is no UTF-8: it is written as JSON names it
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as f:

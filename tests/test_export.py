@@ -1,5 +1,6 @@
 """What `gdl export` writes: the same model, whole or absent, and a card that says what it is."""
 
+import errno
 import functools
 import json
 import os
@@ -21,7 +22,7 @@ from gdl.commands.resume import with_resume
 from gdl.errors import GdlError
 from gdl.export import FORMATS, Subject, check_format, subject_of, write_export
 from gdl.export.card import code_block, shown
-from gdl.export.coders import coders, largest_difference
+from gdl.export.coders import coders, largest_difference, program_of
 from gdl.exported import CONFIG, WEIGHTS, digest_of
 from gdl.noise import seed_noise
 from gdl.runs.directory import Run
@@ -216,6 +217,27 @@ def test_the_label_changes_what_is_encoded_and_decoded():
         assert (found[0] - found[1]).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [
+        ("VAE, conditional", (0, 2)),
+        ("VAE, label dropout", (-1, 0, 2)),
+        pytest.param("Autoencoder, conditional", (0, 2), marks=pytest.mark.slow),
+        # a flow does not look at y
+        pytest.param("NICE, odd and conditional", (-7, -1, 0, 2, 3, 99), marks=pytest.mark.slow),
+    ],
+)
+def test_a_label_that_the_model_has_not_gives_nan(name, accepted):
+    y = torch.tensor([-7, -1, 0, 2, 3, 99])
+    for coder in coders(model_of(name), ""):
+        x = next(iter(coder.inputs.values()))[:6]
+        program = program_of(coder).module()
+        for out in (*coder.module(x, y), *program(x, y)):
+            finite = out.isfinite().flatten(1)
+            assert {*y[finite.all(1)].tolist()} == {*accepted}
+            assert torch.equal(finite.all(1), finite.any(1))
+
+
 @pytest.mark.parametrize("wrong", [0.5, float("nan")])
 def test_a_file_that_computes_something_else_is_refused(wrong):
     coder = coders(model_of("VAE"), "")[0]
@@ -403,6 +425,25 @@ def test_an_unknown_format_names_the_nearest(name, hint):
         check_format(name)
 
 
+@pytest.mark.parametrize("name", ["safetensors", "torch"])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(name, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write does, without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GdlError, match=r"No space left on device.*out="):
+        write_export(subject("MADE"), name, tmp_path / "x")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("."), Path("/")):
+        with pytest.raises(GdlError, match="name"):
+            write_export(subject(), "safetensors", path)
+    assert tmp_path.is_dir()
+
+
 # ---- numbers and texts
 
 METRICS = {
@@ -468,6 +509,54 @@ def test_texts_of_strangers_are_shown_as_they_are(tmp_path):
     assert not re.search(r"(?<!\\)<script|(?<!\\)\[e|(?<!\\)\*g|^# d|http://", outside, flags=re.M)
     rows = [line for line in outside.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
+
+
+def blocks_of(folder, language):
+    text = (folder / "README.md").read_text()
+    return [
+        m[2] for m in re.finditer(rf"^(`{{3,}}){language}\n(.*?)^\1$", text, flags=re.M | re.S)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("VAE", "safetensors"),
+        ("VAE, conditional", "onnx"),
+        pytest.param("VAE, conditional", "torch", marks=pytest.mark.slow),
+        pytest.param("NICE, vectors", "onnx", marks=pytest.mark.slow),
+    ],
+)
+def test_the_code_in_a_card_runs_as_it_stands(name, kind, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    write_export(subject(name), kind, tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks_of(tmp_path / "x", "python")
+    found = {}
+    exec(code.replace("FOLDER", "x"), found)
+    if "image" in found:
+        assert found["image"].shape == (2, *model_of(name).shape)
+
+
+def test_the_card_names_every_package_that_is_to_be_trusted():
+    model = model_of("VAE")
+    config = model.description()
+    config["encoder"] = [{"_target_": "mylab.nets.Encoder"}, {"_target_": "other.f"}]
+    found = Subject(model, {"model": config}, {}, {})
+    assert 'gdl.load("FOLDER", trust="mylab,other")' in found.load_call()
+    assert "trust" not in subject().load_call()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\x00\x1b", "é \U0001f600"])
+def test_any_text_of_json_can_be_written(text, tmp_path):
+    record = {"commands": [text], "hardware": {text: text}, "started": text}
+    own = Subject(model_of("VAE"), {"model": model_of("VAE").description()}, {}, record)
+    own.metrics.update(METRICS, data=text, kind=text)
+    write_export(own, "safetensors", tmp_path / "x")
+    assert Run(tmp_path / "x").record_facts() == record
+    assert Run(tmp_path / "x").metrics()["kind"] == text
+    (result,) = front_matter((tmp_path / "x" / "README.md").read_text())["model-index"]
+    assert "dataset" in result["results"][0]
 
 
 def test_code_blocks_end_where_their_text_does():

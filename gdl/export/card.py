@@ -215,7 +215,9 @@ def _origin(record: dict[str, Any], metrics: dict[str, Any]) -> str:
         else None,
     }
     if isinstance(seconds := metrics.get("train_seconds"), int | float):
-        facts["training"] = f"{seconds / 60:.1f} minutes"
+        facts["training"] = (
+            f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
+        )
     if isinstance(steps := metrics.get("steps"), int):
         facts["steps"] = f"{steps:,}"
     lines = [f"- {name}: {shown(value)}" for name, value in facts.items() if value]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from gdl.capabilities import HasLatents, HasPosterior
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
+from gdl.families.flow import FlowModel
+from gdl.families.labels import UNKNOWN
 from gdl.families.variational import given
 
 __all__ = ["BATCHES", "Coder", "coders", "largest_difference", "program_of", "quiet"]
@@ -31,10 +34,11 @@ class _Encoder(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
+        known, y = _known(self.model, y)
         if isinstance(self.model, HasPosterior):
-            return self.model.posterior(x, *given(y))
+            return _where(known, self.model.posterior(x, *given(y)))
         assert isinstance(self.model, HasLatents)
-        return (self.model.encode(x, *given(y)),)
+        return _where(known, (self.model.encode(x, *given(y)),))
 
 
 class _Decoder(nn.Module):
@@ -44,7 +48,30 @@ class _Decoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
         assert isinstance(self.model, HasLatents)
-        return (self.model.decode(z, *given(y)),)
+        known, y = _known(self.model, y)
+        return _where(known, (self.model.decode(z, *given(y)),))
+
+
+def _known(model: GenerativeModel, y: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return whether each label (B,) is one that the model has, and labels with 0 instead of others.
+
+    A graph raises nothing, and takes an index of -1 for the last class. A flow does not look at y.
+    """
+    if y is None or isinstance(model, FlowModel):
+        return None, y
+    known = (y >= (UNKNOWN if model.label_dropout else 0)) & (y < model.num_classes)
+    return known, torch.where(known, y, torch.zeros_like(y))
+
+
+def _where(known: Tensor | None, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the outputs (B, ...), with NaN where a label (B,) is not known to the model."""
+    if known is None:
+        return outputs
+    masks = [known.view(-1, *[1] * (out.dim() - 1)) for out in outputs]
+    return tuple(
+        torch.where(mask, out, torch.full_like(out, math.nan))
+        for mask, out in zip(masks, outputs, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,8 @@ def coders(model: GenerativeModel, asked: str) -> list[Coder]:
 
     encoder: x uint8 (B, C, H, W) of levels, or float32 (B, D) of continuous vectors -> mean (B, M)
     and, of a model with a posterior, log_std (B, M). decoder: z (B, M) -> image (B, C, H, W), real
-    numbers in [0, levels - 1]. Those of a conditional model also take labels y (B,) int64.
+    numbers in [0, levels - 1]. Those of a conditional model also take labels y (B,) int64; what a label
+    gives that the model has not is NaN.
 
     Args:
         model: The model.

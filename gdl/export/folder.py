@@ -20,8 +20,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         path: The name; an empty folder is replaced.
 
     Raises:
-        GdlError: There is something of that name, or no folder to make it in.
+        GdlError: There is something of that name, or no folder to make it in, or the disk is full.
+        OSError: It cannot be made or renamed.
     """
+    if not path.name:
+        raise GdlError(f"{for_shell(path)} has no name of its own: name a new folder with out=.")
     if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
         raise GdlError(f"{for_shell(path)} exists already: remove it, or name another out=.")
     if not path.parent.is_dir():
@@ -33,5 +36,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.is_dir():
             path.rmdir()
         temporary.rename(path)
+    except OSError as e:
+        if e.filename:  # what the other errors name
+            raise
+        raise GdlError(
+            f"{for_shell(path)} cannot be written ({e.strerror or e}): free some space, or name a "
+            "folder on another disk with out=."
+        ) from e
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -9,9 +9,13 @@ from gdl.errors import GdlError
 from gdl.export.coders import BATCHES, Coder, coders, largest_difference, program_of, quiet
 from gdl.export.subject import Subject, Written
 from gdl.exported import NO_LIBRARY
+from gdl.files import write_atomically
 from gdl.version import __version__
 
 __all__ = ["write_onnx"]
+
+MANY = 1500
+"""Operations from which on the exporter of PyTorch is slow: some hundredths of a second for each."""
 
 
 def write_onnx(subject: Subject, folder: Path) -> Written:
@@ -32,7 +36,7 @@ def write_onnx(subject: Subject, folder: Path) -> Written:
     for coder in coders(subject.model, "format=onnx"):
         proto = _converted(coder)
         path = folder / f"{coder.name}.onnx"
-        path.write_bytes(proto.SerializeToString())
+        write_atomically(path, proto.SerializeToString())
         difference = largest_difference(coder, _runner(path, coder))
         written.files[path.name] = f"a graph {coder.signature()}"
         opset = next(o.version for o in proto.opset_import if o.domain == "")
@@ -41,12 +45,13 @@ def write_onnx(subject: Subject, folder: Path) -> Written:
             f"The {coder.name} was compared with PyTorch on batches of "
             f"{', '.join(map(str, BATCHES))}: the largest difference is {difference:.1e} ({versions})."
         )
-    label = ', "y": labels' if subject.model.num_classes else ""
+    label = ', "y": y' if subject.model.num_classes else ""
     written.usage = (
-        "import onnxruntime\n"
+        "import numpy as np\nimport onnxruntime\n\n"
+        f"{subject.example_inputs()}\n"
         'encoder = onnxruntime.InferenceSession("FOLDER/encoder.onnx")\n'
         'decoder = onnxruntime.InferenceSession("FOLDER/decoder.onnx")\n'
-        f'mean, *_ = encoder.run(None, {{"x": images{label}}})\n'
+        f'mean, *_ = encoder.run(None, {{"x": x{label}}})\n'
         f'image = decoder.run(["image"], {{"z": mean{label}}})[0]'
     )
     return written
@@ -61,6 +66,11 @@ def _converted(coder: Coder) -> Any:
     import onnx
 
     program = program_of(coder)
+    if (number := len(program.graph.nodes)) > MANY:
+        print(
+            f"The {coder.name} has {number:,} operations, so writing it takes some minutes.",
+            flush=True,
+        )
     try:
         with quiet(), torch.no_grad():
             converted = torch.onnx.export(

@@ -6,6 +6,7 @@ from typing import Any
 
 from gdl.exported import TORCH, WEIGHTS
 from gdl.families.base import GenerativeModel
+from gdl.plain import everything
 from gdl.runs.checkpoints import load_run_model
 from gdl.runs.directory import BEST, Run
 from gdl.runs.finding import find_run
@@ -31,9 +32,22 @@ class Subject:
 
     def load_call(self) -> str:
         """Return the lines of Python that load the model from a folder FOLDER."""
-        package = type(self.model).__module__.partition(".")[0]
-        trust = "" if package == "gdl" else f', trust="{package}"'
-        return f'import gdl\nmodel = gdl.load("FOLDER"{trust})'
+        nodes = [
+            v for v in everything(self.config.get("model", {}), "the model") if isinstance(v, dict)
+        ]
+        names = [type(self.model).__module__, *(str(v.get("_target_", "gdl")) for v in nodes)]
+        packages = {name.partition(".")[0] for name in names} - {"gdl"}
+        trust = f', trust="{",".join(sorted(packages))}"' if packages else ""
+        return f'import gdl\n\nmodel = gdl.load("FOLDER"{trust})'
+
+    def example_inputs(self) -> str:
+        """Return the lines of Python that make inputs of an encoder, for numpy."""
+        size = ", ".join(map(str, (2, *self.model.shape)))
+        kind = "float32" if self.model.levels is None else "uint8"
+        lines = [f"x = np.zeros(({size}), np.{kind})  # yours"]
+        if self.model.num_classes:
+            lines.append("y = np.zeros(2, np.int64)  # their labels")
+        return "\n".join(lines)
 
 
 @dataclass

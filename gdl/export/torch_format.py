@@ -1,5 +1,7 @@
 """Weights for PyTorch alone, and encoder and decoder as graphs that run without gdl."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -8,6 +10,7 @@ from gdl.capabilities import HasLatents
 from gdl.export.coders import BATCHES, Coder, coders, largest_difference, program_of, quiet
 from gdl.export.subject import Subject, Written
 from gdl.exported import TORCH
+from gdl.files import write_atomically
 
 __all__ = ["write_torch"]
 
@@ -20,7 +23,7 @@ def write_torch(subject: Subject, folder: Path) -> Written:
     """
     model = subject.model
     content = {"gdl_config": subject.config, "state_dict": model.state_dict()}
-    torch.save(content, folder / TORCH)
+    _write_all(folder / TORCH, lambda file: torch.save(content, file))
     written = Written(
         files={TORCH: "parameters and buffers, and the configuration of the model"},
         usage=f"{subject.load_call()}\n\n"
@@ -43,10 +46,17 @@ def write_torch(subject: Subject, folder: Path) -> Written:
     return written
 
 
+def _write_all(path: Path, save: Callable[[io.BytesIO], object]) -> None:
+    """Write what `save` writes into a buffer: on a full disk PyTorch itself raises no OSError."""
+    buffer = io.BytesIO()
+    save(buffer)
+    write_atomically(path, buffer.getvalue())
+
+
 def _write(coder: Coder, path: Path) -> float:
     """Write a graph; return the largest difference of what is read from the file."""
     program = program_of(coder)
     with quiet():
-        torch.export.save(program, path)
+        _write_all(path, lambda file: torch.export.save(program, file))
         module = torch.export.load(path).module()
     return largest_difference(coder, lambda inputs: [*module(*inputs.values())])
