@@ -606,6 +606,20 @@ def test_numbers_are_those_of_the_weights_that_were_tested(tmp_path):
     assert subject_of(str(run.checkpoints / "last.ckpt"))[1].metrics == {}
 
 
+@pytest.mark.parametrize(("value", "known"), [(12.5, True), (12.25, False)])
+def test_numbers_of_an_earlier_best_checkpoint_are_left_out(value, known, tmp_path):
+    """As while `resume=` trains a tested run further."""
+    run = Run(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    path = old("vae_gaussian", run.checkpoints)
+    content = torch.load(path, weights_only=True)
+    best = {"monitor": "val/nll", "value": value, "step": 1}
+    torch.save(content | {"gdl_best": best}, path)
+    run.note_facts(model="vae")
+    run.merge_metrics(METRICS | {"best_val/nll": 12.5})
+    assert bool(subject_of(str(run.path))[1].metrics) == known
+
+
 def test_an_export_is_a_run_for_other_commands(tmp_path):
     _, found = subject_of(str(old("vae_gaussian", tmp_path)))
     write_export(found, "safetensors", tmp_path / "x")

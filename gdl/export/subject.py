@@ -10,6 +10,7 @@ from gdl.plain import everything
 from gdl.runs.checkpoints import load_run_model
 from gdl.runs.directory import BEST, Run
 from gdl.runs.finding import find_run
+from gdl.serialization import read_checkpoint
 
 __all__ = ["Subject", "Written", "subject_of"]
 
@@ -86,4 +87,16 @@ def subject_of(spec: str, trust: str | Iterable[str] = ()) -> tuple[Run, Subject
         return run, Subject(model, config, before.metrics(), before.record_facts())
     best = run.checkpoints / BEST
     tested = (path or run.checkpoint("best")).resolve() == best or not best.exists()
-    return run, Subject(model, config, run.metrics() if tested else {}, run.record_facts())
+    metrics = run.metrics() if tested else {}
+    if not _are_of(metrics, read_checkpoint(path or run.checkpoint("best"))):
+        metrics = {}
+    return run, Subject(model, config, metrics, run.record_facts())
+
+
+def _are_of(metrics: dict[str, Any], checkpoint: dict[str, Any]) -> bool:
+    """Return whether numbers are of a checkpoint, and not of the best before training went on."""
+    best = checkpoint.get("gdl_best")
+    if not isinstance(best, dict):
+        return True
+    value = best.get("value")
+    return metrics.get(f"best_{best.get('monitor')}", value) == value
