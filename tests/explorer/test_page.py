@@ -314,6 +314,8 @@ def test_what_is_chosen_is_seen_in_the_colours_of_the_reader(page, open_page, sc
 
 def test_a_phone_of_320_pixels_has_room_for_each_row(page, open_page):
     tab = open_page(page, viewport={"width": 320, "height": 600})
+    tab.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    tab.wait_for_selector(".sliders_row")
     right = "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
     edge = tab.evaluate("document.querySelector('main').getBoundingClientRect().right")
     assert tab.eval_on_selector_all("main *:not(.unseen, .unseen *)", right) <= edge + 0.5
