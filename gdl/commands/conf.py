@@ -27,12 +27,14 @@ def register_resolvers() -> None:
 
     `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of a job in the
     folder of its sweep, `${array_shape:FILE}` the shape [C, H, W] of the images in a file of arrays,
-    and `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table.
+    `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table, and
+    `${text_levels:ALPHABET,CORPUS,FILE,ROOT,GLOB}` the number of symbols of a text.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
     OmegaConf.register_new_resolver("array_shape", _array_shape, replace=True)
     OmegaConf.register_new_resolver("table_shape", _table_shape, replace=True)
+    OmegaConf.register_new_resolver("text_levels", _text_levels, replace=True)
 
 
 def _array_shape(file: str) -> list[int]:
@@ -47,3 +49,13 @@ def _table_shape(
     from gdl.data.table_files import table_shape
 
     return table_shape(file, label, drop, columns)
+
+
+def _text_levels(
+    alphabet: str, corpus: str | None, file: str | None, root: str | None, glob: str
+) -> int:
+    if alphabet == "bytes":
+        return 256
+    from gdl.data.alphabets import text_levels
+
+    return text_levels(alphabet, corpus, file, root, glob)

@@ -43,7 +43,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("betas", "final"), PART),
     **dict.fromkeys(("warmup_steps", "kl_warmup_steps"), SOME),
     # of data
-    **dict.fromkeys(("batch_size", "eval_batch_size", "num_train", "num_eval", "size"), COUNT),
+    **dict.fromkeys(
+        ("batch_size", "eval_batch_size", "num_train", "num_eval", "size", "length"), COUNT
+    ),
     "labels_per_class": COUNT,
     **dict.fromkeys(("num_val", "num_test", "n", "index", "units"), SOME),
     "bits": (1, 8),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gdl.data.olivetti import Olivetti
     from gdl.data.shapes3d_like import Shapes3DLike
     from gdl.data.table import Table
+    from gdl.data.text import Text
     from gdl.data.toy import Toy
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Shapes3DLike",
     "Split",
     "Table",
+    "Text",
     "Toy",
     "hold_out",
 ]
@@ -45,7 +47,7 @@ _MODULES = {
     **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
     **{"Olivetti": "olivetti", "Split": "base", "Table": "table", "Toy": "toy"},
     **{"Chairs": "chairs", "DSprites": "dsprites", "Shapes3DLike": "shapes3d_like"},
-    "hold_out": "base",
+    **{"Text": "text", "hold_out": "base"},
 }
 
 

@@ -1,13 +1,13 @@
-"""The image files below a folder, and what else is there."""
+"""The files below a folder, and what else is there."""
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ENDINGS", "FoundFile", "Listing", "list_images", "printable"]
+__all__ = ["ENDINGS", "FoundFile", "Listing", "list_files", "list_images", "printable"]
 
 ENDINGS = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".webp", ".avif", ".bmp", ".gif"),
@@ -16,7 +16,7 @@ ENDINGS = {
 
 
 class FoundFile(NamedTuple):
-    """An image file: its path below the folder, and what changes when its content does."""
+    """A file: its path below the folder, and what changes when its content does."""
 
     name: str
     size: int
@@ -26,7 +26,7 @@ class FoundFile(NamedTuple):
 
 @dataclass
 class Listing:
-    """Image files, sorted by name, and what is not read, as "notes.txt (no image)"."""
+    """Files, sorted by name, and what is not read, as "notes.txt (no image)"."""
 
     root: Path
     files: list[FoundFile] = field(default_factory=list)
@@ -39,12 +39,25 @@ class Listing:
 
 
 def list_images(root: Path, skip: Path | None = None) -> Listing:
-    """Return the image files below a folder.
+    """Return the image files below a folder; see `list_files`."""
+    return list_files(root, _why_no_image, skip)
+
+
+def _why_no_image(name: str) -> str | None:
+    ending = os.path.splitext(name)[1].lower()
+    return None if ending in ENDINGS else "no ending of an image"
+
+
+def list_files(
+    root: Path, why_not: Callable[[str], str | None] = lambda _: None, skip: Path | None = None
+) -> Listing:
+    """Return the files below a folder, without hidden ones.
 
     Links to folders are followed, but no folder is read twice, nor one that `root` is in.
 
     Args:
         root: The folder.
+        why_not: Returns why a file of this name is left out, or None.
         skip: A folder that is passed over, such as the cache.
     """
     found = Listing(root)
@@ -68,10 +81,10 @@ def list_images(root: Path, skip: Path | None = None) -> Listing:
         except OSError as e:
             found.left_out.append(f"{prefix or root}/ ({(e.strerror or str(e)).lower()})")
             continue
-        for entry, name, kind in _kinds(entries, prefix):
+        for entry, name, kind in _kinds(entries, prefix, why_not):
             if kind == "folder":
                 (links if entry.is_symlink() else folders).append(name)
-            elif kind == "image":
+            elif kind == "file":
                 stat = entry.stat()
                 found.files.append(
                     FoundFile(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -84,9 +97,9 @@ def list_images(root: Path, skip: Path | None = None) -> Listing:
 
 
 def _kinds(
-    entries: list[os.DirEntry[str]], prefix: str
+    entries: list[os.DirEntry[str]], prefix: str, why_not: Callable[[str], str | None]
 ) -> Iterator[tuple[os.DirEntry[str], str, str]]:
-    """Yield each entry with its path below the root: a folder, an image, or why it is not read."""
+    """Yield each entry with its path below the root: a folder, a file, or why it is not read."""
     for entry in entries:
         name = f"{prefix}/{entry.name}" if prefix else entry.name
         if entry.name.startswith("."):
@@ -95,10 +108,8 @@ def _kinds(
             yield entry, name, "folder"
         elif not entry.is_file():
             yield entry, name, "a broken link" if entry.is_symlink() else "no regular file"
-        elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
-            yield entry, name, "image"
         else:
-            yield entry, name, "no ending of an image"
+            yield entry, name, why_not(entry.name) or "file"
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -34,19 +34,28 @@ __all__ = [
 ]
 
 
-def default_likelihood(shape: Sequence[int], levels: int) -> Likelihood:
-    """Return `Bernoulli` for binary images and `DiscretizedLogistic` for all others."""
+def default_likelihood(
+    shape: Sequence[int], levels: int, alphabet: str | None = None
+) -> Likelihood:
+    """Return `Bernoulli` for binary images and `DiscretizedLogistic` for all others.
+
+    The symbols of an alphabet have no order, and are `Categorical`.
+    """
+    if alphabet is not None and levels > 2:
+        return Categorical(shape, levels)
     return Bernoulli(shape, levels) if levels == 2 else DiscretizedLogistic(shape, levels)
 
 
-def default_conditional(shape: Sequence[int], levels: int) -> Likelihood:
+def default_conditional(
+    shape: Sequence[int], levels: int, alphabet: str | None = None
+) -> Likelihood:
     """Return a likelihood for one pixel given other pixels, which may have several modes.
 
-    It is `Bernoulli` for binary images, `Categorical` for up to 32 levels, and a mixture of
-    discretized logistics for more.
+    It is `Bernoulli` for binary images, `Categorical` for up to 32 levels and for the symbols of an
+    alphabet, and a mixture of discretized logistics for more.
     """
     if levels == 2:
         return Bernoulli(shape, levels)
-    if levels <= 32:
+    if levels <= 32 or alphabet is not None:
         return Categorical(shape, levels)
     return DiscretizedLogisticMixture(shape, levels)
