@@ -188,7 +188,7 @@ class Text(ImageData):
             )
             whole = hashlib.sha256(repr(kind).encode())
             for split in SPLITS:
-                whole.update(self._streams[split].cpu().numpy())
+                whole.update(self._streams[split].cpu().numpy().tobytes())
             self._digest = whole.hexdigest()
         return self._digest
 
