@@ -148,6 +148,19 @@ def test_a_rotary_model_of_symbols_has_no_position_of_its_own() -> None:
     assert learned.params(s).std(1).max() > 0.01
 
 
+@pytest.mark.parametrize("option", ["learned-gelu-tied", "rotary-swiglu-tokens"])
+def test_a_compiled_model_gives_the_same_losses(option: str) -> None:
+    model, x = build(option, length=6, dropout=0.0), windows(4, 6)
+    names, loss = list(model.state_dict()), model.loss(x)["loss"]
+    for child in model.children():  # the compiler's own code takes half a minute
+        child.compile(backend="aot_eager")
+    compiled = model.loss(x)["loss"]
+    torch.testing.assert_close(compiled, loss)
+    compiled.mean().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert list(model.state_dict()) == names
+
+
 # ---- start
 
 

@@ -39,8 +39,8 @@ class Rotary(nn.Module):
     """Rotary positions (Su et al., 2021, "RoFormer", arXiv 2104.09864, Sec. 3.2).
 
     Feature d of a query or key, and feature d + size / 2, are the coordinates of a point, which is
-    turned by the angle i / 10000^(2 d / size) at position i. So the product of a query and a key depends on
-    the distance of their positions only.
+    turned by the angle i / 10000^(2 d / size) at position i. So the product of a query and a key depends
+    on the distance of their positions only.
 
     Args:
         length: Number of positions.
