@@ -6,8 +6,8 @@
 Both models have the same blocks, heads, width and window, learned positions and GELU; both train with
 AdamW on random symbols, which does not change the time. Printed are, for each size,
 
-- the training step (loss, gradients, AdamW) in tokens/s. The two models take turns; printed are medians,
-  with quartiles over the rounds.
+- the training step (loss, gradients, AdamW) in tokens/s. The two models take turns; printed are
+  medians, with quartiles over the rounds.
 - sampling of n windows with the cache of keys and values, against a whole pass per symbol. Of those
   passes only a few are measured, and their median is multiplied by the number of symbols.
 """

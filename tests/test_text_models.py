@@ -23,7 +23,7 @@ from gdl.errors import GdlError
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.drawing import Drawing
 from gdl.families.windows import continuations, window_start
-from gdl.models import FVSBN, MADE, NADE, PixelCNN, Transformer
+from gdl.models import FVSBN, MADE, NADE, PixelCNN, Transformer, transformer
 from gdl.nn.attention import Rotary
 from gdl.noise import SampleNoise
 
@@ -248,8 +248,12 @@ def test_options_that_do_not_fit_name_the_fix(options: dict[str, Any], message: 
 
 @each_option
 @pytest.mark.parametrize("known", [0, 1, 4])
+@pytest.mark.parametrize("size", [1, 3])
 @torch.no_grad()
-def test_cached_parameters_are_those_of_a_whole_pass(option: str, known: int) -> None:
+def test_cached_parameters_are_those_of_a_whole_pass(
+    option: str, known: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformer, "block_size", lambda *_: size)
     model = build(option, length=9)
     s = model.sequence(windows(5, 9))
     steps, found = model.steps_after(s[:, :known]), {}

@@ -181,7 +181,8 @@ class Transformer(AutoregressiveModel):
         x = self.net.padded(self._inputs(s))
         if start:
             self.net.block(x, slice(0, start), past, y)
-        size = block_size(4, n, self.device)
+        # the next symbols of a text are hardly ever guessed rightly
+        size = 1 if self.tokens else block_size(4, n, self.device)
         while start < self.num_positions:
             block = slice(start, min(start + size, self.num_positions))
             bias = biases if self.tokens else biases[..., block, :]
@@ -190,4 +191,4 @@ class Transformer(AutoregressiveModel):
             s[:, block] = values
             self.net.put(x, block, self._inputs(values))
             start += final
-            size = block_size(final, n, self.device)
+            size = 1 if self.tokens else block_size(final, n, self.device)

@@ -1,5 +1,7 @@
 """Causal self-attention: a transformer block, its cache of keys and values, and rotary positions."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,8 +41,8 @@ class Rotary(nn.Module):
     """Rotary positions (Su et al., 2021, "RoFormer", arXiv 2104.09864, Sec. 3.2).
 
     Feature d of a query or key, and feature d + size / 2, are the coordinates of a point, which is
-    turned by the angle i / 10000^(2 d / size) at position i. So the product of a query and a key depends
-    on the distance of their positions only.
+    turned by the angle i / 10000^(2 d / size) at position i. So the product of a query and a key
+    depends on the distance of their positions only.
 
     Args:
         length: Number of positions.
@@ -153,3 +155,25 @@ class CausalBlock(nn.Module):
         found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=not start)
         h = h + self.dropout(self.out(found.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
+
+    def step(
+        self, h: Tensor, past: KeyValues, start: int, y: Tensor | None, rotary: Rotary | None
+    ) -> Tensor:
+        """Map one token (n, width) to (n, width), as `forward` does in eval mode.
+
+        It calls functions instead of modules, whose calls would cost more than the products.
+        """
+        h, (normed, first, activation, last) = self.class_bias(h, y, axis=-1), self.mlp
+        qkv = F.linear(_normed(self.norm, h), self.qkv.weight, self.qkv.bias)
+        q, k, v = qkv.view(len(h), 3, self.heads, 1, -1).unbind(1)
+        if rotary is not None:
+            q, k = rotary(q, start), rotary(k, start)
+        k, v = past.put(start, k, v).unbind()
+        found = F.scaled_dot_product_attention(q, k, v).flatten(1)
+        h = h + F.linear(found, self.out.weight, self.out.bias)
+        hidden = activation(F.linear(_normed(normed, h), first.weight, first.bias))
+        return h + F.linear(hidden, last.weight, last.bias)
+
+
+def _normed(layer: Any, h: Tensor) -> Tensor:
+    return torch.layer_norm(h, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

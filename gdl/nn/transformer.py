@@ -135,6 +135,11 @@ class ImageTransformer(nn.Module):
             y: The class (n,) of each image, see `ClassBias`.
         """
         h = self._tokens(x, positions)
+        if h.shape[1] == 1 and not self.training:
+            h = h.squeeze(1)
+            for block, kv in zip(self.blocks, past, strict=True):
+                h = block.step(h, kv, positions.start, y, self.rotary)  # pyright: ignore
+            return self.last(h).unsqueeze(1)
         for block, kv in zip(self.blocks, past, strict=True):
             h = block(h, kv, positions.start, y, self.rotary)
         return self.last(h)
