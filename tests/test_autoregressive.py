@@ -51,9 +51,15 @@ MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "pixelcnn": lambda *a, **o: PixelCNN(*a, width=6, layers=4, hidden=5, **o),
     "pixelcnn_pp": pixelcnn_pp,
     "transformer": transformer,
+    "gpt": lambda *a, **o: transformer(*a, tokens=True, tied=True, **o),
+    "gpt_rotary": lambda *a, **o: transformer(
+        *a, tokens=True, positions="rotary", mlp="swiglu", **o
+    ),
 }
-ANY_ORDER = ["fvsbn", "made", "made_masks", "nade", "transformer"]
-ANY_LIKELIHOOD = ["fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer"]
+ANY_ORDER = ["fvsbn", "made", "made_masks", "nade", "transformer", "gpt"]
+ANY_LIKELIHOOD = [
+    *("fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer", "gpt_rotary"),
+]
 MIXTURES = ("made_masks", "made_orders")
 each_model = pytest.mark.parametrize("name", MODELS)
 each_raster = pytest.mark.parametrize("name", [m for m in MODELS if m != "made_orders"])

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gdl.families.order import pixel_order
-from gdl.nn.attention import ImageTransformer, neighbours
 from gdl.nn.gated import GatedPixelNet
 from gdl.nn.masked import CausalConv, TwoStreams
 from gdl.nn.pyramid import PyramidPixelNet
+from gdl.nn.transformer import ImageTransformer, neighbours
 
 Shape = tuple[int, int, int]
 

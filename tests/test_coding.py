@@ -159,6 +159,9 @@ MODELS: dict[str, Build] = {
     **{name: partial(build_small, name) for name in ("FVSBN", "MADE", "NADE", "PixelCNN", "VAE")},
     "PixelCNNpp": partial(build_small, "PixelCNNpp", blocks=1, resolutions=2),
     "Transformer": partial(build_small, "Transformer", heads=2),
+    "Transformer of symbols": partial(
+        build_small, "Transformer", heads=2, tokens=True, tied=True, positions="rotary"
+    ),
     "masks": partial(build_small, "MADE", num_masks=3, order="random", hidden=[10, 12]),
     **{
         f"labelled {name}": partial(build_small, name, num_classes=4)

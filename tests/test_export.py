@@ -61,6 +61,7 @@ MODELS = {
     "RealNVP": ("RealNVP", SHAPE, 17, {}),
     "RealNVP, vectors": ("RealNVP", (2,), None, {}),
     "Transformer": ("Transformer", SHAPE, 17, {}),
+    "Transformer, symbols": ("Transformer", SHAPE, 17, {"tokens": True, "tied": True}),
     "VAE": ("VAE", SHAPE, 17, {}),
     "VAE, Bernoulli": ("VAE", SHAPE, 2, {"likelihood": gdl.distributions.Bernoulli}),
     "VAE, categorical": ("VAE", *RGB, {"likelihood": gdl.distributions.Categorical}),

@@ -19,6 +19,7 @@ from gdl.distributions.base import Bernoulli, Likelihood
 from gdl.distributions.categorical import Categorical
 from gdl.distributions.gaussian import DiscretizedGaussian, gaussian_kl, log_normal
 from gdl.distributions.logistic import DiscretizedLogistic, DiscretizedLogisticMixture
+from gdl.distributions.truncated import Truncated
 
 __all__ = [
     "Bernoulli",
@@ -27,6 +28,7 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Likelihood",
+    "Truncated",
     "default_conditional",
     "default_likelihood",
     "gaussian_kl",

@@ -15,15 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gdl.distributions import Likelihood
+from gdl.distributions import Likelihood, Truncated
 from gdl.families.progress import Counter
 from gdl.nn.prefix import PrefixNet
 
 __all__ = [
     "Block",
     "PositionSteps",
+    "after",
     "block_size",
     "draw_in_order",
+    "drawn",
     "fixed_point",
     "num_final",
     "prefix_steps",
@@ -88,7 +90,11 @@ def fixed_point(
 
 
 def draw_in_order(
-    steps: PositionSteps, likelihood: Likelihood, noise: Tensor, given: Tensor, keep: Tensor
+    steps: PositionSteps,
+    likelihood: Likelihood | Truncated,
+    noise: Tensor,
+    given: Tensor,
+    keep: Tensor,
 ) -> Tensor:
     """Return sequences (n, N, V) uint8, drawn block by block; known values are kept.
 
@@ -96,11 +102,11 @@ def draw_in_order(
         steps: See `PositionSteps`.
         likelihood: Draws the values of a position from its parameters.
         noise: The likelihood's noise (N, n, U), contiguous.
-        given: Sequences (n, N, V) uint8.
+        given: Sequences (n, N, V) uint8; the steps may leave out known values at their beginning.
         keep: Boolean (n, N), the known positions.
     """
     some, every = keep.any(0).tolist(), keep.all(0).tolist()
-    out = torch.empty_like(given)
+    out = given.clone()
     start, params = next(steps)
     with Counter(len(every), "sampling") as counter:
         while True:
@@ -108,10 +114,7 @@ def draw_in_order(
             if all(every[block]):
                 values = given[:, block]
             else:
-                # the positions of a block are an image of T rows and one column
-                image, its_noise = params.transpose(1, 2), noise[block].permute(1, 2, 0)
-                drawn = likelihood.draw(image[..., None], its_noise[..., None])
-                values = drawn.squeeze(-1).transpose(1, 2)
+                values = drawn(likelihood, params, noise[block])
                 if any(some[block]):
                     values = torch.where(keep[:, block, None], given[:, block], values)
             out[:, block] = values
@@ -120,6 +123,27 @@ def draw_in_order(
                 start, params = steps.send(values)
             except StopIteration:
                 return out
+
+
+def drawn(likelihood: Likelihood | Truncated, params: Tensor, noise: Tensor) -> Tensor:
+    """Return values (n, T, V) uint8 drawn from parameters (n, T, P) with noise (T, n, U)."""
+    # the positions are an image of T rows and one column
+    image, its_noise = params.transpose(1, 2), noise.permute(1, 2, 0)
+    return likelihood.draw(image[..., None], its_noise[..., None]).squeeze(-1).transpose(1, 2)
+
+
+def after(steps: PositionSteps, prefix: Tensor) -> PositionSteps:
+    """Yield the blocks of `steps` behind a known beginning (n, t, V) uint8 of the sequences."""
+    t = prefix.shape[1]
+    start, params = next(steps)
+    while True:
+        values, skip = prefix[:, start : start + params.shape[1]], max(0, t - start)
+        if skip < params.shape[1]:
+            values = torch.cat([values, (yield Block(start + skip, params[:, skip:]))], 1)
+        try:
+            start, params = steps.send(values)
+        except StopIteration:
+            return
 
 
 def prefix_steps(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
-from gdl.families.ancestral import Block, PositionSteps, draw_in_order, num_final
+from gdl.families.ancestral import Block, PositionSteps, after, draw_in_order, num_final
+from gdl.families.drawing import Drawing
 from gdl.families.sequences import PixelSequences
 from gdl.nn.class_bias import ClassBias
 from gdl.noise import SampleNoise
@@ -85,11 +86,24 @@ class AutoregressiveModel(PixelSequences):
             s[:, start:] = values
             start += final
 
-    def _naive_steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
-        """Yield one position per whole pass."""
-        params = self._params_given(y)
-        s = torch.zeros(n, self.num_positions, self.values, dtype=torch.uint8, device=self.device)
-        for i in range(self.num_positions):
+    def steps_after(self, prefix: Tensor, y: Tensor | None = None) -> PositionSteps:
+        """Yield the blocks of `steps` behind a known beginning of the sequences.
+
+        This version takes the steps through it. A model may write another, which takes one pass.
+
+        Args:
+            prefix: Sequences (n, t, V) uint8 of the first t < N positions.
+            y: See `steps`.
+        """
+        n = len(prefix)
+        return after(self.steps(n) if y is None else self.steps(n, y), prefix)
+
+    def _naive_steps(self, prefix: Tensor, y: Tensor | None) -> PositionSteps:
+        """Yield one position per whole pass, behind a known beginning (n, t, V)."""
+        params, (n, t, values) = self._params_given(y), prefix.shape
+        s = torch.zeros(n, self.num_positions, values, dtype=torch.uint8, device=self.device)
+        s[:, :t] = prefix
+        for i in range(t, self.num_positions):
             s[:, i : i + 1] = yield Block(i, params(s)[:, i : i + 1])
 
     def _params_given(self, y: Tensor | None) -> Callable[[Tensor], Tensor]:
@@ -189,6 +203,8 @@ class AutoregressiveModel(PixelSequences):
         seed: int = 0,
         temperature: float = 1.0,
         mean: bool = False,
+        top_k: int | None = None,
+        top_p: float = 1.0,
         naive: bool = False,
     ) -> Tensor:
         """Return n samples (n, C, H, W) uint8; sample k depends on (seed, k) only.
@@ -197,11 +213,15 @@ class AutoregressiveModel(PixelSequences):
             n: Number of samples.
             label: Of a conditional model the class, or one for each sample (n,), of which p(x | y) is
                 sampled; None for samples of p(x).
-            seed: Seed of the whole set.
-            temperature: Divides the logits, or multiplies the scales, of each conditional; 0 takes
-                the most likely value.
+            seed: See `Drawing`, also for temperature, top_k, top_p and naive.
+            temperature: Divides the logits, or multiplies the scales, of each conditional.
             mean: Ignored, because the model has no latents whose mean image could be shown.
-            naive: Use one whole pass per position; for tests and benchmarks.
+            top_k: Draw from the k most likely values only.
+            top_p: Draw from the fewest values that have this probability together.
+            naive: Use one whole pass per position.
+
+        Raises:
+            GdlError: top_k or top_p is out of range, or there is no such label.
         """
         nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
         return self.sample_given(
@@ -211,6 +231,8 @@ class AutoregressiveModel(PixelSequences):
             label=label,
             seed=seed,
             temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
             naive=naive,
         )
 
@@ -223,6 +245,8 @@ class AutoregressiveModel(PixelSequences):
         label: int | Tensor | None = None,
         seed: int = 0,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
         naive: bool = False,
         indices: Sequence[int] | None = None,
     ) -> Tensor:
@@ -241,24 +265,26 @@ class AutoregressiveModel(PixelSequences):
                 before all unknown ones.
             seed: Seed of the whole set.
             temperature: See `sample`.
+            top_k: See `sample`.
+            top_p: See `sample`.
             naive: See `sample`.
             indices: The index of each completion in the set of that seed; by default 0 to n - 1.
         """
         own = list(range(n) if indices is None else indices)
         given, known = (t.to(self.device).expand(n, *self.shape) for t in (given, known))
         labels = self.checked_labels(label, n)
-        options = {"seed": seed, "temperature": temperature, "naive": naive}
+        how = Drawing(seed, temperature, top_k, top_p, naive)
         parts = []
         with torch.inference_mode():
             for k in torch.arange(n).split(self.SAMPLES_AT_ONCE):
                 y = None if labels is None else labels[k]
                 some = [own[i] for i in k.tolist()]
-                rows = self._rows(y, some, given[k], known[k], seed)
-                parts.append(self._complete(some, given[k], known[k], rows, **options))
+                rows = self.rows_given(y, some, given[k], known[k], seed)
+                parts.append(self._complete(some, given[k], known[k], rows, how))
         # outside of inference mode, so that callers can take gradients with respect to samples
         return torch.cat(parts)
 
-    def _rows(
+    def rows_given(
         self, y: Tensor | None, indices: list[int], given: Tensor, known: Tensor, seed: int
     ) -> Tensor | None:
         """Return the rows (n,), see `label_rows`, of completions with labels y (n,), -1 to be drawn."""
@@ -276,22 +302,31 @@ class AutoregressiveModel(PixelSequences):
         given: Tensor,
         known: Tensor,
         y: Tensor | None,
-        seed: int,
-        temperature: float,
-        naive: bool,
+        how: Drawing,
     ) -> Tensor:
         """Return the completions (n, C, H, W) with the given indices in the set of that seed.
 
         Those of a conditional model have the rows y (n,), see `label_rows`.
         """
         given, keep = self.sequence(given), self._known_positions(known)
-        source = SampleNoise(seed, indices, self.device, self.dtype)
+        draws = how.of(self.likelihood)
+        source = SampleNoise(how.seed, indices, self.device, self.dtype)
         # all noise at once: a generator call per sample and position would cost more than the model
-        noise = temperature * self.likelihood.noise(source, self.num_positions, 1).squeeze(-1)
+        noise = how.temperature * draws.noise(source, self.num_positions, 1).squeeze(-1)
         noise = noise.movedim(2, 0).contiguous()
-        steps = self._naive_steps if naive else self.steps
-        steps = steps(len(given)) if y is None else steps(len(given), y)
-        return self.image(draw_in_order(steps, self.likelihood, noise, given, keep))
+        lead = 0 if how.naive else int(keep.all(0).int().cumprod(0).sum())
+        if lead == self.num_positions:
+            return self.image(given)
+        steps = self.steps_from(given[:, :lead], y, how.naive)
+        return self.image(draw_in_order(steps, draws, noise, given, keep))
+
+    def steps_from(self, prefix: Tensor, y: Tensor | None, naive: bool) -> PositionSteps:
+        """Return the steps behind a known beginning (n, t, V), perhaps one whole pass for each."""
+        if naive:
+            return self._naive_steps(prefix, y)
+        if prefix.shape[1]:
+            return self.steps_after(prefix, y)
+        return self.steps(len(prefix)) if y is None else self.steps(len(prefix), y)
 
 
 def _pixel(t: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import PositionSteps, prefix_steps
 from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.drawing import Drawing
 from gdl.families.order import pixel_order
 from gdl.nn.class_bias import ClassBias
 from gdl.nn.prefix import PrefixLayer, PrefixLinear, PrefixNet
@@ -193,14 +194,12 @@ class MADE(AutoregressiveModel):
         given: Tensor,
         known: Tensor,
         y: Tensor | None,
-        seed: int,
-        temperature: float,
-        naive: bool,
+        how: Drawing,
     ) -> Tensor:
         """See `AutoregressiveModel._complete`; each completion is drawn with one of the masks."""
         if self.num_masks == 1:
-            return super()._complete(indices, given, known, y, seed, temperature, naive)
-        noise = SampleNoise(mix_seed("mask", seed), indices, self.device, self.dtype)
+            return super()._complete(indices, given, known, y, how)
+        noise = SampleNoise(mix_seed("mask", how.seed), indices, self.device, self.dtype)
         lead = self._each_member(lambda: super(MADE, self)._log_lead(given, known, y)).T
         chosen = (lead + noise.gumbel(self.num_masks)).argmax(1).cpu()
         out = given.clone()
@@ -209,7 +208,6 @@ class MADE(AutoregressiveModel):
             mine = (chosen == member).nonzero().flatten()
             own = [indices[k] for k in mine.tolist()]
             rows = None if y is None else y[mine.to(y.device)]
-            options = (seed, temperature, naive)
-            out[mine] = super()._complete(own, given[mine], known[mine], rows, *options)
+            out[mine] = super()._complete(own, given[mine], known[mine], rows, how)
         self.member = 0
         return out

@@ -1,28 +1,42 @@
 """Transformer: Chen et al., 2020, "Generative pretraining from pixels".
 
-ICML (iGPT). A causal transformer over the pixels of an image; see also Vaswani et al., 2017,
-"Attention is all you need", arXiv 1706.03762.
+ICML (iGPT). A causal transformer over the pixels of an image, or over the symbols of a text; see also
+Vaswani et al., 2017, "Attention is all you need", arXiv 1706.03762, and Radford et al., 2019, "Language
+models are unsupervised multitask learners" (GPT-2).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gdl.distributions import Likelihood, default_conditional
+from gdl.distributions import Categorical, Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, block_size, num_final
 from gdl.families.autoregressive import AutoregressiveModel
-from gdl.nn.attention import ImageTransformer, neighbours
+from gdl.kernels.products import linear
+from gdl.nn.class_bias import ClassBias
 from gdl.nn.linear import Linear
+from gdl.nn.transformer import ImageTransformer, neighbours
 
 __all__ = ["Transformer"]
+
+CHOICES = {"positions": ("learned", "rotary"), "mlp": ("gelu", "swiglu")}
+
+TEXT_LEVELS = 32
+"""A single row of more levels than these is text, unless the user says otherwise."""
 
 
 class Transformer(AutoregressiveModel):
     """A causal transformer with one token per channel and pixel, which attends to all earlier tokens.
 
-    Sampling caches their keys and values.
+    Sampling caches their keys and values. For texts longer than the window see `gdl.families.windows`.
+
+    With `tokens` the values are symbols without an order, as those of text: each has an embedding, from
+    which the token of the next position starts, in the place of a small window of numbers. The weights
+    start as in GPT-2, matrices alone decay, all positions share the output's `bias`, and the default
+    likelihood is `Categorical`.
 
     Args:
         shape: (C, H, W) of an image.
@@ -33,14 +47,18 @@ class Transformer(AutoregressiveModel):
         blocks: Number of blocks of attention and MLP.
         heads: Attention heads.
         window: Odd side of the square around a pixel whose earlier values its token starts from. A
-            token always starts from the value before it.
-        dropout: Probability that an output of attention or MLP is dropped.
+            token always starts from the value before it. With `tokens` it has no meaning.
+        dropout: Probability that an output of attention or MLP is dropped, with `tokens` also an input.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        tokens: Whether values are symbols; None for text only: one row (1, 1, L) of over 32 levels.
+        positions: "learned", a vector for each, or "rotary" (Su et al., 2021, arXiv 2104.09864).
+        mlp: "gelu" or "swiglu" (Shazeer, 2020, arXiv 2002.05202), which have as many weights.
+        tied: Whether the output uses the embeddings as its weights, with `tokens` and `Categorical`.
 
     Raises:
-        GdlError: The image has more than MAX_TOKENS values, the heads do not divide the width, or
-            the window is even.
+        GdlError: The image has more than MAX_TOKENS values, the heads do not divide the width, the
+            window is even, or options do not fit each other.
     """
 
     MAX_TOKENS = 4096
@@ -58,8 +76,37 @@ class Transformer(AutoregressiveModel):
         dropout: float = 0.0,
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        tokens: bool | None = False,
+        positions: str = "learned",
+        mlp: str = "gelu",
+        tied: bool = False,
     ) -> None:
+        if tokens is None:
+            tokens = tuple(shape[:2]) == (1, 1) and levels is not None and levels > TEXT_LEVELS
+        if tokens and getattr(likelihood, "func", likelihood) is default_conditional:
+            likelihood = Categorical
         super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
+        self._arguments["tokens"] = self.tokens = (
+            tokens  # as chosen, also for images of another shape
+        )
+        self.tied = tied
+        self._check(width, heads, window, {"positions": positions, "mlp": mlp})
+        channels, height, image_width = self.shape
+        near = neighbours(self.order, channels, (height, image_width), window)
+        options = (self.label_rows, levels if tokens else 0, positions, mlp)
+        self.net = ImageTransformer(near, width, blocks, heads, dropout, *options)
+        num_params = self.likelihood.num_params
+        if not tied:
+            self.head = Linear(width, num_params)
+        if tokens:
+            # a text may begin anywhere, so its frequencies do not depend on the position
+            self.bias = nn.Parameter(torch.zeros(1, num_params))
+            self.class_bias = ClassBias(self.label_rows, 1, num_params)
+        if tokens and not tied:
+            nn.init.normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+
+    def _check(self, width: int, heads: int, window: int, chosen: dict[str, str]) -> None:
         if self.num_positions > self.MAX_TOKENS:
             raise GdlError(
                 f"Transformer attends to every value of an image, here {self.num_positions:,}, and "
@@ -71,31 +118,77 @@ class Transformer(AutoregressiveModel):
             )
         if window % 2 == 0:
             raise GdlError(f"model.window must be odd, got {window}: use {window + 1}.")
-        channels, height, image_width = self.shape
-        near = neighbours(self.order, channels, (height, image_width), window)
-        self.net = ImageTransformer(near, width, blocks, heads, dropout, self.label_rows)
-        self.head = Linear(width, self.likelihood.num_params)
+        for name, value in chosen.items():
+            if value not in CHOICES[name]:
+                raise GdlError(
+                    f"model.{name} must be {' or '.join(CHOICES[name])}, got {value!r}."
+                )
+        if chosen["positions"] == "rotary" and width // heads % 2:
+            raise GdlError(
+                f"model.positions=rotary turns pairs of features, but a head has {width // heads}: "
+                f"use model.width={width + heads}."
+            )
+        if self.tied and not (self.tokens and isinstance(self.likelihood, Categorical)):
+            raise GdlError(
+                "model.tied=true uses the embeddings of the values as weights of their logits: set "
+                "model.tokens=true and likelihood=categorical too."
+            )
 
     def params(self, s: Tensor, y: Tensor | None = None) -> Tensor:
         """See `AutoregressiveModel.params`."""
-        return self.head(self.net(self.scale(s).squeeze(-1), y)) + self.biases(y)
+        return self._outputs(self.net(self._inputs(s), y)) + self.biases(y)
+
+    def _inputs(self, s: Tensor) -> Tensor:
+        """Return what the network takes (B, N) for sequences (B, N, 1): symbols or scaled numbers."""
+        return (s if self.tokens else self.scale(s)).squeeze(-1)
+
+    def _outputs(self, h: Tensor) -> Tensor:
+        """Return the parameters (B, T, P) of features (B, T, width), without `bias`."""
+        return linear(h, self.net.embedding.weight[: self.levels]) if self.tied else self.head(h)
+
+    def initialize(self, x: Tensor) -> None:
+        """See `AutoregressiveModel.initialize`; with `tokens`, by the frequencies at all positions."""
+        if not self.tokens:
+            super().initialize(x)
+            return
+        s = self.sequence(x.to(self.device)).flatten()[:, None, None, None]
+        self.bias.data.copy_(self.likelihood.initial_params(s).view(1, -1))
+
+    def parameter_groups(self) -> Any:
+        """Return all parameters, or with `tokens` matrices, and others whose weights do not decay."""
+        if not self.tokens:
+            return self.parameters()
+        layers = [m for m in self.modules() if isinstance(m, nn.Linear | nn.Embedding)]
+        matrices = {m.weight: None for m in layers}
+        others = [p for p in self.parameters() if p not in matrices]
+        return [{"params": [*matrices]}, {"params": others, "weight_decay": 0.0}]
 
     def features(self, x: Tensor) -> Tensor:
         """Return the last block (B, width), its mean over the tokens."""
-        s = self.scale(self.sequence(x)).squeeze(-1)
-        return self.net(s, self.rows_without_label(x)).mean(1)
+        return self.net(self._inputs(self.sequence(x)), self.rows_without_label(x)).mean(1)
 
     def steps(self, n: int, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps`."""
-        past = self.net.caches(n)
+        nothing = torch.zeros(n, 0, 1, dtype=torch.uint8, device=self.device)
+        return self.steps_after(nothing, y)
+
+    def steps_after(self, prefix: Tensor, y: Tensor | None = None) -> PositionSteps:
+        """See `AutoregressiveModel.steps_after`; one pass gives the keys and values of the prefix."""
+        n, start, _ = prefix.shape
+        past, biases = self.net.caches(n), self.biases(y)
         s = torch.zeros(n, self.num_positions, 1, dtype=torch.uint8, device=self.device)
-        x = self.net.padded(self.scale(s).squeeze(-1))
-        start, size, biases = 0, block_size(4, n, self.device), self.biases(y)
+        s[:, :start] = prefix
+        x = self.net.padded(self._inputs(s))
+        if start:
+            self.net.block(x, slice(0, start), past, y)
+        # the next symbols of a text are hardly ever guessed rightly
+        size = 1 if self.tokens else block_size(4, n, self.device)
         while start < self.num_positions:
             block = slice(start, min(start + size, self.num_positions))
-            features = self.net.block(x, block, past, y)
-            values = yield Block(start, self.head(features) + biases[..., block, :])
+            bias = biases if self.tokens else biases[..., block, :]
+            values = yield Block(start, self._outputs(self.net.block(x, block, past, y)) + bias)
             final = num_final(values, s[:, block])
-            s[:, block], x[:, block] = values, self.scale(values).squeeze(-1)
+            s[:, block] = values
+            self.net.put(x, block, self._inputs(values))
             start += final
-            size = block_size(final, n, self.device)
+            size = 1 if self.tokens else block_size(final, n, self.device)

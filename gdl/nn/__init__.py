@@ -1,6 +1,6 @@
 """Neural networks; none of them computes a density."""
 
-from gdl.nn.attention import CausalBlock, ImageTransformer, KeyValues, neighbours
+from gdl.nn.attention import CausalBlock, KeyValues, Rotary
 from gdl.nn.conv import ConvDecoder, ConvEncoder
 from gdl.nn.coupling_networks import (
     ConvConditioner,
@@ -14,6 +14,7 @@ from gdl.nn.mlp import MLPDecoder, MLPEncoder, activation, perceptron
 from gdl.nn.prefix import PrefixLinear
 from gdl.nn.pyramid import PyramidPixelNet
 from gdl.nn.tied import prefix_outputs
+from gdl.nn.transformer import ImageTransformer, neighbours
 from gdl.nn.unet import UNet
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Piece",
     "PrefixLinear",
     "PyramidPixelNet",
+    "Rotary",
     "TwoStreams",
     "UNet",
     "VectorConditioner",

@@ -1,8 +1,6 @@
-"""A causal transformer over the positions of an image, for whole images or one position at a time.
+"""Causal self-attention: a transformer block, its cache of keys and values, and rotary positions."""
 
-Chen et al., 2020, "Generative pretraining from pixels" (iGPT): a decoder in the style of GPT-2 over
-pixels in a fixed order. Here each token also sees a small window around the pixel that it predicts.
-"""
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +10,7 @@ from gdl.nn.class_bias import ClassBias
 from gdl.nn.dropout import Dropout
 from gdl.nn.linear import Linear
 
-__all__ = ["CausalBlock", "ImageTransformer", "KeyValues", "neighbours"]
+__all__ = ["CausalBlock", "GatedSiLU", "KeyValues", "Rotary"]
 
 
 class KeyValues:
@@ -29,14 +27,67 @@ class KeyValues:
     def __init__(self, n: int, heads: int, length: int, size: int, like: Tensor) -> None:
         self._all = like.new_empty(2, n, heads, length, size)
 
-    def put(self, start: int, new: Tensor) -> Tensor:
-        """Put in the keys and values (2, n, heads, T, size) of the tokens from `start` on.
+    def put(self, start: int, k: Tensor, v: Tensor) -> Tensor:
+        """Put in the keys and values (n, heads, T, size) of the tokens from `start` on.
 
         The result, (2, n, heads, start + T, size), has those of all tokens up to there.
         """
-        stop = start + new.shape[-2]
-        self._all[..., start:stop, :] = new
+        stop = start + k.shape[-2]
+        self._all[0, ..., start:stop, :], self._all[1, ..., start:stop, :] = k, v
         return self._all[..., :stop, :]
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al., 2021, "RoFormer", arXiv 2104.09864, Sec. 3.2).
+
+    Feature d of a query or key, and feature d + size / 2, are the coordinates of a point, which is
+    turned by the angle i / 10000^(2 d / size) at position i. So the product of a query and a key
+    depends on the distance of their positions only.
+
+    Args:
+        length: Number of positions.
+        size: Features of a query in one head; even.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, length: int, size: int) -> None:
+        super().__init__()
+        speed = 10_000 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+        angle = torch.arange(length)[:, None] * speed
+        # they follow from the sizes, so a checkpoint needs none of them
+        self.register_buffer("cos", angle.cos().float(), persistent=False)
+        self.register_buffer("sin", angle.sin().float(), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """Turn queries or keys (..., T, size) of the positions from `start` on."""
+        stop = start + x.shape[-2]
+        cos, sin = self.cos[start:stop], self.sin[start:stop]
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x.dtype)
+
+
+class GatedSiLU(nn.Module):
+    """The activation of SwiGLU (Shazeer, 2020, arXiv 2002.05202): a value times silu of its gate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., M) of gates and values (..., 2 M)."""
+        gate, value = x.chunk(2, -1)
+        return F.silu(gate) * value
+
+
+def _mlp(kind: str, width: int) -> nn.Sequential:
+    """Return a LayerNorm and the MLP of a block, the last layer of which is at -1.
+
+    With SwiGLU it has three matrices instead of two, so its hidden layer is narrower by a third.
+    """
+    gated = kind == "swiglu"
+    hidden = 8 * -(-width // 3) if gated else 4 * width
+    last = Linear(hidden, width)  # first, as the weights are drawn in this order
+    first = Linear(width, 2 * hidden if gated else hidden)
+    activation = GatedSiLU() if gated else nn.GELU()
+    return nn.Sequential(nn.LayerNorm(width), first, activation, last)
 
 
 class CausalBlock(nn.Module):
@@ -49,10 +100,17 @@ class CausalBlock(nn.Module):
         std: Standard deviation of the initial weights of the last layer of attention and MLP. It is
             small, so that the residual stream keeps its size through many blocks.
         classes: Number of classes, whose biases are added to the input of the block.
+        mlp: "gelu" or "swiglu".
     """
 
     def __init__(
-        self, width: int, heads: int, dropout: float, std: float, classes: int = 0
+        self,
+        width: int,
+        heads: int,
+        dropout: float,
+        std: float,
+        classes: int = 0,
+        mlp: str = "gelu",
     ) -> None:
         super().__init__()
         self.class_bias = ClassBias(classes, width)
@@ -60,10 +118,9 @@ class CausalBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.qkv = Linear(width, 3 * width)
         self.out = Linear(width, width)
-        last = Linear(4 * width, width)
-        self.mlp = nn.Sequential(nn.LayerNorm(width), Linear(width, 4 * width), nn.GELU(), last)
-        for layer in (self.out, last):
-            nn.init.normal_(layer.weight, std=std)
+        self.mlp = _mlp(mlp, width)
+        for layer in (self.out, self.mlp[-1]):
+            nn.init.normal_(layer.weight, std=std)  # pyright: ignore[reportArgumentType]
         self.dropout = Dropout(dropout)
 
     def forward(
@@ -72,6 +129,7 @@ class CausalBlock(nn.Module):
         past: KeyValues | None = None,
         start: int = 0,
         y: Tensor | None = None,
+        rotary: Rotary | None = None,
     ) -> Tensor:
         """Map tokens (B, T, width) to (B, T, width).
 
@@ -80,113 +138,42 @@ class CausalBlock(nn.Module):
             past: The cache of the tokens before `start`.
             start: Position of the first token.
             y: The class (B,) of each image, see `ClassBias`.
+            rotary: Turns queries and keys.
         """
         h = self.class_bias(h, y, axis=-1)
         qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
-        q, k, v = qkv.unbind() if past is None else (qkv[0], *past.put(start, qkv[1:]))
-        mask = None
-        if past is not None and h.shape[1] > 1:
-            mask = torch.ones(h.shape[1], start + h.shape[1], dtype=torch.bool, device=h.device)
+        q, k, v = qkv.unbind()
+        if rotary is not None:
+            q, k = rotary(q, start), rotary(k, start)
+        if past is not None:
+            k, v = past.put(start, k, v).unbind()
+        mask, length = None, h.shape[1]
+        if start and length > 1:
+            mask = torch.ones(length, start + length, dtype=torch.bool, device=h.device)
             mask = mask.tril(start)
-        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=past is None)
+        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=not start)
         h = h + self.dropout(self.out(found.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
 
-
-class ImageTransformer(nn.Module):
-    """A transformer whose features of a position depend only on the positions before it.
-
-    The token of position i starts from the value of position i - 1 and from the values in a small
-    window of the image around i, as far as they come before i. Attention adds all other values.
-
-    Args:
-        neighbours: (N, K), the positions whose values each token starts from; see `neighbours`.
-        width: Features of a token.
-        blocks: Number of blocks.
-        heads: Attention heads.
-        dropout: See `CausalBlock`.
-        classes: See `CausalBlock`.
-    """
-
-    neighbours: Tensor
-
-    def __init__(
-        self,
-        neighbours: Tensor,
-        width: int,
-        blocks: int,
-        heads: int,
-        dropout: float,
-        classes: int = 0,
-    ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.register_buffer("neighbours", neighbours)
-        self.first = Linear(neighbours.shape[1], width)
-        self.position = nn.Parameter(0.02 * torch.randn(len(neighbours), width))
-        std = 0.02 / (2 * blocks) ** 0.5
-        self.blocks = nn.ModuleList(
-            CausalBlock(width, heads, dropout, std, classes) for _ in range(blocks)
-        )
-        self.last = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map values (B, N) of images, perhaps with classes y (B,), to features (B, N, width)."""
-        h = self.first(self.padded(x)[:, self.neighbours]) + self.position
-        for block in self.blocks:
-            h = block(h, y=y)
-        return self.last(h)
-
-    @staticmethod
-    def padded(x: Tensor) -> Tensor:
-        """Return values (B, N) with a zero behind them, for neighbours that do not exist."""
-        return F.pad(x, (0, 1))
-
-    def caches(self, n: int) -> list[KeyValues]:
-        """Return an empty cache for each block, for n sequences."""
-        length, width = self.position.shape
-        size = width // self.heads
-        return [KeyValues(n, self.heads, length, size, self.position) for _ in self.blocks]
-
-    def block(
-        self, x: Tensor, positions: slice, past: list[KeyValues], y: Tensor | None = None
+    def step(
+        self, h: Tensor, past: KeyValues, start: int, y: Tensor | None, rotary: Rotary | None
     ) -> Tensor:
-        """Return the features (n, T, width) of T positions; those before are in the caches.
+        """Map one token (n, width) to (n, width), as `forward` does in eval mode.
 
-        They equal the features of `forward`, up to rounding. The caches then hold these positions, too.
-
-        Args:
-            x: The values (n, N + 1), padded, of these positions and of those before.
-            positions: The T positions.
-            past: The cache of each block.
-            y: The class (n,) of each image, see `ClassBias`.
+        It calls functions instead of modules, whose calls would cost more than the products.
         """
-        h = self.first(x[:, self.neighbours[positions]]) + self.position[positions]
-        for block, kv in zip(self.blocks, past, strict=True):
-            h = block(h, kv, positions.start, y)
-        return self.last(h)
+        h, (normed, first, activation, last) = self.class_bias(h, y, axis=-1), self.mlp
+        qkv = F.linear(_normed(self.norm, h), self.qkv.weight, self.qkv.bias)
+        q, k, v = qkv.view(len(h), 3, self.heads, 1, -1).unbind(1)
+        if rotary is not None:
+            q, k = rotary(q, start), rotary(k, start)
+        k, v = past.put(start, k, v).unbind()
+        found = F.scaled_dot_product_attention(q, k, v).flatten(1)
+        h = h + F.linear(found, self.out.weight, self.out.bias)
+        hidden = activation(F.linear(_normed(normed, h), first.weight, first.bias))
+        return h + F.linear(hidden, last.weight, last.bias)
 
 
-def neighbours(order: Tensor, channels: int, size: tuple[int, int], window: int) -> Tensor:
-    """Return the positions (N, K) whose values each token starts from.
-
-    The first one is the previous position, the others lie in a square around the pixel. The number N
-    stands for a position that does not exist or does not come before.
-
-    Args:
-        order: (H W,) raster indices of the pixels; N = H W C, the channels of a pixel follow one
-            another.
-        channels: C.
-        size: (H, W).
-        window: Odd side of the square.
-    """
-    reach, n = window // 2, len(order) * channels
-    rank = order.argsort().view(size)
-    # positions of all channels of the pixels in each window, by position of the pixel itself
-    first = F.pad(rank * channels, [reach] * 4, value=n)
-    first = first.unfold(0, window, 1).unfold(1, window, 1).flatten(2).flatten(0, 1)[order]
-    near = (first[..., None] + torch.arange(channels)).flatten(1).repeat_interleave(channels, 0)
-    near = torch.where(near < torch.arange(n)[:, None], near, n)
-    before = torch.cat([order.new_tensor([n]), torch.arange(n - 1)])
-    return torch.cat([before[:, None], near], 1)
+def _normed(layer: Any, h: Tensor) -> Tensor:
+    return torch.layer_norm(h, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
