@@ -9,6 +9,7 @@ from torch import Tensor
 from gdl.errors import GdlError
 
 __all__ = [
+    "Continues",
     "HasFeatures",
     "HasImportanceWeights",
     "HasLatents",
@@ -82,6 +83,15 @@ class ScoresGiven(Protocol):
 
     def known_come_first(self, known: Tensor) -> bool:
         """Return whether the scores of these masks (..., C, H, W) are log p(unknown | known)."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """Draws what follows a beginning, value by value; see `gdl.families.windows.continuations`."""
+
+    def steps_from(self, prefix: Tensor, y: Tensor | None, naive: bool) -> Any:
+        """Return the steps behind a known beginning (n, t, V); see `gdl.families.ancestral`."""
         ...
 
 

@@ -26,6 +26,7 @@ FLOORS = [  # from the ground
             "restored_numbers",
             "serialization",
             "stopping",
+            "texts",
             "version",
             "webpage",
         ),

@@ -9,6 +9,7 @@ from gdl.coding.compression import (
     model_digest,
 )
 from gdl.coding.container import Header, unpack
+from gdl.coding.text_codecs import compressed_lengths
 
 __all__ = [
     "CODECS",
@@ -18,6 +19,7 @@ __all__ = [
     "check_codable",
     "code_lengths",
     "compress",
+    "compressed_lengths",
     "decompress",
     "model_digest",
     "stream_lengths",

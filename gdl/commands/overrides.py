@@ -8,7 +8,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF
-from gdl.commands.quoting import found, quoted, unquoted
+from gdl.commands.quoting import TEXTS, found, quoted, unquoted
 from gdl.errors import GdlError
 
 __all__ = [
@@ -99,7 +99,8 @@ def _is_path(arg: str) -> bool:
 def with_value(arg: str) -> str:
     """Refuse key= without a value: an empty path is the root of the disk, or this folder."""
     key, equals, value = arg.partition("=")
-    if equals and not unquoted(value).strip():
+    text = unquoted(value)  # a text of blanks is one
+    if equals and not (text if key.lstrip("+") in TEXTS else text.strip()):
         raise GdlError(f"{key}= has no value: give it one, or leave it out.")
     return arg
 

@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-__all__ = ["found", "quoted", "unquoted", "with_quoted_paths"]
+__all__ = ["TEXTS", "found", "quoted", "unquoted", "with_quoted_paths"]
 
 PATHS = (
     "run",
@@ -18,6 +18,9 @@ PATHS = (
     "hydra.sweep.dir",
 )
 """Keys whose value is one path, whatever its characters."""
+
+TEXTS = ("task.prompt", "task.stop")
+"""Keys whose value is a text as it was typed: brackets, commas and spaces at its ends belong to it."""
 
 WORDS = ("latest", "null")
 """Values of `PATHS` that are no path."""
@@ -65,9 +68,9 @@ def found(text: str) -> Path | None:
 
 
 def with_quoted_paths(args: list[str]) -> list[str]:
-    """Quote the paths among the values for Hydra, so that each can be typed as gdl prints it.
+    """Quote the paths and texts among the values for Hydra, so that each can be typed as it is.
 
-    These are the values of `PATHS`, and every other value with a separator that exists on this disk.
+    Paths are the values of `PATHS`, and every other value with a separator that exists on this disk.
     In a multirun, where a comma separates values, they are only those that exist.
     """
     several = bool({"-m", "--multirun"} & set(args))
@@ -76,6 +79,9 @@ def with_quoted_paths(args: list[str]) -> list[str]:
 
 def _with_quoted_path(arg: str, several: bool) -> str:
     key, equals, value = arg.partition("=")
+    if key.lstrip("+") in TEXTS and value not in ("", "null"):
+        whole = re.fullmatch(r"(['\"])(?:\\.|(?!\1).)*\1", value, re.DOTALL)
+        return arg if whole else f"{key}={quoted(value)}"
     if not equals or key.startswith("-") or value in WORDS or not value.strip():
         return arg
     if "/" in value and _is_plain(value):

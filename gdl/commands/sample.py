@@ -1,4 +1,4 @@
-"""gdl sample: make pictures with a trained model, e.g. run=latest task=interpolate."""
+"""gdl sample: make pictures or texts with a trained model, e.g. run=latest task=interpolate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ __all__ = ["main", "sample"]
 def sample(cfg: DictConfig) -> list[str]:
     """Run the task and print its numbers.
 
-    Images are written as PNG, and as GIF where movement says more; vectors as a CSV file.
+    Images are written as PNG, and as GIF where movement says more; vectors as a CSV file; texts are
+    printed, on a terminal as they come, and written as text files.
     """
     from functools import cache
     from pathlib import Path
@@ -35,6 +36,7 @@ def sample(cfg: DictConfig) -> list[str]:
     from gdl.runs.links import check_links
     from gdl.runs.report import print_numbers
     from gdl.tasks import LazyImages
+    from gdl.texts import Texts, save_texts
 
     run, model = load_run_model(cfg.run, cfg.device)
     data = cache(lambda: load_run_data(cfg.run, data_dir=cfg.data_dir))
@@ -62,9 +64,13 @@ def sample(cfg: DictConfig) -> list[str]:
         elif isinstance(x, Tensor) and x.dim() == 2:
             names = run.metrics().get("data/columns")
             written.append(write_rows(folder / f"{name}.csv", x.tolist(), names))
+        elif isinstance(x, Texts):
+            x.show()
+            written += save_texts(x, folder, name, own["files"])
         else:
             written += save_result(x, folder, name, model.levels, subject(model.config), **own)
-    if own["files"] and model.levels not in (None, 256):
+    pictures = any(path.suffix in (".png", ".npz") for path in written)
+    if own["files"] and pictures and model.levels not in (None, 256):
         print(
             f"Levels 0 to {model.levels - 1} are written as 0 to 255, in .npz files as they are."
         )

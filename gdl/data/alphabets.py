@@ -51,6 +51,11 @@ class Alphabet:
     def __len__(self) -> int:
         return LARGEST if self.characters is None else len(self.characters)
 
+    @property
+    def unit(self) -> str:
+        """What a symbol is: "byte" or "character"."""
+        return "byte" if self.characters is None else "character"
+
     def encode(self, text: str) -> Tensor:
         """Return the symbols (T,) uint8 of a text.
 
@@ -78,6 +83,12 @@ class Alphabet:
             return numbers.astype(np.uint8).tobytes().decode("utf-8", "replace")
         size = len(self.characters)
         return "".join(self.characters[i] if 0 <= i < size else UNKNOWN for i in numbers.tolist())
+
+    def content(self, x: Tensor) -> bytes:
+        """Return the text of symbols of any shape in UTF-8; bytes are what they are."""
+        if self.characters is None:
+            return x.detach().to(torch.uint8).cpu().contiguous().numpy().tobytes()
+        return self.decode(x).encode("utf-8", "surrogatepass")
 
 
 def alphabet_of(config: Mapping[str, Any]) -> Alphabet | None:

@@ -30,6 +30,7 @@ from gdl.evaluation.out_of_distribution import ood
 from gdl.evaluation.probing import features
 from gdl.evaluation.restored_images import restoration
 from gdl.evaluation.scores_of_images import scores
+from gdl.evaluation.streams import stream
 
 __all__ = [
     "Classifier",
@@ -59,4 +60,5 @@ __all__ = [
     "restoration",
     "scores",
     "several",
+    "stream",
 ]

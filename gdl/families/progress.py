@@ -33,7 +33,8 @@ class Counter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def show(self, done: int) -> None:
         """Show that so many steps are done."""

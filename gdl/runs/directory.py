@@ -150,8 +150,9 @@ class Run:
         return self.path.parent.name if self.status_json.is_file() else None
 
     def newest_samples(self) -> Path | None:
-        """Return the newest grid of samples, None if there is none."""
-        grids = sorted(self.images.glob("samples_epoch*.png"))
+        """Return the newest grid of samples, or text file of them; None if there is none."""
+        endings = (".png", ".txt")
+        grids = sorted(p for p in self.images.glob("samples_epoch*") if p.suffix in endings)
         return grids[-1] if grids else None
 
     @property

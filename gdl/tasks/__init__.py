@@ -4,8 +4,9 @@
 result is a `Picture`, a grid with labels; or its images alone, a tensor (rows, columns, C, H, W) with
 values in [0, levels - 1], drawn as a grid, and as an animation over the columns where the name starts
 with "moving_"; or a diagram, a figure of matplotlib that a function of `gdl.plots` has made. A tensor
-(N, D) is a table, and one without dimensions a number, which is printed. A task with a parameter `host`
-gets a `gdl.evaluation.Host`, which opens the run's data, for training images, and other runs.
+(N, D) is a table, and one without dimensions a number, which is printed; `gdl.texts.Texts` are texts,
+which are drawn when they are shown. A task with a parameter `host` gets a `gdl.evaluation.Host`, which
+opens the run's data, for training images, and other runs.
 """
 
 from gdl.tasks.completion import complete

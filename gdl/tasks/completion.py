@@ -1,4 +1,4 @@
-"""Completion of images of which some pixels are known."""
+"""Completion of images of which some pixels are known, and of texts."""
 
 from contextlib import suppress
 from typing import Any
@@ -8,14 +8,17 @@ from torch import Tensor
 
 from gdl.capabilities import Incapable, SamplesGiven, ScoresGiven
 from gdl.corruptions import Seen, known_pixels
+from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
 from gdl.restoration.autoregressive import ByConditionals
 from gdl.restoration.choice import density_restorer
 from gdl.restoration.flow import ByHamiltonian
 from gdl.restoration.latent import ByGibbs
+from gdl.tasks.drawn_texts import draw_texts, refuse_text_options, writes_text
 from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import check_temperature
+from gdl.texts import Texts
 
 __all__ = ["complete"]
 
@@ -30,8 +33,13 @@ def complete(
     seed: int = 0,
     temperature: float = 1.0,
     label: int | str | None = None,
-) -> dict[str, Picture]:
+    prompt: str | None = None,
+    length: int | None = None,
+    stop: str | None = None,
+) -> dict[str, Picture | Texts]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
+
+    Of a model of text they are completions of a prompt, see `draw_texts`.
 
     What is not known is drawn in grey. Where the known pixels come first in the order of an
     autoregressive model, the completions are exact draws, and completion k of the whole picture
@@ -49,11 +57,26 @@ def complete(
             than 1, or with a label, does not look at known pixels that come later.
         label: Of a conditional autoregressive model, the class of the completions, or "all" for one of
             each class; None draws the classes, given the known pixels.
+        prompt: Of a model of text, the beginning.
+        length: Of a model of text, the symbols after the prompt; by default up to the window's end.
+        stop: Of a model of text, what ends a completion in front of it.
 
     Raises:
         Incapable: The model cannot.
-        GdlError: There is no such choice of known pixels, or no such class.
+        GdlError: There is no such choice of known pixels, no such class, or the prompt cannot be used.
     """
+    if writes_text(model):
+        check_temperature(temperature)
+        if not prompt:
+            raise GdlError(
+                "task=complete of a text continues task.prompt, which is empty: give one, as "
+                "task.prompt='def main(', or choose task=sample."
+            )
+        texts = draw_texts(
+            model, "completion", completions, prompt, length, stop, seed, temperature
+        )
+        return {"completions": texts}
+    refuse_text_options(model, prompt=prompt, length=length, stop=stop)
     restorer = model if isinstance(model, SamplesGiven) else density_restorer(model)
     assert model.levels is not None
     mask = known_pixels(known, model.shape).to(model.device)

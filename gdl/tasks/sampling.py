@@ -8,6 +8,13 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 from gdl.pictures import Picture
+from gdl.tasks.drawn_texts import (
+    draw_texts,
+    draw_windows,
+    goes_on,
+    refuse_text_options,
+    writes_text,
+)
 from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import (
     Images,
@@ -15,6 +22,7 @@ from gdl.tasks.latents import (
     decode_grid,
     with_latents,
 )
+from gdl.texts import Texts
 
 __all__ = ["sample"]
 
@@ -23,13 +31,17 @@ __all__ = ["sample"]
 def sample(
     model: GenerativeModel,
     x: Images,
-    n: int = 64,
+    n: int | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     mean: bool = True,
     label: int | str | None = None,
-) -> dict[str, Picture | Tensor]:
-    """Draw n images, or n vectors (n, D); draw k depends on (seed, k) only.
+    length: int | None = None,
+    stop: str | None = None,
+) -> dict[str, Picture | Tensor | Texts]:
+    """Draw n images, n vectors (n, D) or n texts; draw k depends on (seed, k) only.
+
+    Texts, see `draw_texts`, begin anywhere in a text, as the windows that the model was trained on.
 
     A model with latents but without a distribution over them, such as an autoencoder, decodes
     draws from N(0, I): the course's picture of what it is not.
@@ -37,19 +49,28 @@ def sample(
     Args:
         model: Any model that samples or has latents.
         x: Not used.
-        n: Number of images.
+        n: Number of images, by default 64, or of texts, by default 4.
         seed: Seed of the whole set.
         temperature: Multiplies the standard deviation of the prior.
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
         label: Of a conditional model, the class of the images, or "all" for a row of about n / K images
             of each of the K classes; None draws the classes, too.
+        length: Of a model of text, the symbols of each; by default those of a window.
+        stop: Of a model of text, what ends a text in front of it.
 
     Raises:
         GdlError: n is below 1, the model draws nothing, or there is no such class.
     """
+    text = writes_text(model) and isinstance(model, Samples)
+    n = (4 if text else 64) if n is None else n
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
+    if text and goes_on(model):
+        return {"samples": draw_texts(model, "sample", n, "", length, stop, seed, temperature)}
+    if text:
+        return {"samples": draw_windows(model, n, length, stop, seed, temperature)}
+    refuse_text_options(model, length=length, stop=stop)
     columns = max(1, round(n**0.5))
     if label == ALL and model.num_classes:
         columns = max(1, round(n / model.num_classes))

@@ -23,6 +23,7 @@ from gdl.pictures import Picture, subject
 from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
 from gdl.tasks import LazyImages, reconstruct, sample
+from gdl.texts import Texts, save_texts
 
 __all__ = ["ImageGrids", "ProgressLine"]
 
@@ -117,7 +118,7 @@ class ImageGrids(Callback):
     """A callback that writes grids after validation: samples; reconstructed and restored images.
 
     Seeds and images are fixed, so that the grids of all epochs are comparable. Each grid is written
-    to a PNG file and sent to W&B and TensorBoard.
+    to a PNG file and sent to W&B and TensorBoard. The samples of a model of text are a text file.
 
     Args:
         folder: Folder of the files.
@@ -156,18 +157,21 @@ class ImageGrids(Callback):
         data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         x = LazyImages(lambda: data.images("val")[:32], lambda: data.labels("val"))
         for name, grid in self.draw(pl_module, x).items():
+            if isinstance(grid, Texts):
+                save_texts(grid, self.folder, f"{name}_epoch{epoch:04d}")
+                continue
             path = self.folder / f"{name}_epoch{epoch:04d}.png"
             about = ", ".join(filter(None, [subject(pl_module.config), f"epoch {epoch}"]))
             save_grid(replace(grid, title=f"{about}: {grid.title}"), path, pl_module.levels)
             self._log(trainer, f"images/{name}", path, f"epoch {epoch}: {grid.title}")
 
-    def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Picture]:
+    def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Picture | Texts]:
         """Return the grids that the model is capable of."""
-        found: dict[str, Picture | Tensor] = {}
+        found: dict[str, Picture | Tensor | Texts] = {}
         if isinstance(model, Samples | HasLatents):
             start = time.perf_counter()
             found |= sample(model, x, self.n, self.seed)
-            found = {k: replace(p, images=p.images.cpu()) for k, p in _pictures(found).items()}
+            found = {k: _on_cpu(p) for k, p in _shown(found).items()}
             self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
         if isinstance(model, HasLatents):
             found |= reconstruct(model, x)
@@ -175,7 +179,7 @@ class ImageGrids(Callback):
             images = restorations(model, x[:32].to(model.device), self.seed).cpu()
             rows = ["original", "corrupted", "restored"] * (len(images) // 3)
             found["restorations"] = Picture(images, "restored images", rows=rows)
-        return _pictures(found)
+        return _shown(found)
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, caption: str) -> None:
         for logger in trainer.loggers:
@@ -207,8 +211,16 @@ def restorations(model: Any, x: Tensor, seed: int = 0) -> Tensor:
     return torch.stack(kinds, 1).flatten(0, 1) * (model.levels - 1)
 
 
-def _pictures(results: Mapping[str, Picture | Tensor]) -> dict[str, Picture]:
-    return {name: found for name, found in results.items() if isinstance(found, Picture)}
+def _shown(results: Mapping[str, Picture | Tensor | Texts]) -> dict[str, Picture | Texts]:
+    return {k: found for k, found in results.items() if isinstance(found, Picture | Texts)}
+
+
+def _on_cpu(found: Picture | Texts) -> Picture | Texts:
+    """Return what was drawn, with its images on the CPU; texts are drawn by that."""
+    if isinstance(found, Texts):
+        _ = found.texts
+        return found
+    return replace(found, images=found.images.cpu())
 
 
 def seconds_left(trainer: pl.Trainer) -> float:

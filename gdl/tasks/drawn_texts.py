@@ -1,0 +1,233 @@
+"""Draws of a model of text."""
+
+import codecs
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gdl.models as models
+from gdl.capabilities import Continues, Samples, refuse
+from gdl.data.alphabets import Alphabet, alphabet_of
+from gdl.errors import GdlError
+from gdl.evaluation.units import at_least_one
+from gdl.families.base import GenerativeModel
+from gdl.families.drawing import Drawing
+from gdl.families.windows import continuations
+from gdl.texts import Show, Texts
+
+__all__ = ["draw_texts", "draw_windows", "goes_on", "refuse_text_options", "writes_text"]
+
+AT_ONCE = 256
+"""Texts that are drawn together, which bounds the memory."""
+
+
+def writes_text(model: GenerativeModel) -> bool:
+    """Return whether the values of a model's images are the symbols of a text."""
+    return alphabet_of(model.config) is not None
+
+
+def goes_on(model: GenerativeModel) -> bool:
+    """Return whether a model of text draws symbol by symbol, from left to right."""
+    own: Any = model
+    try:
+        return isinstance(model, Continues) and bool(
+            continuations(own, 1, _tensor(b""), Drawing())
+        )
+    except GdlError:
+        return False
+
+
+def refuse_text_options(model: GenerativeModel, **options: object) -> None:
+    """Refuse options of texts for another model.
+
+    Raises:
+        GdlError: One is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise GdlError(
+                f"task.{name} is for models of text, and this {type(model).__name__} is one of other "
+                "data: leave it out, or use a run of data=text."
+            )
+
+
+def draw_texts(
+    model: GenerativeModel,
+    what: str,
+    n: int,
+    prompt: str = "",
+    length: int | None = None,
+    stop: str | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> Texts:
+    """Return n texts; text k depends on (seed, k) only, and a shorter one is the beginning of it.
+
+    Where a text is longer than the model's window, a symbol depends on at least the half of a window
+    before it, see `gdl.families.windows`.
+
+    Args:
+        model: A model of text, see `writes_text`.
+        what: What one of them is, e.g. "completion".
+        n: How many.
+        prompt: The beginning of each.
+        length: Symbols after the prompt, which are bytes or characters as the model has them; by
+            default up to the end of the window.
+        stop: A text ends in front of the first of these that it draws.
+        seed: Seed of the whole set.
+        temperature: Divides the logits; 0 takes the most likely symbol.
+
+    Raises:
+        Incapable: The model cannot continue a text.
+        GdlError: The prompt is too long, or has characters outside of the model's alphabet.
+    """
+    if not isinstance(model, Continues):
+        refuse(model, Continues, "A text asks for a model that continues its beginning", models)
+    alphabet = alphabet_of(model.config)
+    assert alphabet is not None
+    if len(alphabet) != model.levels:
+        raise GdlError(
+            f"The run's alphabet has {len(alphabet)} symbols, and its model {model.levels} levels: its "
+            "checkpoint is damaged, train it again."
+        )
+    symbols = _symbols(alphabet, "prompt", prompt)
+    end = _symbols(alphabet, "stop", stop or "").numpy().tobytes()
+    left = model.num_dims - len(symbols)
+    if length is not None:
+        at_least_one("task.length", length)
+    if left < 0 or (left == 0 and length is None):
+        raise GdlError(
+            f"task.prompt has {len(symbols):,} {alphabet.unit}s, which fill the model's window of "
+            f"{model.num_dims:,}: keep the last {model.num_dims - 1:,} of them, or use a run with a "
+            "larger data.length."
+        )
+    how = Drawing(seed, temperature)
+    own: Any = model
+    continuations(own, 1, symbols, how)  # what is wrong is told before the first text is shown
+
+    def texts(show: Show | None) -> list[str]:
+        found = []
+        for some in _parts(range(n), AT_ONCE if show is None else 1):
+            rows = [bytearray() for _ in some]
+            live = _Live(alphabet, end, partial(show, some[0])) if show is not None else None
+            if show is not None:
+                show(some[0], prompt)
+            drawn = continuations(own, len(some), symbols, how, indices=some)
+            for values in islice(drawn, left if length is None else length):
+                for row, value in zip(rows, values.tolist(), strict=True):
+                    if not _ended(row, end):
+                        row.append(value)
+                if live is not None:
+                    live.show(rows[0])
+                if all(_ended(row, end) for row in rows):
+                    break
+            if live is not None:
+                live.close(rows[0])
+            found += [prompt + alphabet.decode(_tensor(_without(row, end))) for row in rows]
+        return found
+
+    return Texts(what, n, texts)
+
+
+def draw_windows(
+    model: GenerativeModel,
+    n: int,
+    length: int | None = None,
+    stop: str | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> Texts:
+    """Return n texts of a model that draws whole windows only, cut like those of `draw_texts`.
+
+    Raises:
+        GdlError: The length is more than a window.
+    """
+    assert isinstance(model, Samples)
+    alphabet = alphabet_of(model.config)
+    assert alphabet is not None
+    end = _symbols(alphabet, "stop", stop or "").numpy().tobytes()
+    length = model.num_dims if length is None else length
+    at_least_one("task.length", length)
+    if length > model.num_dims:
+        raise GdlError(
+            f"task.length={length} is more than the window of {model.num_dims:,}, and this "
+            f"{type(model).__name__} draws whole windows only: use at most {model.num_dims}, or a "
+            "run of model=transformer."
+        )
+
+    def texts(show: Show | None) -> list[str]:
+        x = model.sample(n, seed=seed, temperature=temperature, mean=False)
+        rows = x.round().to(torch.uint8).flatten(1)[:, :length].cpu().numpy()
+        drawn = [row.tobytes() for row in rows]
+        parts = [row.partition(end)[0] if end else row for row in drawn]
+        found = [alphabet.decode(_tensor(part)) for part in parts]
+        for k, text in enumerate(found if show is not None else ()):
+            show(k, text)  # pyright: ignore[reportOptionalCall]
+        return found
+
+    return Texts("sample", n, texts)
+
+
+def _parts(numbers: range, size: int) -> list[Sequence[int]]:
+    return [numbers[k : k + size] for k in numbers[::size]]
+
+
+def _ended(row: bytearray, end: bytes) -> bool:
+    """Return whether symbols, to which one is added at a time, have come to the stop."""
+    return bool(end) and row.endswith(end)
+
+
+def _without(row: bytearray, end: bytes) -> bytearray:
+    return row[: -len(end)] if _ended(row, end) else row
+
+
+def _tensor(row: bytes | bytearray) -> Tensor:
+    return torch.tensor(list(row), dtype=torch.uint8)
+
+
+def _symbols(alphabet: Alphabet, option: str, text: str) -> Tensor:
+    """Return the symbols (T,) of an option of the task."""
+    try:
+        return alphabet.encode(text)
+    except GdlError as e:
+        raise GdlError(f"task.{option}: {e}") from e
+
+
+class _Live:
+    """Shows the symbols of a text as they come, up to the stop.
+
+    What may be the beginning of the stop, or of a character of several bytes, waits for what follows.
+
+    Args:
+        alphabet: The symbols.
+        end: The stop, a symbol in each byte; empty for none.
+        show: Called with the next characters.
+    """
+
+    def __init__(self, alphabet: Alphabet, end: bytes, show: Callable[[str], None]) -> None:
+        self._alphabet, self._end, self._shown, self._show = alphabet, end, 0, show
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def show(self, row: bytearray) -> None:
+        """Show what is certain of the symbols drawn so far."""
+        ended = _ended(row, self._end)
+        self._up_to(row, len(row) - (len(self._end) if ended else _beginning(row, self._end)))
+
+    def close(self, row: bytearray) -> None:
+        """Show the rest of the symbols."""
+        self._up_to(row, len(_without(row, self._end)))
+        self._show(self._decoder.decode(b"", final=True))
+
+    def _up_to(self, row: bytearray, stop: int) -> None:
+        content = self._alphabet.content(_tensor(row[self._shown : stop]))
+        self._shown = max(self._shown, stop)
+        self._show(self._decoder.decode(content))
+
+
+def _beginning(own: bytearray, end: bytes) -> int:
+    """Return the length of the longest beginning of `end` with which `own` ends."""
+    return next((k for k in range(len(end) - 1, 0, -1) if own.endswith(end[:k])), 0)

@@ -1,0 +1,114 @@
+"""gdl sample and gdl evaluate on a model of text: from what is typed to what is printed and kept."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.entry import run_command
+from gdl.commands.evaluate import evaluate
+from gdl.commands.sample import sample
+from gdl.serialization import build_model
+
+TEXT = "def main(a, b):\n    return 'caf\xe9' + a\n\n" * 40
+TASKS = {"sample": sample, "evaluate": evaluate}
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module", params=["bytes", "characters"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of an untrained model of a file."""
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "own.txt").write_text(TEXT, encoding="utf-8")
+    register_resolvers()
+    args = ["model=nade", "model.hidden=8", "data=text", f"data.file={folder / 'own.txt'}"]
+    args += ["data.length=16", f"data.alphabet={request.param}"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", args, return_hydra_config=False)
+    torch.manual_seed(0)
+    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
+    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
+    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "text"}}
+    content = {"state_dict": model.state_dict(), "gdl_config": config}
+    torch.save(content, folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+@pytest.fixture
+def call(
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Call:
+    """Run a command in an empty folder; return its code, and what it prints and complains."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str, *args: str) -> tuple[int, str, str]:
+        given = [f"gdl {command}", f"run={checkpoint}", "device=cpu", *args]
+        monkeypatch.setattr(sys, "argv", given)
+        code = 0
+        try:
+            run_command(TASKS[command], command)
+        except SystemExit as e:
+            code = int(str(e.code))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_what_is_typed_is_continued_printed_and_written(call: Call, tmp_path: Path) -> None:
+    options = ["task=complete", "out=texts", "task.prompt=main(a, ", "task.completions=2"]
+    code, out, _ = call("sample", *options, "task.length=30", "task.files=true")
+    assert code == 0
+    assert "--- completion 2 of 2 ---\nmain(a, " in out
+    first = (tmp_path / "texts" / "completions" / "0000.txt").read_bytes()
+    assert first.startswith(b"main(a, ")
+    whole = (tmp_path / "texts" / "completions.txt").read_bytes()
+    assert whole.startswith(b"--- completion 1 of 2 ---\n" + first)
+    _, again, _ = call("sample", *options, "task.length=30")
+    assert again.partition("texts/")[0] == out.partition("texts/")[0]
+    code, out, _ = call("sample", "out=texts", "task.n=3", "task.stop=a")
+    assert code == 0
+    assert "--- sample 3 of 3 ---" in out
+    assert b"a" not in (tmp_path / "texts" / "samples.txt").read_bytes().replace(b"sample", b"")
+
+
+def test_a_text_is_measured_beside_compressors(call: Call) -> None:
+    code, out, _ = call("evaluate", "measure=stream", "measure.stride=4", "limit=4")
+    assert code == 0
+    printed = " ".join(out.split())
+    for name in ("stream-4: bits per byte of the whole text", "gzip: bits per byte", "xz: bits"):
+        assert name in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "sentence"),
+    [
+        ("sample", ["task=complete"], "task.prompt, which is empty"),
+        ("sample", ["task=complete", "task.prompt="], "task.prompt= has no value"),
+        ("sample", ["task=complete", f"task.prompt={'a' * 17}"], "which fill the model's window"),
+        ("sample", ["task.length=0"], "task.length=0 does not fit"),
+        (
+            "evaluate",
+            ["measure=stream", "measure.stride=17"],
+            "more than the model's window of 16",
+        ),
+        ("evaluate", ["measure=stream", "measure.split=all"], "no measure.split=all"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    call: Call, command: str, options: list[str], sentence: str
+) -> None:
+    code, _, complaint = call(command, *options)
+    assert code == 1
+    assert sentence in complaint
+    assert complaint.count("error: ") == 1
+    assert "defect" not in complaint
