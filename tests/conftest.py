@@ -76,4 +76,5 @@ def root(tmp_path_factory):
     for i in range(10):
         Image.fromarray(draw(20, 30, 3)).save(root / "images" / "sub" / f"{i}.png")
     np.savez(root / "x.npz", images=draw(20, 6, 5, 3), labels=draw(20) % 3)
+    (root / "x.txt").write_bytes(bytes(draw(1280) % 255 + 1))
     return root

@@ -17,6 +17,7 @@ from gdl.data.digits import Digits
 from gdl.data.folder import Folder
 from gdl.data.mnist import MNIST, BinarizedMNIST, bernoulli
 from gdl.data.olivetti import Olivetti
+from gdl.data.text import Text
 from gdl.errors import GdlError
 from gdl.runs.metrics import data_name
 
@@ -62,6 +63,7 @@ TABLE = {
         lambda r: Arrays(str(r / "x.npz"), (3, 6, 5), levels=256, data_dir=str(r / "cache")),
         (16, 2, 2),
     ),
+    "text": (lambda r: Text((1, 1, 16), file=str(r / "x.txt")), (72, 4, 4)),
 }
 
 

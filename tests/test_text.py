@@ -76,7 +76,10 @@ def test_an_alphabet_from_a_file_is_checked(characters: Any) -> None:
 @pytest.mark.parametrize("alphabet", ["bytes", "characters"])
 @pytest.mark.parametrize("fractions", [(0.05, 0.05), (0.1, 0.3)])
 def test_splits_are_contiguous_parts_that_are_together_the_text(
-    tmp_path: Path, alphabet: str, fractions: tuple[float, float]
+    tmp_path: Path,
+    alphabet: str,
+    fractions: tuple[float, float],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     val, test = fractions
     data = opened(tmp_path, alphabet=alphabet, val_fraction=val, test_fraction=test)
@@ -92,6 +95,8 @@ def test_splits_are_contiguous_parts_that_are_together_the_text(
         assert data.names(split)[:2] == [f"{split}[0:8]", f"{split}[8:16]"]
         assert len(data.names(split)) == len(x)
     assert len(data.images("train")) == len(streams["train"]) // 8
+    said = capsys.readouterr().out
+    assert all(f"{len(s) % 8} left over" in said for s in (streams["val"], streams["test"]))
     assert data.levels == (256 if alphabet == "bytes" else len({*PANGRAM}))
     assert data.characters == (None if alphabet == "bytes" else "".join(sorted({*PANGRAM})))
 
@@ -155,6 +160,8 @@ def test_the_identity_changes_with_text_length_alphabet_and_splits(tmp_path: Pat
         {"alphabet": "characters"},
         {"val_fraction": 0.06},
         {"fraction": 0.5},
+        # the same numbers, which stand for other characters
+        {"alphabet": "characters", "text": "".join(chr(ord(c) + 1) for c in PANGRAM * 10)},
     ]
     found = [opened(tmp_path, **change).digest() for change in changes]
     assert len({*found}) == len(found)

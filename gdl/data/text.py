@@ -103,6 +103,7 @@ class Text(ImageData):
             )
         self.transform = self._anywhere
         self._streams: dict[str, Tensor] = {}
+        self._every = torch.empty(0)  # training windows from every place, a view (T - L + 1, L)
         self._symbols = Alphabet(None)
         self._facts: dict[str, Any] = {}
 
@@ -147,6 +148,7 @@ class Text(ImageData):
         self._streams["train"] = parts[0][: round(self.fraction * len(parts[0]))]
         for split, part in self._streams.items():
             self._check_length(corpus, len(whole), split, len(part))
+        self._every = self._streams["train"].unfold(0, self.length, 1)
         self._facts = {
             "source": corpus.source,
             "alphabet": self._alphabet,
@@ -163,14 +165,15 @@ class Text(ImageData):
 
     def _anywhere(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return windows of the training part, as many as x has and like them, from random places."""
-        every = self._streams["train"].unfold(0, self.length, 1)
-        start = torch.randint(len(every), (len(x),), generator=generator, device=x.device)
-        return every.index_select(0, start).view_as(x)
+        on = {"generator": generator, "device": x.device}
+        start = torch.randint(len(self._every), (len(x),), **on)
+        return self._every.index_select(0, start).view_as(x)
 
     def move_to(self, device: torch.device) -> None:
-        """Move windows and training text; see `ImageData.move_to`."""
+        """Move the windows, and the text of those for training; see `ImageData.move_to`."""
         super().move_to(device)
-        self._streams["train"] = self._streams["train"].to(self._splits["train"][0].device)
+        where = self._splits["train"][0].device
+        self._every = self._streams["train"].to(where).unfold(0, self.length, 1)
 
     def facts(self) -> dict[str, Any]:
         """Return where the text is from, its alphabet and its length."""
@@ -188,7 +191,7 @@ class Text(ImageData):
             )
             whole = hashlib.sha256(repr(kind).encode())
             for split in SPLITS:
-                whole.update(self._streams[split].cpu().numpy().tobytes())
+                whole.update(self._streams[split].numpy().tobytes())
             self._digest = whole.hexdigest()
         return self._digest
 

@@ -101,9 +101,8 @@ def prepare(cfg: DictConfig) -> Training:
     if model.num_classes and data.class_names is not None:
         model.config["class_names"] = list(data.class_names)
     if isinstance(data, HasText):
-        model.config["alphabet"] = (
-            data.characters
-        )  # texts are encoded and decoded without the data
+        # texts are encoded and decoded without the data
+        model.config["alphabet"] = data.characters
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
     data.prepare_data()
     data.setup("fit")
