@@ -124,18 +124,21 @@ def test_weights_on_the_rate_are_refused_for_an_iwae():
 
 @pytest.mark.parametrize("experiment", names("experiment"))
 def test_every_experiment_composes_and_builds(experiment, tmp_path):
-    cfg = compose(f"experiment={experiment}", f"run_dir={tmp_path}")
+    # a text that users get themselves
+    (tmp_path / "tinyshakespeare.txt").write_text("First Citizen:\n" * 1000)
+    cfg = compose(f"experiment={experiment}", f"run_dir={tmp_path}", f"data_dir={tmp_path}")
     build(cfg)
     instantiate(cfg.callbacks)
 
 
-@pytest.mark.parametrize("group", ["optimizer", "scheduler"])
-def test_every_optimizer_and_schedule_builds(group):
-    for name in names(group):
-        model = build(compose(f"{group}@model.{group}={name}"))
-        optimizer = model._optimizer(model.parameters())
+def test_every_optimizer_and_schedule_builds():
+    for name in names("optimizer"):
+        model = build(compose("model=transformer", f"optimizer@model.optimizer={name}"))
+        model.configure_optimizers()
+    for name in names("scheduler"):
+        model = build(compose(f"scheduler@model.scheduler={name}"))
         if model._scheduler is not None:
-            model._scheduler(optimizer, total_steps=100)
+            model._scheduler(model._optimizer(model.parameters()), total_steps=100)
 
 
 def test_every_trainer_logger_and_callback_config_composes():
