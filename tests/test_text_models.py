@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -223,6 +224,13 @@ def test_only_a_row_of_many_levels_is_text_by_itself(
     assert not Transformer(shape, levels).tokens, "old checkpoints have no such argument"
     other = Transformer(shape, levels, tokens=True, likelihood=DiscretizedLogisticMixture)
     assert isinstance(other.likelihood, DiscretizedLogisticMixture)
+
+
+@pytest.mark.parametrize("alphabet", ["characters", None])
+def test_a_small_alphabet_is_text_too(alphabet: str | None) -> None:
+    likelihood = partial(default_conditional, alphabet=alphabet)
+    model = Transformer((1, 1, 8), 5, likelihood, tokens=None)
+    assert model.tokens == (alphabet is not None)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ __all__ = ["Transformer"]
 CHOICES = {"positions": ("learned", "rotary"), "mlp": ("gelu", "swiglu")}
 
 TEXT_LEVELS = 32
-"""A single row of more levels than these is text, unless the user says otherwise."""
+"""A single row of more levels than these is text, even where no alphabet is named."""
 
 
 class Transformer(AutoregressiveModel):
@@ -51,7 +51,8 @@ class Transformer(AutoregressiveModel):
         dropout: Probability that an output of attention or MLP is dropped, with `tokens` also an input.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
-        tokens: Whether values are symbols; None for text only: one row (1, 1, L) of over 32 levels.
+        tokens: Whether values are symbols; None for text only: of a likelihood with an alphabet, or
+            one row (1, 1, L) of over 32 levels.
         positions: "learned", a vector for each, or "rotary" (Su et al., 2021, arXiv 2104.09864).
         mlp: "gelu" or "swiglu" (Shazeer, 2020, arXiv 2002.05202), which have as many weights.
         tied: Whether the output uses the embeddings as its weights, with `tokens` and `Categorical`.
@@ -82,7 +83,9 @@ class Transformer(AutoregressiveModel):
         tied: bool = False,
     ) -> None:
         if tokens is None:
-            tokens = tuple(shape[:2]) == (1, 1) and levels is not None and levels > TEXT_LEVELS
+            row = tuple(shape[:2]) == (1, 1) and levels is not None and levels > TEXT_LEVELS
+            # the likelihood that data choose knows of an alphabet, also of a small one
+            tokens = row or getattr(likelihood, "keywords", {}).get("alphabet") is not None
         if tokens and getattr(likelihood, "func", likelihood) is default_conditional:
             likelihood = Categorical
         super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
