@@ -4,7 +4,9 @@ import ctypes
 import importlib
 import multiprocessing
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,39 +50,69 @@ def run(
         env: Changes to the environment.
         before: "module:function" that are called first, separated by spaces.
     """
+    files = [cwd.with_name(f"{cwd.name}.{end}") for end in ("out", "err")]
+    given = {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "COLUMNS": "200", **(env or {})}
+    code = _fork([command, *args], cwd, files, os.environ | given, before, seconds)
+    return Done(code, *(p.read_text(errors="replace") if p.exists() else "" for p in files))
+
+
+def gdl(
+    *args: object, cwd: Path, before: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Do what `subprocess.run` with `gdl COMMAND ARGS` does, but for what handlers of atexit do.
+
+    Args:
+        args: The command and its arguments.
+        cwd: Where it runs.
+        before: As in `run`.
+        env: Changes to the environment; PYTHONPATH comes before other places of packages.
+    """
+    given = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **env}
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("out", "err")]
+        code = _fork(args, cwd, files, given, before, 240)
+        said = [p.read_text() for p in files]
+    assert code is not None, f"it did not end: {said}"
+    return subprocess.CompletedProcess(args, code, *said)
+
+
+def _fork(
+    args: Sequence[object],
+    cwd: Path,
+    files: Sequence[Path],
+    env: Mapping[str, str],
+    before: str,
+    seconds: float,
+) -> int | None:
+    """Return the exit code of a command; None where it was killed after so many seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    out, err = cwd.with_name(f"{cwd.name}.out"), cwd.with_name(f"{cwd.name}.err")
-    what = (command, [*map(str, args)], str(cwd), str(out), str(err), dict(env or {}), before)
+    what = ([*map(str, args)], str(cwd), [*map(str, files)], dict(env), before)
     process = context.Process(target=_command, args=what)
     process.start()
     process.join(seconds)
-    late = process.is_alive()
-    if late:
-        process.kill()
-        process.join()
-    said = [p.read_text(errors="replace") if p.exists() else "" for p in (out, err)]
-    return Done(None if late else process.exitcode, *said)
+    if not process.is_alive():
+        return process.exitcode
+    process.kill()
+    process.join()
+    return None
 
 
 def _command(
-    command: str,
-    args: list[str],
-    cwd: str,
-    out: str,
-    err: str,
-    env: dict[str, str],
-    before: str,
+    args: list[str], cwd: str, files: list[str], env: dict[str, str], before: str
 ) -> None:
-    for fd, path in ((1, out), (2, err)):
+    for fd, path in enumerate(files, 1):
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(target, fd)
         os.close(target)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.chdir(cwd)
-    os.environ |= {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "COLUMNS": "200", **env}
-    sys.argv[:] = ["gdl", command, *args]
+    os.environ.clear()
+    os.environ |= env
+    own = env.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [path for path in own if path and path not in sys.path]
+    sys.argv[:] = ["gdl", *args]
     import torch
 
     torch.set_num_threads(1)
@@ -89,8 +121,8 @@ def _command(
     for function in before.split():
         module, _, name = function.partition(":")
         getattr(importlib.import_module(module), name)()
-    if command == "load":
-        _load(*args)
+    if args[0] == "load":
+        _load(*args[1:])
     else:
         main()
 

@@ -1,11 +1,10 @@
 """The auditor catches each wrong model of the gallery, with the reason, and no right one."""
 
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forked
 import hydra
 import pytest
 import torch
@@ -126,28 +125,21 @@ class Wrong(FVSBN):
 YAML = "_target_: mine.models.NAME\nshape: ${data.shape}\nlevels: ${data.levels}\n"
 
 
-def gdl(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-m", "gdl", "check", "--config-dir", "mine", *args]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=env, timeout=300
-    )
-
-
 def test_the_command_checks_a_model_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "models.py").write_text(MINE)
     for name in ("Right", "Wrong"):
         file = tmp_path / "mine" / "model" / f"{name.lower()}.yaml"
         file.write_text(YAML.replace("NAME", name))
-    right, wrong = (gdl(tmp_path, f"model={name}") for name in ("right", "wrong"))
+    check = partial(forked.gdl, "check", "--config-dir", "mine", cwd=tmp_path)
+    right, wrong = (check(f"model={name}") for name in ("right", "wrong"))
     assert right.returncode == 0, right.stdout + right.stderr
     assert "FAILED" not in right.stdout
     assert wrong.returncode == 1
     assert "FAILED" in wrong.stdout
     assert wrong.stderr.splitlines()[-1].startswith("error: ")
     assert "mean over the dimensions" in wrong.stderr
-    both = gdl(tmp_path, "model=right", "run=latest")
+    both = check("model=right", "run=latest")
     assert both.returncode == 1
     assert both.stderr.splitlines() == [
         "error: A run has its own model and data: leave out model=right, or leave out run= to check a "
@@ -158,12 +150,8 @@ def test_the_command_checks_a_model_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_checks_a_run(tmp_path: Path) -> None:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     for args in (["train", "model=made", "model.hidden=[20]", "trainer=debug", "logger=none"],
                  ["check", "run=latest"]):  # fmt: skip
-        command = [sys.executable, "-m", "gdl", *args]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env=env, timeout=300
-        )
+        done = forked.gdl(*args, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout

@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 
@@ -28,14 +26,7 @@ SETTINGS = [
 
 
 def train(folder: Path, *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gdl", "train", *OPTIONS, *options, f"hydra.run.dir={folder}"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
+    done = forked.gdl("train", *OPTIONS, *options, f"hydra.run.dir={folder}", cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -5,10 +5,10 @@ import functools
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 import yaml
@@ -639,14 +639,13 @@ WRITES = {"safetensors": {WEIGHTS}, "onnx": {"encoder.onnx", "decoder.onnx"}}
 @pytest.mark.parametrize("name", some(WRITES, ("safetensors",)))
 def test_the_command_writes_and_prints(name, tmp_path):
     old("vae_gaussian", tmp_path)
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "gdl", "export", "run=best.ckpt", f"format={name}", "out=x"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    export = functools.partial(forked.gdl, "export", "run=best.ckpt", f"format={name}", "out=x")
+    done = export(cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert {p.name for p in (tmp_path / "x").iterdir()} == {CONFIG, "README.md", *WRITES[name]}
     assert all(
         re.match(r"The \w+ was compared|[\w.]+: ", line) for line in done.stdout.splitlines()
     )
-    again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    again = export(cwd=tmp_path)
     assert again.returncode == 1
     assert again.stderr == "error: x exists already: remove it, or name another out=.\n"

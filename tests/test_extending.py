@@ -5,10 +5,10 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
@@ -26,15 +26,7 @@ SHORT = ["callbacks.images.every_n_epochs=0", "data.num_train=500", "trainer.max
 
 def gdl(folder, *args, **env):
     """Run gdl as its console command does: without the current folder on the path."""
-    paths = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "GDL_TRUST": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "gdl", *args],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **paths, **env},
-        timeout=240,
-    )
+    return forked.gdl(*args, cwd=folder, **{"PYTHONPATH": str(ROOT), "GDL_TRUST": "", **env})
 
 
 @pytest.fixture(scope="module")

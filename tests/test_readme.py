@@ -3,11 +3,10 @@
 import doctest
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
+import forked
 import hydra
 import pytest
 
@@ -85,8 +84,8 @@ def test_every_link_leads_somewhere(page):
 @pytest.fixture(scope="module")
 def folder_with_a_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
-    command = [sys.executable, str(ROOT / "train.py"), "trainer=debug", "logger=none"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    done = forked.gdl("train", "trainer=debug", "logger=none", cwd=folder)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -1,11 +1,10 @@
 """What a run says of itself: whether it is a result, and whether its latents are used."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import lightning
 import numpy as np
 import pytest
@@ -23,11 +22,8 @@ QUICK = ["model=fvsbn", "trainer.max_epochs=1", "trainer.limit_train_batches=2",
          "callbacks.images.every_n_epochs=0", "data.eval_batch_size=100"]  # fmt: skip
 
 
-def train(folder: Path, *args: str, script: str = "train.py") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *args], cwd=folder, env=os.environ | {"COLUMNS": "120"},
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+def train(folder: Path, *args: str, command: str = "train") -> subprocess.CompletedProcess[str]:
+    done = forked.gdl(command, *args, cwd=folder, COLUMNS="120")
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -48,7 +44,7 @@ def test_a_run_records_its_data_and_how_many_images_it_was_tested_on(tmp_path):
     entries, left_out = read_runs([tmp_path])
     assert [e.metrics["test/images"] for e in entries] == [297]
     assert len(left_out) == 1
-    printed = train(tmp_path, ".", script="compare.py").stdout
+    printed = train(tmp_path, ".", command="compare").stdout
     assert printed.count("it ran with limit_test_batches=1") == 1
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 
@@ -36,10 +37,9 @@ def start(*args):
 
 
 def finish(*args):
-    process = start(*args)
-    output = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, output
-    return output
+    done = forked.gdl("train", *args, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def kill_when(condition, *args, signum=signal.SIGKILL):
@@ -87,7 +87,9 @@ def test_killed_twice_and_resumed(undisturbed, tmp_path):
     seen = lambda n: lambda: csv.exists() and rows(folder) > n  # noqa: E731
     kill_when(seen(4), *OPTIONS, "logger=wandb", f"hydra.run.dir={folder}")
     kill_when(seen(9), f"resume={folder}")
-    output = finish(f"resume={folder}")
+    process = start(f"resume={folder}")
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
     assert f"wandb sync {folder}/wandb/offline-run-*" in output.replace("\n", "")
     assert_same(last(undisturbed), last(folder))
     a, b = (Run(f).metrics() for f in (undisturbed, folder))

@@ -1,6 +1,5 @@
 """A process that is told to stop, at any moment of any command, ends with a sentence and 128 + n."""
 
-import json
 import os
 import pickle
 import shutil
@@ -8,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from gdl import stopping
@@ -47,31 +46,18 @@ EXTRA = sorted(set(MOMENTS) - set(SAMPLE))
 
 
 Case = tuple[str, list[str], str, list[int]]
-Told = Callable[[list[Case]], list[tuple[int, str]]]
 
 
-@pytest.fixture(scope="module")
-def told() -> Iterator[Told]:
+def told(cases: list[Case]) -> list[tuple[int, str]]:
     """Return exit codes and outputs of commands that get signals at their moments."""
-    process = subprocess.Popen(
-        [sys.executable, "tests/told_at.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=ENV,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    stdin, stdout = process.stdin, process.stdout
 
-    def answer(case: Case) -> tuple[int, str]:
-        print(json.dumps(case), file=stdin, flush=True)
-        return json.loads(stdout.readline())
+    def answer(command: str, args: list[str], moment: str, signals: list[int]) -> tuple[int, str]:
+        env = {"TOLD_AT": moment, "TOLD": " ".join(str(int(s)) for s in signals)}
+        before = "told_at:told_at" if signals else ""
+        done = forked.gdl(command, *args, cwd=ROOT, before=before, **env)
+        return done.returncode, done.stdout + done.stderr
 
-    yield lambda cases: [answer(case) for case in cases]
-    stdin.close()
-    process.wait()
+    return [answer(*case) for case in cases]
 
 
 def assert_stopped(result: tuple[int, str], signum: int, words: str = "") -> None:
@@ -83,7 +69,7 @@ def assert_stopped(result: tuple[int, str], signum: int, words: str = "") -> Non
     assert words in sentence
 
 
-def check_moments(told: Told, wanted: dict[str, int], folder: Path) -> None:
+def check_moments(wanted: dict[str, int], folder: Path) -> None:
     cases: list[Any] = []
     for i, (name, signum) in enumerate(wanted.items()):
         args = [*QUICK, f"hydra.run.dir={folder}/{i}"]
@@ -94,17 +80,17 @@ def check_moments(told: Told, wanted: dict[str, int], folder: Path) -> None:
         assert kept.has_checkpoint == ("goes on" in result[1]), name
 
 
-def test_training_is_told_at_some_moments(told: Told, tmp_path: Path) -> None:
-    check_moments(told, SAMPLE, tmp_path)
+def test_training_is_told_at_some_moments(tmp_path: Path) -> None:
+    check_moments(SAMPLE, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [TERM, INT])
-def test_training_is_told_at_any_moment(told: Told, signum: int, tmp_path: Path) -> None:
-    check_moments(told, dict.fromkeys(MOMENTS, signum), tmp_path)
+def test_training_is_told_at_any_moment(signum: int, tmp_path: Path) -> None:
+    check_moments(dict.fromkeys(MOMENTS, signum), tmp_path)
 
 
-def test_of_two_that_start_in_one_new_directory_one_is_refused(told: Told, tmp_path: Path) -> None:
+def test_of_two_that_start_in_one_new_directory_one_is_refused(tmp_path: Path) -> None:
     lock = RunLock(tmp_path / "run")
     assert lock.acquire()
     ((code, output),) = told([("train", [*QUICK, f"hydra.run.dir={tmp_path}/run"], "", [])])
@@ -115,7 +101,7 @@ def test_of_two_that_start_in_one_new_directory_one_is_refused(told: Told, tmp_p
     lock.release()
 
 
-def test_a_sweep_is_told_in_a_test_and_goes_on(told: Told, tmp_path: Path) -> None:
+def test_a_sweep_is_told_in_a_test_and_goes_on(tmp_path: Path) -> None:
     sweep = ["hydra.mode=MULTIRUN", *QUICK, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep"]
     first: Any = ("train", sweep, MOMENTS["the test"][0], [TERM])
     stopped, (code, output) = told([first, ("train", sweep, "", [])])
@@ -127,9 +113,7 @@ def test_a_sweep_is_told_in_a_test_and_goes_on(told: Told, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(
-    told: Told, tmp_path: Path
-) -> None:
+def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(tmp_path: Path) -> None:
     moment = MOMENTS["the first step"][0]
     usr1 = signal.SIGUSR1
     orders = [[INT, INT], [TERM, INT], [INT, usr1], [usr1, TERM], [usr1]]  # one at a time
@@ -145,7 +129,7 @@ def test_a_second_signal_stops_at_once_and_a_request_of_gdl_does_not(
 
 
 @pytest.fixture(scope="module")
-def finished(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     options = [*QUICK, "model=vae", "trainer.max_epochs=1", f"hydra.run.dir={folder}"]
     ((code, output),) = told([("train", options, "", [])])
@@ -153,7 +137,7 @@ def finished(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_finished_run_says_so_and_does_not_change(told: Told, finished: Path) -> None:
+def test_a_finished_run_says_so_and_does_not_change(finished: Path) -> None:
     own = ("run.lock", "config.yaml", "hydra.yaml", "overrides.yaml")
     files = [p for p in finished.rglob("*") if p.is_file() and p.name not in own]
     before = {p: p.read_bytes() for p in files}
@@ -167,7 +151,7 @@ def test_a_finished_run_says_so_and_does_not_change(told: Told, finished: Path) 
 
 
 def test_a_finished_run_trains_longer_and_tells_what_is_left(
-    told: Told, finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
     longer = f"resume={tmp_path}/run"
@@ -182,7 +166,7 @@ def test_a_finished_run_trains_longer_and_tells_what_is_left(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [TERM, INT])
-def test_the_other_commands_are_told(told: Told, signum: int, finished: Path) -> None:
+def test_the_other_commands_are_told(signum: int, finished: Path) -> None:
     moments = {
         ("sample", "gdl.runs.checkpoints:read_checkpoint#1"),
         ("sample", "gdl.models.vae:VAE.sample#1"),

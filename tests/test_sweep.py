@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from gdl.commands.multirun import with_folder
@@ -21,22 +22,11 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 QUICK = ["data=digits", "logger=csv", "trainer.max_epochs=1", "callbacks.images.every_n_epochs=0"]
 
 
-def command(folder: Path, *args: str) -> list[str]:
-    return [sys.executable, "train.py", "-m", *QUICK, *args, f"hydra.sweep.dir={folder}"]
-
-
 def sweep(folder: Path, *args: str, code: int = 0, **env: str) -> str:
-    done = subprocess.run(
-        command(folder, *args),
-        cwd=ROOT,
-        env=ENV | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    every = ["-m", *QUICK, *args, f"hydra.sweep.dir={folder}"]
+    done = forked.gdl("train", *every, cwd=ROOT, **env)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def jobs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -105,7 +95,8 @@ def test_a_thousand_jobs_that_were_done_are_passed_over_at_once(tmp_path: Path) 
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     args = ["model=fvsbn", "seed=0,1", "trainer.max_epochs=4", "data.batch_size=8"]
-    process = subprocess.Popen(command(tmp_path, *args), cwd=ROOT, env=ENV)
+    command = [sys.executable, "train.py", "-m", *QUICK, *args, f"hydra.sweep.dir={tmp_path}"]
+    process = subprocess.Popen(command, cwd=ROOT, env=ENV)
     deadline = time.monotonic() + 200
     while not any(tmp_path.glob("*seed-1*/checkpoints/last.ckpt")):
         assert process.poll() is None
