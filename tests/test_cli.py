@@ -32,9 +32,9 @@ def run(script, *args, env=None, cwd=ROOT):
     return done
 
 
-def fork(script, *args):
+def fork(script, *args, cwd=ROOT):
     """Return what `run` does, without the time of imports."""
-    return forked.gdl(script.removesuffix(".py"), *args, cwd=ROOT)
+    return forked.gdl(script.removesuffix(".py"), *args, cwd=cwd)
 
 
 def main(script, *overrides):
@@ -245,7 +245,7 @@ def test_a_measure_that_the_model_cannot_give_names_models_that_can(trained):
 
 
 def test_a_run_that_does_not_exist_lists_the_newest(trained):
-    text = sentence(fork("sample.py", "run=nowhere"))
+    text = sentence(fork("sample.py", "run=nowhere", cwd=trained.folder.parent))
     assert "nothing matches" in text
 
 
