@@ -6,16 +6,26 @@ import pickle
 import shutil
 from pathlib import Path
 
+# small tensors, and as many test processes as cores; libraries look at it while they are imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import scipy.io
 import torch
 from PIL import Image
 
-# small tensors, and as many test processes as cores
 torch.set_num_threads(1)
 # a name that does not exist is not looked for on the network, where it would take minutes
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+LONG = ("configs", "cli", "resume", "wandb", "package", "extending", "models", "audit", "export")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files come first, so that at the end no process waits for one that has just begun one."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 PRELOAD = [
@@ -57,7 +58,11 @@ def run(
 
 
 def gdl(
-    *args: object, cwd: Path, before: str = "", **env: str
+    *args: object,
+    cwd: Path,
+    before: str = "",
+    meanwhile: Callable[[BaseProcess], None] | None = None,
+    **env: str,
 ) -> subprocess.CompletedProcess[str]:
     """Do what `subprocess.run` with `gdl COMMAND ARGS` does, but for what handlers of atexit do.
 
@@ -65,12 +70,13 @@ def gdl(
         args: The command and its arguments.
         cwd: Where it runs.
         before: As in `run`.
+        meanwhile: Called with the process after its start; the process is killed if this raises.
         env: Changes to the environment; PYTHONPATH comes before other places of packages.
     """
     given = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **env}
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("out", "err")]
-        code = _fork(args, cwd, files, given, before, 240)
+        code = _fork(args, cwd, files, given, before, 240, meanwhile)
         said = [p.read_text() for p in files]
     assert code is not None, f"it did not end: {said}"
     return subprocess.CompletedProcess(args, code, *said)
@@ -83,6 +89,7 @@ def _fork(
     env: Mapping[str, str],
     before: str,
     seconds: float,
+    meanwhile: Callable[[BaseProcess], None] | None = None,
 ) -> int | None:
     """Return the exit code of a command; None where it was killed after so many seconds."""
     context = multiprocessing.get_context("forkserver")
@@ -90,12 +97,14 @@ def _fork(
     what = ([*map(str, args)], str(cwd), [*map(str, files)], dict(env), before)
     process = context.Process(target=_command, args=what)
     process.start()
-    process.join(seconds)
-    if not process.is_alive():
+    try:
+        if meanwhile is not None:
+            meanwhile(process)
+        process.join(seconds)
         return process.exitcode
-    process.kill()
-    process.join()
-    return None
+    finally:
+        process.kill()
+        process.join()
 
 
 def _command(

@@ -43,14 +43,16 @@ def finish(*args):
 
 
 def kill_when(condition, *args, signum=signal.SIGKILL):
-    process = start(*args)
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signum)
-    return process.communicate()[0], process.returncode
+    def kill(process):
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert process.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(process.pid, signum)
+
+    done = forked.gdl("train", *args, cwd=ROOT, meanwhile=kill)
+    return done.stdout + done.stderr, done.returncode
 
 
 def last(folder):
