@@ -1,5 +1,6 @@
 """Every model x data pair composes and takes a training step, or names the fix."""
 
+import functools
 from pathlib import Path
 
 import hydra
@@ -8,6 +9,7 @@ import torch
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from small_models import small
 
 from gdl.capabilities import InitializesFromData
@@ -105,11 +107,29 @@ def each_pair_of_model_network_and_data():
             yield from ((model, network, d) for d in (names("data") if everywhere else FEW))
 
 
+@functools.cache
+def with_model(model, network):
+    chosen = [f"network@model.network={network}"] if network else []
+    return compose(f"model={model}", *small(model), *chosen)
+
+
+@functools.cache
+def with_data(data):
+    return compose(f"data={data}", *NEEDED.get(data, []))
+
+
+@pytest.mark.parametrize("data", names("data"))
+def test_a_choice_of_data_changes_nothing_else(data):
+    """So a model and data can be put together without composing each pair."""
+    kept, other = (OmegaConf.to_container(with_data(d)) for d in ("digits", data))
+    assert kept | {"data": None} == other | {"data": None}
+
+
 @pytest.mark.parametrize(("model", "network", "data"), each_pair_of_model_network_and_data())
 def test_every_model_trains_one_step_on_every_data_set_or_names_the_fix(model, network, data):
-    extra = [*NEEDED.get(data, [])]
-    extra += [f"network@model.network={network}"] if network else []
-    cfg = compose(f"model={model}", f"data={data}", *small(model), *extra)
+    cfg = with_model(model, network)
+    cfg.data = with_data(data).data
+    check_values(cfg, "train")
     if cfg.data.levels is None and model not in CONTINUOUS:
         with pytest.raises(ValueError, match=r"use model=realnvp"):
             build(cfg)
@@ -182,8 +202,6 @@ def test_configuration_keys_are_the_constructors_arguments():
         for value in node.values():
             check(value)
 
-    from omegaconf import OmegaConf
-
     for model in names("model"):
         check(OmegaConf.to_container(compose(f"model={model}").model))
 
@@ -198,8 +216,6 @@ def test_there_are_few_yaml_files_beside_those_of_models_and_recipes():
 
 
 def test_searches_for_weights_and_biases_name_existing_keys():
-    from omegaconf import OmegaConf
-
     for file in Path(CONF, "sweep", "wandb").glob("*.yaml"):
         search = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         fixed = {

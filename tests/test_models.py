@@ -83,10 +83,9 @@ def compose(overrides: tuple[str, ...]) -> DictConfig:
 def build(
     model_name: str, network: str = "mlp", data: str = "digits", *extra: str
 ) -> GenerativeModel:
-    shape, levels = DATA[data]
-    on = [f"data.shape={list(shape)}", f"data.levels={levels}"]
     network_choice = NETWORKS[network] if model_name in AUTOENCODERS else []
-    cfg = compose((*MODELS[model_name], *network_choice, *on, *extra))
+    cfg = compose((*MODELS[model_name], *network_choice, *extra))
+    cfg.data.shape, cfg.data.levels = DATA[data]
     torch.manual_seed(0)
     model = build_model(cfg.model)
     if isinstance(model, FlowModel):
