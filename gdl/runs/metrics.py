@@ -7,6 +7,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.restored_numbers import PREFIX as RESTORED
+from gdl.runs.translation_numbers import PREFIX as TRANSLATED
 
 __all__ = [
     "BOUNDS",
@@ -134,6 +135,7 @@ MEASURED = (
     LATENTS,
     RESTORED,
     STREAM,
+    TRANSLATED,
     *KINDS,
     *BOUNDS,
 )

@@ -17,6 +17,7 @@ from gdl.runs.features_table import features_table
 from gdl.runs.foreign_table import foreign_table
 from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
 from gdl.runs.restoration_table import restoration_tables
+from gdl.runs.translation_table import translation_tables
 
 __all__ = ["likelihoods", "number_texts", "print_numbers", "print_paths", "print_results"]
 
@@ -37,7 +38,8 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
     Console(markup=False, emoji=False).print(table)
     print_numbers(metrics)
-    for more in (features_table(metrics), foreign_table(metrics)):
+    more_tables = (features_table(metrics), foreign_table(metrics), *translation_tables(metrics))
+    for more in more_tables:
         if more is not None:
             Console(markup=False, emoji=False).print(more)
     for restored, won, sentence in restoration_tables(metrics):
