@@ -16,6 +16,7 @@ __all__ = [
     "DISENTANGLEMENT",
     "FEATURES",
     "GIVEN_LABEL",
+    "GIVEN_SOURCE",
     "KINDS",
     "NAMES",
     "STEADY_COSTS",
@@ -45,6 +46,7 @@ NAMES = {
     "test/elbo": "ELBO",
     "test/rate": "rate",
     "test/distortion": "distortion",
+    "test/symbols": "symbols of a target with its end",
     "test/psnr": "peak signal-to-noise ratio of restored images (dB)",
     "active_units": "active units",
     "latents/number": "of latents",
@@ -124,6 +126,10 @@ DISENTANGLEMENT = "disentanglement/"
 
 GIVEN_LABEL = "given-label"
 """The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
+
+GIVEN_SOURCE = "given-source"
+"""The kind of -log p(target | source) of pairs of texts; "bpd" are bits per symbol of the targets. It
+is no likelihood of whole images, so its runs have tables of their own."""
 
 MEASURED = (
     "best_",
@@ -243,6 +249,8 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:
     """Return key and name of the unit of a likelihood: bits/dim, or nats on continuous data."""
+    if metrics.get("kind") == GIVEN_SOURCE:
+        return "bpd", "bits/target symbol"
     bits = metrics.get("data/levels") is not None or any(k.endswith("/bpd") for k in metrics)
     return ("bpd", "bits/dim") if bits else ("nll", "nats")
 
@@ -278,6 +286,7 @@ def data_identity(metrics: dict[str, Any]) -> str:
     values = [metrics.get(key) for key in IDENTITY]
     # appended, so that the titles of all other data stay what they were
     values += [metrics["data/mutation"]] if metrics.get("data/mutation") else []
+    values += [GIVEN_SOURCE] if metrics.get("kind") == GIVEN_SOURCE else []
     return json.dumps(values, default=str)
 
 
