@@ -146,11 +146,11 @@ def test_what_has_no_end_is_cut_at_the_window() -> None:
 SENTENCES = [
     "Va !",
     "Vas-y maintenant.",
-    "Je suis très content de te voir.",
+    "Je suis tr\xe8s content de te voir.",
     "Il pleut ; rentrons vite.",
     "Elle n'a pas dit 3,5 % aujourd'hui.",
     "Nous avons faim.",
-    "Qui est là ?",
+    "Qui est l\xe0 ?",
     "Merci.",
 ]
 

@@ -1,7 +1,7 @@
 """How near translations are to what was wanted: exact match, chrF and BLEU, all from 0 to 100."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from statistics import median
 
 import torch
@@ -55,20 +55,25 @@ def chrf(texts: Sequence[str], wanted: Sequence[Sequence[str]]) -> float:
     Note:
         torchmetrics' `CHRFScore(n_word_order=0)` gives the same but in two cases: it leaves out what
         was wanted where nothing of it was found, so that an empty translation costs nothing; and it
-        counts n-grams that are longer than all right translations as wrong.
+        counts n-grams that are longer than the right translations as wrong, where these are short.
 
     Args:
         texts: N translations.
         wanted: The right ones of each.
     """
-    longest = max(len(_characters(text)) for some in wanted for text in some)
-    orders = range(1, max(1, min(CHARACTERS, longest)) + 1)
+    orders = range(1, _longest(CHARACTERS, _characters, wanted) + 1)
     total = torch.zeros(len(orders), 3, dtype=torch.float64)
     for text, some in zip(texts, wanted, strict=True):
         own = _counts(text, orders)
         each = [_overlap(own, _counts(right, orders)) for right in some]
         total += max(each, key=lambda counts: float(_f_score(counts)))
     return 100 * float(_f_score(total))
+
+
+def _longest(most: int, split: Callable[[str], Sized], wanted: Sequence[Sequence[str]]) -> int:
+    """Return the length of the longest n-grams that a set of right translations has for certain."""
+    sizes = (min(len(split(text)) for text in some) for some in wanted)
+    return max(1, min(most, max(sizes)))
 
 
 def _characters(text: str) -> str:
@@ -96,17 +101,16 @@ def _f_score(counts: torch.Tensor) -> torch.Tensor:
 def _bleu(texts: Sequence[str], wanted: Sequence[Sequence[str]], tokens: str) -> float:
     """Return the BLEU of a set of translations, as sacreBLEU counts it (Post, 2018, arXiv 1804.08771).
 
-    Runs of tokens have up to 4 of them, or as many as the longest right translation.
+    Runs of tokens have up to 4 of them, fewer where all right translations are shorter.
     """
     from torchmetrics.text import SacreBLEUScore  # takes seconds to import
 
-    split = _tokenizer(tokens)
-    longest = max(len(split(text)) for some in wanted for text in some)
-    score = SacreBLEUScore(n_gram=max(1, min(WORDS, longest)), tokenize=tokens)  # pyright: ignore
+    longest = _longest(WORDS, _tokenizer(tokens), wanted)
+    score = SacreBLEUScore(n_gram=longest, tokenize=tokens)  # pyright: ignore[reportArgumentType]
     return 100 * float(score(texts, wanted))
 
 
-def _tokenizer(tokens: str):  # noqa: ANN202
+def _tokenizer(tokens: str) -> Callable[[str], Sequence[str]]:
     from torchmetrics.text import SacreBLEUScore  # takes seconds to import
 
     return SacreBLEUScore(tokenize=tokens).tokenizer  # pyright: ignore[reportArgumentType]
