@@ -4,18 +4,30 @@ import itertools
 import json
 import math
 import random
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from small_texts import build_text_model
+from test_results import make_run
 from torch import Tensor
 from torchmetrics.text import CHRFScore, SacreBLEUScore
 
 from gdl.capabilities import Incapable
+from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.entry import run_command
+from gdl.commands.evaluate import evaluate
+from gdl.comparison.entries import read_runs
+from gdl.comparison.results import add_records, render
+from gdl.comparison.translation import translation_tables as tables_of_runs
 from gdl.data import Digits, ImageData, Split
 from gdl.data.alphabets import Alphabet
 from gdl.errors import GdlError
@@ -26,10 +38,12 @@ from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
 from gdl.families.translations import translate
 from gdl.models import MADE, VAE
+from gdl.runs.directory import Run
 from gdl.runs.metrics import checked_metrics
 from gdl.runs.report import likelihoods, number_texts
 from gdl.runs.translation_numbers import translated
 from gdl.runs.translation_table import translation_tables
+from gdl.serialization import build_model
 
 CHARACTERS = "\t\n abc\xe9"
 Pairs = Sequence[tuple[str, str]]
@@ -353,3 +367,68 @@ def test_what_are_no_pairs_or_no_translator_is_refused(host: Host, tmp_path: Pat
         with pytest.raises(GdlError, match=sentence):
             translation(WithEnds(12), data, host, **options)
     assert not [*tmp_path.glob("*.txt")], "no file before it is known that it can be written"
+
+
+# ---- from the command to the tables
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint of an untrained model of a file of pairs."""
+    lines = [f"{k} plus {n}\t{k + n}\t\n" for k in range(9) for n in range(4)]
+    (tmp_path / "own.txt").write_text("".join([*lines, "1 plus 1\ttwo\n"]), encoding="utf-8")
+    register_resolvers()
+    args = ["model=nade", "model.hidden=8", "data=pairs", f"data.file={tmp_path / 'own.txt'}"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", args, return_hydra_config=False)
+    torch.manual_seed(0)
+    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
+    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
+    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "pairs"}}
+    content = {"state_dict": model.state_dict(), "gdl_config": config}
+    torch.save(content, tmp_path / "model.ckpt")
+    return tmp_path / "model.ckpt"
+
+
+def test_a_run_is_translated_by_the_command(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(checkpoint.parent)
+    monkeypatch.setenv("COLUMNS", "80")
+    args = [f"run={checkpoint}", "device=cpu", "measure=translation", "out=wrong.txt"]
+    monkeypatch.setattr(sys, "argv", ["gdl evaluate", *args, "measure.split=val"])
+    run_command(evaluate, "evaluate")
+    out = capsys.readouterr().out
+    assert "translation of the val pairs" in out
+    for line in ("copying the source", "nearest training pair"):
+        assert line in out
+    wrong = (checkpoint.parent / "wrong.txt").read_text()
+    assert re.search(r"source  \d plus \d\nwanted  \w+\n(wanted  two\n)?got     ", wrong)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    known = {"data/shape": [1, 1, 9], "data/levels": 4, "data/train": 5, "data/val": 2}
+    known |= {"data/test": 3, "test/images": 3, "data": "d", "data/digest": 64 * "a"}
+    for name, value in (("a", 90.0), ("b", 2.0), ("c", None)):
+        run = Run(make_run(tmp_path / "runs" / name, "abcdef123456"))
+        numbers = {"model/exact": value, "model/exact_se": 0.5, "model/bleu-13a": 1.0}
+        numbers |= {"copying/exact": 25.0, "copying/bleu-13a": 3.0, "pairs": 3}
+        found = {f"translation/{k}": v for k, v in numbers.items()} if value else {}
+        run.merge_metrics({"model": f"m{name}", **known, **found})
+    return tmp_path / "runs"
+
+
+def test_compare_shows_all_runs_and_the_baselines_once(runs: Path, tmp_path: Path) -> None:
+    (table,) = tables_of_runs(read_runs([runs])[0])
+    assert table.columns[1:4] == ["method", "exact match, %", "BLEU, 13a"]
+    assert [row[1] for row in table.rows] == ["ma", "copying the source", "mb"]
+    assert [row[2] for row in table.rows] == ["90.00 ± 0.50", "25.00", "2.00 ± 0.50"]
+    add_records(read_runs([runs])[0], tmp_path / "results")
+    text = render(tmp_path / "results")
+    assert text.count("### d: translation of the test pairs") == 1
+    rows = text.partition("### d: translation")[2].splitlines()
+    assert [line.split(" | ")[0] for line in rows if line.startswith("| m")][1:] == [
+        "| ma",
+        "| mb",
+    ]

@@ -8,20 +8,33 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["ABOUT", "PREFIX", "columns_of", "is_baseline", "method_name", "row", "translated"]
+__all__ = [
+    "ABOUT",
+    "PREFIX",
+    "columns_of",
+    "is_baseline",
+    "method_name",
+    "own_numbers",
+    "row",
+    "translated",
+]
 
 PREFIX = "translation"
 
-NUMBERS = {
+SCORES = {
     "exact": ("exact match, %", 2),
     "chrf": ("chrF", 2),
     "bleu-13a": ("BLEU, 13a", 2),
     "bleu-char": ("BLEU, char", 2),
+}
+"""What is told of every method: its name in a table, and digits."""
+
+OWN = {
     "nats_per_pair": ("nats per pair", 4),
     "bits_per_symbol": ("bits per target symbol", 4),
     "cut": ("without an end", 0),
 }
-"""What is told of a method: its name in a table, and digits."""
+"""What is told of the model only."""
 
 BASELINES = {"copying": "copying the source", "nearest": "nearest training pair"}
 
@@ -65,10 +78,22 @@ def method_name(method: str, model: str = "model") -> str:
     return f"{model}, drawn at temperature {temperature}" if temperature else model
 
 
-def columns_of(methods: Iterable[Mapping[str, float]]) -> dict[str, str]:
-    """Return the keys and the names of the numbers that some methods have."""
+def columns_of(methods: Iterable[Mapping[str, float]], own: bool = True) -> dict[str, str]:
+    """Return the keys and the names of the numbers that some methods have.
+
+    Args:
+        methods: Their numbers.
+        own: Whether those belong to them that only the model has.
+    """
     keys = {key for numbers in methods for key in numbers}
-    return {key: name for key, (name, _) in NUMBERS.items() if key in keys}
+    known = SCORES | OWN if own else SCORES
+    return {key: name for key, (name, _) in known.items() if key in keys}
+
+
+def own_numbers(methods: Methods) -> list[str]:
+    """Return what is told of the model only, each number with its name."""
+    numbers = methods.get("model", {})
+    return [f"{_cell(numbers, key)} {name}" for key, (name, _) in OWN.items() if key in numbers]
 
 
 def row(numbers: Mapping[str, float], columns: Iterable[str]) -> list[str]:
@@ -79,5 +104,5 @@ def row(numbers: Mapping[str, float], columns: Iterable[str]) -> list[str]:
 def _cell(numbers: Mapping[str, float], key: str) -> str:
     if key not in numbers:
         return "-"
-    digits, error = NUMBERS[key][1], numbers.get(f"{key}_se")
+    digits, error = (SCORES | OWN)[key][1], numbers.get(f"{key}_se")
     return f"{numbers[key]:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
