@@ -216,10 +216,10 @@ class AutoregressiveModel(PixelSequences):
         )
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
-        """See `GenerativeModel.derived`; of pairs of texts "bpd" are bits per symbol of the targets."""
+        """See `GenerativeModel.derived`; of pairs of texts add bits per symbol of targets instead."""
         if "symbols" not in means:
             return super().derived(means)
-        return {**means, "bpd": means["nll"] / (means["symbols"] * math.log(2))}
+        return {**means, "bits_per_symbol": means["nll"] / (means["symbols"] * math.log(2))}
 
     # ---- sampling
 
