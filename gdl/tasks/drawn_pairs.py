@@ -62,8 +62,8 @@ def draw_targets(
     if left < 1:
         raise GdlError(
             f"task.prompt takes {model.num_dims - left:,} {alphabet.unit}s with its tab, and the "
-            f"model's window of {model.num_dims:,} is for the target, too: use a shorter one, or a run with a "
-            "larger data.length."
+            f"model's window of {model.num_dims:,} is for the target, too: use a shorter one, or a "
+            "run with a larger data.length."
         )
     if length is not None and length > left:
         raise GdlError(
