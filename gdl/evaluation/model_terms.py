@@ -33,7 +33,8 @@ def bits(
     test/bpd_se. The test/nll of a conditional model is -log p(x); it also has given-label/nll, which is
     -log p(x | y) over the images whose label is known, and given-label/bpd. Of another model with a
     posterior, rate, distortion and ELBO are those of `rate_distortion`, and so is the nll where it is
-    the ELBO's. Of pairs of texts test/bpd are bits per symbol of the targets, whose ends count.
+    the ELBO's. Of pairs of texts there are test/bits_per_symbol instead of bits/dim, those of
+    the symbols of the targets and their ends.
 
     Args:
         model: Any model, in eval mode.
@@ -80,8 +81,8 @@ def bits(
 def _bits_per_symbol(nll: Tensor, symbols: Tensor) -> dict[str, float]:
     """Return sum nll (N,) / sum symbols (N,) in bits, with the standard error of a ratio of means."""
     mean, ratio = symbols.mean() * math.log(2), nll.sum() / symbols.sum()
-    error = with_error("test/bpd", (nll - ratio * symbols) / mean)
-    return error | {"test/bpd": float(ratio / math.log(2))}
+    error = with_error("test/bits_per_symbol", (nll - ratio * symbols) / mean)
+    return error | {"test/bits_per_symbol": float(ratio / math.log(2))}
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from gdl.capabilities import Incapable
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, after, draw_in_order, num_final
@@ -171,6 +172,21 @@ class AutoregressiveModel(PixelSequences):
             return torch.ones(len(x), self.num_positions, dtype=torch.bool, device=x.device)
         return in_target(self.sequence(x).squeeze(-1), self.ends)
 
+    def refuse_pairs(self, asked: str) -> None:
+        """Refuse what a model of targets given their sources does not have.
+
+        Args:
+            asked: Beginning of the sentence, e.g. "measure=codecs asks for codes of whole windows".
+
+        Raises:
+            Incapable: It is one.
+        """
+        if self.ends is not None:
+            raise Incapable(
+                f"{asked}, and this {type(self).__name__} is one of targets given their sources, of "
+                "data=pairs: use a run of data=text."
+            )
+
     def log_prob_given(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the log-probability (B,) in nats of the unknown pixels of x, given the known ones.
 
@@ -183,7 +199,11 @@ class AutoregressiveModel(PixelSequences):
             known: Boolean mask (C, H, W) or (B, C, H, W).
             y: Of a conditional model, the labels (B,); each class of an unknown label is weighted by
                 its probability given the known pixels that come before all unknown ones.
+
+        Raises:
+            Incapable: It is a model of targets given their sources.
         """
+        self.refuse_pairs("This asks for the probability of any part of a window")
         known = known.expand_as(x)
         self.refuse_labels(y)
         if not self.num_classes:
@@ -216,10 +236,10 @@ class AutoregressiveModel(PixelSequences):
         )
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
-        """See `GenerativeModel.derived`; of pairs of texts "bpd" are bits per symbol of the targets."""
+        """See `GenerativeModel.derived`; of pairs of texts add bits per symbol of targets instead."""
         if "symbols" not in means:
             return super().derived(means)
-        return {**means, "bpd": means["nll"] / (means["symbols"] * math.log(2))}
+        return {**means, "bits_per_symbol": means["nll"] / (means["symbols"] * math.log(2))}
 
     # ---- sampling
 
@@ -249,8 +269,10 @@ class AutoregressiveModel(PixelSequences):
             naive: Use one whole pass per position.
 
         Raises:
+            Incapable: It is a model of targets, which draws none without a source.
             GdlError: top_k or top_p is out of range, or there is no such label.
         """
+        self.refuse_pairs("This asks for draws without a source")
         nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
         return self.sample_given(
             n,

@@ -76,8 +76,8 @@ class MADE(AutoregressiveModel):
         n, p = self.bias.shape
         if ends is not None and num_masks > 1:
             raise GdlError(
-                f"model.num_masks={num_masks} is a mixture, whose weights would depend on sources, which "
-                "do not count: use model.num_masks=1."
+                f"model.num_masks={num_masks} is a mixture, whose weights would depend on sources, and "
+                "these do not count: use model.num_masks=1."
             )
         # the degree of each unit, i.e. on how many positions it depends: inputs, hidden, outputs
         units = [torch.arange(n) + 1]

@@ -22,6 +22,7 @@ __all__ = [
     "STEADY_COSTS",
     "TERMS",
     "about_data",
+    "bits_of",
     "checked_metrics",
     "data_identity",
     "data_name",
@@ -90,6 +91,7 @@ EFFECTIVE = {
 """What the keys of effective sample sizes end with, after the kind of the bound, and their names."""
 
 TERMS = {
+    "bits_per_symbol": "bits/target symbol",
     "bpd": "bits/dim",
     "bpd_given_label": "bits/dim given the label",
     "nll": "nll (nats)",
@@ -128,8 +130,8 @@ GIVEN_LABEL = "given-label"
 """The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
 GIVEN_SOURCE = "given-source"
-"""The kind of -log p(target | source) of pairs of texts; "bpd" are bits per symbol of the targets. It
-is no likelihood of whole images, so its runs have tables of their own."""
+"""The kind of -log p(target | source) of pairs of texts, see `gdl.families.targets`. It is no
+likelihood of whole images, so its runs have no bits/dim, and tables of their own."""
 
 MEASURED = (
     "best_",
@@ -249,10 +251,14 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:
     """Return key and name of the unit of a likelihood: bits/dim, or nats on continuous data."""
-    if metrics.get("kind") == GIVEN_SOURCE:
-        return "bpd", "bits/target symbol"
     bits = metrics.get("data/levels") is not None or any(k.endswith("/bpd") for k in metrics)
-    return ("bpd", "bits/dim") if bits else ("nll", "nats")
+    return bits_of(metrics) if bits else ("nll", "nats")
+
+
+def bits_of(metrics: dict[str, Any]) -> tuple[str, str]:
+    """Return key and name of bits/dim, or of what pairs of texts have in their place."""
+    key = "bits_per_symbol" if metrics.get("kind") == GIVEN_SOURCE else "bpd"
+    return key, TERMS[key]
 
 
 def data_name(metrics: dict[str, Any], *more: str) -> str:
