@@ -1,6 +1,7 @@
 """The training pairs whose sources are most similar, a baseline of translation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def nearest_sources(sources: Sequence[str], among: Sequence[str]) -> list[int]:
     """
     from sklearn.feature_extraction.text import CountVectorizer  # takes a second to import
 
-    counts = CountVectorizer(analyzer=_ngrams, dtype=np.float64)
+    make: Any = CountVectorizer  # its annotations, where it has some, leave out these arguments
+    counts = make(analyzer=_ngrams, dtype=np.float64)
     there = counts.fit_transform([*among]).tocsr()
     squares = np.asarray(there.multiply(there).sum(1)).ravel()
     transposed, here = there.T.tocsr(), counts.transform([*sources]).tocsr()

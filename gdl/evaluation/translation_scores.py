@@ -20,8 +20,8 @@ WEIGHT = 2.0
 def tokenization(targets: Sequence[str]) -> str:
     """Return the tokens in which BLEU counts these targets: "13a", words and punctuation, or "char".
 
-    BLEU is about runs of four tokens. So it is that of single characters where more than half of the
-    targets have fewer than four words and marks, as those of a language without spaces do.
+    BLEU is about runs of four tokens. So it is that of single characters where the median target has
+    fewer than four words and marks, as in a language without spaces.
 
     >>> tokenization(["2024-03-05"]), tokenization(["今日は日曜日です"])
     ('13a', 'char')
