@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from gdl.families.progress import Counter
+
 __all__ = ["nearest_sources"]
 
 SHORTEST, LONGEST = 2, 4
@@ -33,10 +35,12 @@ def nearest_sources(sources: Sequence[str], among: Sequence[str]) -> list[int]:
     transposed, here = there.T.tocsr(), counts.transform([*sources]).tocsr()
     found: list[int] = []
     step = max(1, CELLS // len(among))
-    for start in range(0, len(sources), step):
-        products = (here[start : start + step] @ transposed).toarray()
-        # whole numbers before the division, so that equal similarities are equal numbers
-        found += (products * products / squares).argmax(1).tolist()
+    with Counter(len(sources), "looking for the nearest sources") as counter:
+        for start in range(0, len(sources), step):
+            products = (here[start : start + step] @ transposed).toarray()
+            # whole numbers before the division, so that equal similarities are equal numbers
+            found += (products * products / squares).argmax(1).tolist()
+            counter.show(len(found))
     return found
 
 
