@@ -75,9 +75,9 @@ def test_a_prompt_is_a_source_and_a_draw_ends_with_its_line(call: Call, tmp_path
     assert code == 0
     assert "--- completion 3 of 3 ---\ntwo six -> " in out
     files = sorted((tmp_path / "texts" / "completions").glob("*.txt"))
-    targets = [f.read_bytes().removeprefix(b"two six -> ") for f in files]
+    targets = [f.read_text().removeprefix("two six -> ") for f in files]
     assert len(targets) == 3
-    assert all(len(t) <= 12 and b"\n" not in t for t in targets)
+    assert all(len(t) <= 12 and "\n" not in t for t in targets)
     _, other, _ = call("sample", *options, "task.seed=1")
     assert other != out
     _, cut, _ = call("sample", *options[:3], "task.completions=1", "task.length=1")
