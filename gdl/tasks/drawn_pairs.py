@@ -116,4 +116,4 @@ def with_targets(
             show(0, "\n".join(lines))
         return ["\n".join(lines)]
 
-    return Texts("sample", 1, texts)
+    return Texts("sample", 1, texts, len(sources))

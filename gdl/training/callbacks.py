@@ -173,7 +173,8 @@ class ImageGrids(Callback):
             start = time.perf_counter()
             found |= sample(model, x, self.n, self.seed)
             found = {k: _on_cpu(p) for k, p in _shown(found).items()}
-            self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
+            texts = [t.draws for t in found.values() if isinstance(t, Texts)]
+            self.sampling_ms = 1e3 * (time.perf_counter() - start) / (sum(texts) or self.n)
         if isinstance(model, HasLatents):
             found |= reconstruct(model, x)
         if isinstance(model, Restores):
