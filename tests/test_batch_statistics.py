@@ -62,6 +62,10 @@ VALUES: dict[str, list[Any]] = {
     "alpha": [0.1],
     "prior": ["normal"],
     "num_classes": [3],
+    "tokens": [True],
+    "positions": ["rotary"],
+    "mlp": ["swiglu"],
+    "tied": [],  # see BOTH
 }
 """Values of each option that is no size."""
 COUPLINGS = {"Glow": "additive", "RealNVP": "affine"}
@@ -74,6 +78,7 @@ SIZES = {
 BOTH: list[tuple[str, dict[str, Any]]] = [
     ("VAE", {"likelihood": DiscretizedGaussian, "num_importance_samples": 3}),
     ("VAE", {"likelihood": DiscretizedGaussian, "free_bits": 0.1}),
+    ("Transformer", {"tokens": True, "tied": True}),
 ]
 
 

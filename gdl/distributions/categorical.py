@@ -31,7 +31,8 @@ class Categorical(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """See `Likelihood.log_prob`."""
-        if self.levels > MANY and params.dim() == 4 and x.shape[1:] == (1, 1, 1):
+        single = params.dim() == 4 and x.shape == (len(params), 1, 1, 1)
+        if single and self.levels > MANY:
             # torch is slow where the levels are not the last axis
             return -F.cross_entropy(
                 finite(params).flatten(1), x.flatten().long(), reduction="none"

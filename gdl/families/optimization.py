@@ -1,12 +1,13 @@
 """How the parameters of all models are updated: optimizer, schedule, clipping, skipped steps."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from torch.optim import Optimizer
 
@@ -68,13 +69,19 @@ class Optimization(pl.LightningModule):
         """Return the parameters, or groups of them with options of their own, for the optimizer."""
         return self.parameters()
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """Return the weights between hidden layers, for `gdl.training.Muon`; by default none."""
+        return []
+
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if there is one, the per-step scheduler."""
-        options = {}
+        options: dict[str, Any] = {}
         trainer = self._trainer
         if trainer is not None and trainer.gradient_clip_val and self._scaler is not None:
             # a fused optimizer unscales the gradients itself, which is too late for clipping
             options = {k: False for k in getattr(self._optimizer, "keywords", {}) if k == "fused"}
+        if "hidden" in inspect.signature(self._optimizer).parameters:
+            options["hidden"] = self.hidden_matrices()
         optimizer = self._optimizer(self.parameter_groups(), **options)
         if self._scheduler is None:
             return optimizer

@@ -166,6 +166,10 @@ class Transformer(AutoregressiveModel):
         others = [p for p in self.parameters() if p not in matrices]
         return [{"params": [*matrices]}, {"params": others, "weight_decay": 0.0}]
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """Return the matrices of attention and MLP of all blocks."""
+        return [m.weight for m in self.net.blocks.modules() if isinstance(m, nn.Linear)]
+
     def features(self, x: Tensor) -> Tensor:
         """Return the last block (B, width), its mean over the tokens."""
         return self.net(self._inputs(self.sequence(x)), self.rows_without_label(x)).mean(1)

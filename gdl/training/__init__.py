@@ -6,6 +6,7 @@ from gdl.training.checkpoints import BestCheckpoint, LastCheckpoint
 from gdl.training.epoch_weights import EpochWeights
 from gdl.training.interruption import Interrupted, Interruption
 from gdl.training.lean_loop import NoProfiler
+from gdl.training.muon import Muon
 from gdl.training.results import finish
 from gdl.training.run import Training, fit, prepare, show_cost
 from gdl.training.schedules import Cosine, warmup
@@ -19,6 +20,7 @@ __all__ = [
     "Interrupted",
     "Interruption",
     "LastCheckpoint",
+    "Muon",
     "NoProfiler",
     "ProgressLine",
     "Training",
