@@ -32,7 +32,7 @@ from gdl.data import Digits, ImageData, Split
 from gdl.data.alphabets import Alphabet
 from gdl.errors import GdlError
 from gdl.evaluation import Host, translation
-from gdl.evaluation.nearest_sources import nearest_sources
+from gdl.evaluation.nearest_sources import _ngrams, nearest_sources
 from gdl.evaluation.translation_scores import chrf, scores_of_texts, tokenization
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
@@ -260,6 +260,10 @@ def test_the_nearest_source_is_that_of_brute_force(
         each = [similarity(source, other) for other in among]
         assert each[i] == pytest.approx(max(each), rel=1e-12)
         assert i == min(k for k, s in enumerate(each) if s > max(each) - 1e-12), "the first one"
+
+
+def test_the_ends_of_a_source_are_in_its_ngrams() -> None:
+    assert _ngrams("ab") == ["\ta", "ab", "b\t", "\tab", "ab\t", "\tab\t"]
 
 
 # ---- the measure
