@@ -24,10 +24,12 @@ class Texts:
         what: What one of them is, e.g. "completion".
         n: How many.
         draw: Draws them.
+        draws: How many draws they show, by default n.
     """
 
-    def __init__(self, what: str, n: int, draw: Draw) -> None:
+    def __init__(self, what: str, n: int, draw: Draw, draws: int | None = None) -> None:
         self.what, self._n, self._draw, self._at = what, n, draw, -1
+        self.draws = n if draws is None else draws
 
     @cached_property
     def texts(self) -> list[str]:

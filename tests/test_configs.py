@@ -67,7 +67,11 @@ REFUSED = {  # and what the message proposes
     ("gaussian", "olivetti"): "use smaller images",
     ("transformer", "folder"): "use smaller images or model=pixelcnn",
     ("nice", "toy1d"): "model=realnvp for one dimension",
-    **{(f"glow{size}", "text"): "use model=realnvp" for size in ("", "_small", "_tiny")},
+    **{
+        (f"glow{size}", data): "use model=realnvp"
+        for size in ("", "_small", "_tiny")
+        for data in ("text", "pairs")
+    },
 }
 
 

@@ -17,6 +17,7 @@ from gdl.data.digits import Digits
 from gdl.data.folder import Folder
 from gdl.data.mnist import MNIST, BinarizedMNIST, bernoulli
 from gdl.data.olivetti import Olivetti
+from gdl.data.pairs import Pairs
 from gdl.data.text import Text
 from gdl.errors import GdlError
 from gdl.runs.metrics import data_name
@@ -64,6 +65,7 @@ TABLE = {
         (16, 2, 2),
     ),
     "text": (lambda r: Text((1, 1, 16), file=str(r / "x.txt")), (72, 4, 4)),
+    "pairs": (lambda r: Pairs((1, 1, 49), fraction=0.01), (657, 3652, 3652)),
 }
 
 

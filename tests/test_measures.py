@@ -211,6 +211,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     # in tests/test_restoration.py are models that can; of averages none here can
     "restoration": ({"corruption": {"small": Downsample()}, "host": HOST}, {}),
     "stream": ({}, {}),  # these models are of images, see test_stream.py
+    "translation": ({"host": HOST}, {}),  # and so are the data, see test_translation.py
     "scores": (
         {"scores": SCORES, "host": Host(HOST.folder)},
         {n: set() for n in MODELS if n[:3] in ("vae", "iwa", "flo", "mad", "toy")},

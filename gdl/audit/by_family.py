@@ -9,6 +9,7 @@ from torch import Tensor
 from gdl.audit import bounds, causality, enumeration, flows, learning
 from gdl.audit.finding import FAILED, Finding, at_most
 from gdl.audit.subjects import all_images, perturb, random_images, rebuilt
+from gdl.audit.targets import targets_sum_to_one
 from gdl.capabilities import HasImportanceWeights, HasPosterior, InitializesFromData
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
@@ -62,6 +63,8 @@ def _small(
 
 def _autoregressive(model: AutoregressiveModel) -> Iterator[list[Finding]]:
     levels = min(model.levels or 2, 4)
+    if model.ends is not None:
+        yield run_check("targets", lambda: targets_sum_to_one(model))
     for shapes in ([((1, 3, 4), levels), ((1, 3, 4), 2)], [((3, 2, 2), levels), ((3, 2, 2), 2)]):
 
         def checks(shapes: list = shapes) -> Iterator[Finding]:

@@ -78,6 +78,8 @@ def rebuilt(
     """
     parameters = inspect.signature(type(model)).parameters
     arguments = dict(model._arguments)
+    if "shape" in changes and arguments.get("ends") is not None:
+        arguments["ends"] = None  # pairs are of one row; of whole images the same theorems hold
     for name, parameter in parameters.items():
         if parameter.kind == parameter.VAR_KEYWORD:
             arguments |= arguments.pop(name, {})

@@ -59,6 +59,8 @@ def check_codable(model: GenerativeModel) -> str:
             f"The posterior of this {name} asks for labels, which a file of images lacks: use a run "
             "without model.conditional, or of an autoregressive model."
         )
+    if isinstance(model, AutoregressiveModel):
+        model.refuse_pairs("gdl compress asks for codes of whole windows")
     if model.levels is None or model.levels > 256:
         raise GdlError(f"gdl compress takes images of up to 256 levels, not {model.levels}.")
     if isinstance(model, VAE):

@@ -38,6 +38,7 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.seeds import group_seeds
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
+    from gdl.comparison.translation import translation_tables
     from gdl.errors import GdlError
     from gdl.files import for_shell
 
@@ -49,6 +50,7 @@ def compare(cfg: DictConfig) -> None:
     coders = known_codes()
     tables = comparison_tables(shown, coders)
     more = [*detection_tables(chosen), *disentanglement_tables(shown), *restoration_tables(chosen)]
+    more += translation_tables(chosen)
     print_tables([*tables, *more], left_out, cfg.paths)
     for line in collapse_lines(shown):
         print(line)

@@ -27,14 +27,16 @@ def register_resolvers() -> None:
 
     `${levels:BITS}` is 2 ** BITS, `${job_name:OVERRIDES,SWEEP}` the folder name of a job in the
     folder of its sweep, `${array_shape:FILE}` the shape [C, H, W] of the images in a file of arrays,
-    `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table, and
-    `${text_levels:ALPHABET,CORPUS,FILE,ROOT,GLOB}` the number of symbols of a text.
+    `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table,
+    `${text_levels:ALPHABET,CORPUS,FILE,ROOT,GLOB}` the number of symbols of a text, and
+    `${pairs:WHAT,ALPHABET,FILE,REVERSE,LENGTH}` the length, levels or ends of windows of pairs.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
     OmegaConf.register_new_resolver("array_shape", _array_shape, replace=True)
     OmegaConf.register_new_resolver("table_shape", _table_shape, replace=True)
     OmegaConf.register_new_resolver("text_levels", _text_levels, replace=True)
+    OmegaConf.register_new_resolver("pairs", _pairs, replace=True)
 
 
 def _array_shape(file: str) -> list[int]:
@@ -59,3 +61,12 @@ def _text_levels(
     from gdl.data.alphabets import text_levels
 
     return text_levels(alphabet, corpus, file, root, glob)
+
+
+def _pairs(
+    what: str, alphabet: str, file: str | None, reverse: bool, length: int | None
+) -> int | list[int]:
+    from gdl.data.pair_files import pair_lines
+
+    found = pair_lines(alphabet, file, reverse, length)
+    return {"length": found.length, "levels": len(found.symbols), "ends": found.ends}[what]

@@ -20,12 +20,14 @@ from gdl.comparison.disentanglement import disentanglement_sections
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
 from gdl.comparison.restoration import restoration_sections
+from gdl.comparison.translation import translation_sections
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
 from gdl.runs.directory import Run
 from gdl.runs.metrics import (
     BOUNDS,
     about_data,
+    bits_of,
     data_identity,
     data_name,
     data_title,
@@ -150,6 +152,7 @@ def render(folder: Path) -> str:
         parts += detection_sections(group)
         parts += disentanglement_sections(group)
         parts += restoration_sections(group)
+        parts += translation_sections(group)
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 
@@ -195,8 +198,8 @@ def _runs(
     ordered.sort(key=lambda pair: _or_last(pair[0].get(key)))
     rows = [row for _, row in ordered]
     header = [
-        "model", "bits/dim", "nats", "KL(data, model)", "kind", "parameters", "minutes", "command",
-        "commit, machine",
+        "model", *{bits_of(r["metrics"])[1]: None for r in records}, "nats", "KL(data, model)", "kind",
+        "parameters", "minutes", "command", "commit, machine",
     ]  # fmt: skip
     header = [h for h in header if any(row.get(h, "-") != "-" for row in rows)]
     lines = [header, *[[row.get(h, "") for h in header] for row in rows]]
@@ -214,11 +217,12 @@ def _runs(
 def _run_row(record: dict[str, Any], m: dict[str, Any], letters: dict[str, str]) -> dict[str, str]:
     """Return the cells of a run by column; a cell holds the test result and all tighter bounds."""
     bounds = sorted({k.partition("/")[0] for k in m if k.startswith(BOUNDS)})
-    found = [p for p in [*bounds, "test"] if f"{p}/nll" in m or f"{p}/bpd" in m]
+    unit, name = bits_of(m)
+    found = [p for p in [*bounds, "test"] if f"{p}/nll" in m or f"{p}/{unit}" in m]
     digits = 2 if m.get("data/target") is None else 4
     row = {
         "model": m["model"],
-        "bits/dim": "<br>".join(_shown(m.get(f"{p}/bpd"), 4) for p in found) or "-",
+        name: "<br>".join(_shown(m.get(f"{p}/{unit}"), 4) for p in found) or "-",
         "nats": "<br>".join(_pm(m, f"{p}/nll", digits) for p in found) or "-",
         "kind": "<br>".join(str(m["kind"]) if p == "test" else p for p in found) or "no density",
         "minutes": f"{record['minutes']:g}",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gdl.data.huggingface import HuggingFace
     from gdl.data.mnist import MNIST, BinarizedMNIST
     from gdl.data.olivetti import Olivetti
+    from gdl.data.pairs import Pairs
     from gdl.data.shapes3d_like import Shapes3DLike
     from gdl.data.table import Table
     from gdl.data.text import Text
@@ -34,6 +35,7 @@ __all__ = [
     "HuggingFace",
     "ImageData",
     "Olivetti",
+    "Pairs",
     "Shapes3DLike",
     "Split",
     "Table",
@@ -47,7 +49,7 @@ _MODULES = {
     **{"Digits": "digits", "Folder": "folder", "HuggingFace": "huggingface", "ImageData": "base"},
     **{"Olivetti": "olivetti", "Split": "base", "Table": "table", "Toy": "toy"},
     **{"Chairs": "chairs", "DSprites": "dsprites", "Shapes3DLike": "shapes3d_like"},
-    **{"Text": "text", "hold_out": "base"},
+    **{"Pairs": "pairs", "Text": "text", "hold_out": "base"},
 }
 
 

@@ -16,12 +16,12 @@ from gdl.data.splits import SPLITS
 from gdl.data.stored import say
 from gdl.errors import GdlError
 
-__all__ = ["HasText", "Text"]
+__all__ = ["HasAlphabet", "HasText", "Text"]
 
 
 @runtime_checkable
-class HasText(Protocol):
-    """Data whose images are windows of texts; a symbol is a pixel."""
+class HasAlphabet(Protocol):
+    """Data whose images hold text; a symbol is a pixel."""
 
     @property
     def characters(self) -> str | None:
@@ -35,6 +35,11 @@ class HasText(Protocol):
     def decode(self, x: Tensor) -> str:
         """Return the text of symbols of any shape; what is no character becomes U+FFFD."""
         ...
+
+
+@runtime_checkable
+class HasText(HasAlphabet, Protocol):
+    """Data whose images are windows of one text."""
 
     def stream(self, split: str) -> Tensor:
         """Return the whole text (T,) uint8 of a split."""

@@ -31,6 +31,7 @@ from gdl.evaluation.probing import features
 from gdl.evaluation.restored_images import restoration
 from gdl.evaluation.scores_of_images import scores
 from gdl.evaluation.streams import stream
+from gdl.evaluation.translated_pairs import translation
 
 __all__ = [
     "Classifier",
@@ -61,4 +62,5 @@ __all__ = [
     "scores",
     "several",
     "stream",
+    "translation",
 ]

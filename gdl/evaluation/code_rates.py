@@ -4,6 +4,7 @@ from gdl.capabilities import Incapable
 from gdl.coding import stream_lengths
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 
 __all__ = ["codecs"]
@@ -20,13 +21,16 @@ def codecs(
     not installed (JPEG-XL, extra [coding]).
 
     Args:
-        model: Not asked: the numbers are of the data only.
+        model: The numbers are of the data only, but not in the units of a model of pairs of texts.
         data: The data set.
         limit: Only the first so many test images.
 
     Raises:
-        Incapable: The data are no images of at most 256 levels.
+        Incapable: The data are no images of at most 256 levels, or the model is one of targets given
+            their sources.
     """
+    if isinstance(model, AutoregressiveModel):
+        model.refuse_pairs("measure=codecs asks for codes of whole windows")
     if data.levels is None or data.levels > 256 or len(data.shape) != 3:
         raise Incapable(
             "measure=codecs asks for images of at most 256 levels, and these data are others: use a "

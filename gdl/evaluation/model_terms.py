@@ -1,5 +1,6 @@
 """The model's own terms over the test images, and the two parts of the ELBO."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -32,7 +33,8 @@ def bits(
     test/bpd_se. The test/nll of a conditional model is -log p(x); it also has given-label/nll, which is
     -log p(x | y) over the images whose label is known, and given-label/bpd. Of another model with a
     posterior, rate, distortion and ELBO are those of `rate_distortion`, and so is the nll where it is
-    the ELBO's.
+    the ELBO's. Of pairs of texts there are test/bits_per_symbol instead of bits/dim, those of
+    the symbols of the targets and their ends.
 
     Args:
         model: Any model, in eval mode.
@@ -63,7 +65,9 @@ def bits(
     metrics: dict[str, float] = {}
     for term, values in terms.items():
         metrics |= with_error(f"test/{term}", values)
-    if "nll" in terms:
+    if "symbols" in terms:
+        metrics |= _bits_per_symbol(terms["nll"], terms["symbols"])
+    elif "nll" in terms:
         metrics |= nats_and_bits(model, "test", terms["nll"])
     for name, values in given.items():
         assert labels is not None
@@ -72,6 +76,13 @@ def bits(
         if name == "nll_given_label":
             metrics |= nats_and_bits(model, "given-label", known)
     return metrics
+
+
+def _bits_per_symbol(nll: Tensor, symbols: Tensor) -> dict[str, float]:
+    """Return sum nll (N,) / sum symbols (N,) in bits, with the standard error of a ratio of means."""
+    mean, ratio = symbols.mean() * math.log(2), nll.sum() / symbols.sum()
+    error = with_error("test/bits_per_symbol", (nll - ratio * symbols) / mean)
+    return error | {"test/bits_per_symbol": float(ratio / math.log(2))}
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from gdl.capabilities import Samples
 from gdl.data.listing import printable
 from gdl.export.subject import Subject, Written
 from gdl.runs.collapse import collapse
-from gdl.runs.metrics import about_data, data_title, not_whole
+from gdl.runs.metrics import about_data, bits_of, data_title, not_whole
 from gdl.runs.report import likelihoods, number_texts
 
 __all__ = ["card"]
@@ -23,6 +23,7 @@ MEANINGS = {
     "dequant": "an upper bound of -log p(x) from K samples of uniform noise",
     "vardeq": "an upper bound of -log p(x) from K samples of a learned noise",
     "given-label": "-log p(x | y), given the label: no likelihood of the image alone",
+    "given-source": "-log p(target | source) of pairs of texts: no likelihood of sources",
     "given": "-log p(unknown pixels | known ones), exact",
     "ordered": "-log-probability of the unknown pixels, each given the pixels before it only",
 }
@@ -172,7 +173,7 @@ def _numbers(subject: Subject) -> str:
     parts, rows = [], likelihoods(metrics)
     if rows:
         table = [(shown(bits), shown(nats), shown(kind)) for bits, nats, kind in rows]
-        parts.append(_table([("test bits/dim", "nats", "kind"), *table]))
+        parts.append(_table([(f"test {bits_of(metrics)[1]}", "nats", "kind"), *table]))
     texts = [*number_texts(metrics)]
     if texts:
         parts.append("\n".join(f"- {shown(text)}" for text in texts))
@@ -183,7 +184,7 @@ def _numbers(subject: Subject) -> str:
     if any(known.values()):
         lines = [f"- {shown(k)}: {shown(meaning)}." for k, meaning in known.items() if meaning]
         parts.append("\n".join(lines))
-    if rows:
+    if rows and bits_of(metrics)[0] == "bpd":
         parts.append(
             "bits/dim = nats / (D ln 2) with D the number of values of an image. They compare with "
             "those of other models of the same data and levels only, and not across kinds."

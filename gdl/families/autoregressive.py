@@ -1,16 +1,19 @@
 """The base class of autoregressive models: exact density, ancestral sampling, completion of images."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from gdl.capabilities import Incapable
 from gdl.distributions import Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, after, draw_in_order, num_final
 from gdl.families.drawing import Drawing
 from gdl.families.sequences import PixelSequences
+from gdl.families.targets import checked_ends, in_target
 from gdl.nn.class_bias import ClassBias
 from gdl.noise import SampleNoise
 
@@ -37,9 +40,12 @@ class AutoregressiveModel(PixelSequences):
         order: Order of the pixels, see `gdl.families.order.pixel_order`. It is saved with the model.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: Of pairs of texts, the numbers of the symbols that end a source and a target. Then the
+            model is p(target | source), and its nll counts the target and its end only, see
+            `gdl.families.targets`.
 
     Raises:
-        GdlError: The order is unknown, or the likelihood does not fit the levels.
+        GdlError: The order is unknown, or the likelihood does not fit the levels, or the ends do not.
     """
 
     SAMPLES_AT_ONCE = 256
@@ -53,8 +59,12 @@ class AutoregressiveModel(PixelSequences):
         order: str = "raster",
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
         super().__init__(shape, levels, order, num_classes, label_dropout)
+        self.ends = checked_ends(ends, self.shape, levels, self.orders)
+        if self.ends is not None:
+            self.nll_kind = "given-source"
         self.likelihood = likelihood((self.values, self.num_positions, 1), levels)
         self.bias = nn.Parameter(torch.zeros(self.num_positions, self.likelihood.num_params))
         self.class_bias = ClassBias(self.label_rows, *self.bias.shape)
@@ -145,12 +155,37 @@ class AutoregressiveModel(PixelSequences):
         return each.view(s.shape[:2])
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return log p(x) (B,) in nats, or log p(x | y) of labels y (B,) where they are not -1."""
+        """Return log p(x) (B,) in nats, or log p(x | y) of labels y (B,) where they are not -1.
+
+        Of pairs of texts it is log p(target | source).
+        """
         return self.over_labels(x, y, self._log_prob)
 
     def _log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return log p(x) (B,) given rows y (B,), see `label_rows`."""
-        return self.position_log_probs(x, y).sum(-1)
+        each = self.position_log_probs(x, y)
+        return (each if self.ends is None else each.where(self.in_target(x), 0)).sum(-1)
+
+    def in_target(self, x: Tensor) -> Tensor:
+        """Return which positions (B, N) of images (B, C, H, W) count; of pairs those of the targets."""
+        if self.ends is None:
+            return torch.ones(len(x), self.num_positions, dtype=torch.bool, device=x.device)
+        return in_target(self.sequence(x).squeeze(-1), self.ends)
+
+    def refuse_pairs(self, asked: str) -> None:
+        """Refuse what a model of targets given their sources does not have.
+
+        Args:
+            asked: Beginning of the sentence, e.g. "measure=codecs asks for codes of whole windows".
+
+        Raises:
+            Incapable: It is one.
+        """
+        if self.ends is not None:
+            raise Incapable(
+                f"{asked}, and this {type(self).__name__} is one of targets given their sources, of "
+                "data=pairs: use a run of data=text."
+            )
 
     def log_prob_given(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the log-probability (B,) in nats of the unknown pixels of x, given the known ones.
@@ -164,7 +199,11 @@ class AutoregressiveModel(PixelSequences):
             known: Boolean mask (C, H, W) or (B, C, H, W).
             y: Of a conditional model, the labels (B,); each class of an unknown label is weighted by
                 its probability given the known pixels that come before all unknown ones.
+
+        Raises:
+            Incapable: It is a model of targets given their sources.
         """
+        self.refuse_pairs("This asks for the probability of any part of a window")
         known = known.expand_as(x)
         self.refuse_labels(y)
         if not self.num_classes:
@@ -189,9 +228,18 @@ class AutoregressiveModel(PixelSequences):
         return (self.position_log_probs(x, y) * ~self._known_positions(known)).sum(-1)
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Return loss = nll (B,) in nats."""
+        """Return loss = nll (B,) in nats; of pairs of texts also "symbols", how many the nll counts."""
         nll = -(self.log_prob(x) if y is None else self.log_prob(x, y))
-        return {"loss": nll, "nll": nll}
+        terms = {"loss": nll, "nll": nll}
+        return (
+            terms if self.ends is None else terms | {"symbols": self.in_target(x).sum(-1).to(nll)}
+        )
+
+    def derived(self, means: dict[str, float]) -> dict[str, float]:
+        """See `GenerativeModel.derived`; of pairs of texts add bits per symbol of targets instead."""
+        if "symbols" not in means:
+            return super().derived(means)
+        return {**means, "bits_per_symbol": means["nll"] / (means["symbols"] * math.log(2))}
 
     # ---- sampling
 
@@ -221,8 +269,10 @@ class AutoregressiveModel(PixelSequences):
             naive: Use one whole pass per position.
 
         Raises:
+            Incapable: It is a model of targets, which draws none without a source.
             GdlError: top_k or top_p is out of range, or there is no such label.
         """
+        self.refuse_pairs("This asks for draws without a source")
         nothing = torch.zeros(self.shape, dtype=torch.uint8, device=self.device)
         return self.sample_given(
             n,

@@ -31,6 +31,7 @@ class FVSBN(AutoregressiveModel):
         order: See `AutoregressiveModel`.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: See `AutoregressiveModel`.
 
     Raises:
         GdlError: W would have more than MAX_WEIGHTS entries.
@@ -46,8 +47,9 @@ class FVSBN(AutoregressiveModel):
         order: str = "raster",
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)
         n, p = self.bias.shape
         if n * n * p > self.MAX_WEIGHTS:
             raise GdlError(

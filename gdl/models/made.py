@@ -46,6 +46,7 @@ class MADE(AutoregressiveModel):
         num_masks: R, the number of densities in the mixture.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: See `AutoregressiveModel`.
 
     Raises:
         GdlError: `hidden` is empty, or `num_masks` is less than 1.
@@ -63,8 +64,9 @@ class MADE(AutoregressiveModel):
         num_masks: int = 1,
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)
         if not hidden:
             raise GdlError(
                 "MADE without a hidden layer is model=fvsbn: use it, or set model.hidden."
@@ -72,6 +74,11 @@ class MADE(AutoregressiveModel):
         if num_masks < 1:
             raise GdlError(f"model.num_masks={num_masks} leaves no model: use 1 or more.")
         n, p = self.bias.shape
+        if ends is not None and num_masks > 1:
+            raise GdlError(
+                f"model.num_masks={num_masks} is a mixture, whose weights would depend on sources, and "
+                "these do not count: use model.num_masks=1."
+            )
         # the degree of each unit, i.e. on how many positions it depends: inputs, hidden, outputs
         units = [torch.arange(n) + 1]
         units += [1 + torch.arange(width) * (n - 1) // width for width in hidden]

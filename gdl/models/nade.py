@@ -32,6 +32,7 @@ class NADE(AutoregressiveModel):
         hidden: Width H of the hidden layer.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: See `AutoregressiveModel`.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class NADE(AutoregressiveModel):
         hidden: int = 500,
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)
         n, p = self.bias.shape
         # positions in a chunk, see `prefix_outputs`: a hidden layer is multiplied with the V of its
         # whole chunk but needs only part of the result, so chunks are short where V is large

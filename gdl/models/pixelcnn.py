@@ -36,6 +36,7 @@ class PixelCNN(AutoregressiveModel):
         dropout: Probability that a channel is dropped inside a layer.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: See `AutoregressiveModel`.
 
     Raises:
         GdlError: A kernel is even.
@@ -58,8 +59,9 @@ class PixelCNN(AutoregressiveModel):
         dropout: float = 0.0,
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout, ends)
         for name, size in (("kernel", kernel), ("first_kernel", first_kernel)):
             if size % 2 == 0:
                 raise GdlError(f"model.{name} must be odd, got {size}: use {size + 1}.")

@@ -33,6 +33,7 @@ class PixelCNNpp(AutoregressiveModel):
         dropout: Probability that a channel is dropped inside a block.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
+        ends: See `AutoregressiveModel`.
     """
 
     joint_channels = True
@@ -48,8 +49,9 @@ class PixelCNNpp(AutoregressiveModel):
         dropout: float = 0.0,
         num_classes: int = 0,
         label_dropout: float = 0.0,
+        ends: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, "raster", num_classes, label_dropout, ends)
         channels, height, image_width = self.shape
         size = (height, image_width)
         rows = self.label_rows

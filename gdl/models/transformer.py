@@ -56,6 +56,7 @@ class Transformer(AutoregressiveModel):
         positions: "learned", a vector for each, or "rotary" (Su et al., 2021, arXiv 2104.09864).
         mlp: "gelu" or "swiglu" (Shazeer, 2020, arXiv 2002.05202), which have as many weights.
         tied: Whether the output uses the embeddings as its weights, with `tokens` and `Categorical`.
+        ends: See `AutoregressiveModel`.
 
     Raises:
         GdlError: The image has more than MAX_TOKENS values, the heads do not divide the width, the
@@ -81,6 +82,7 @@ class Transformer(AutoregressiveModel):
         positions: str = "learned",
         mlp: str = "gelu",
         tied: bool = False,
+        ends: Sequence[int] | None = None,
     ) -> None:
         if tokens is None:
             row = tuple(shape[:2]) == (1, 1) and levels is not None and levels > TEXT_LEVELS
@@ -88,7 +90,7 @@ class Transformer(AutoregressiveModel):
             tokens = row or getattr(likelihood, "keywords", {}).get("alphabet") is not None
         if tokens and getattr(likelihood, "func", likelihood) is default_conditional:
             likelihood = Categorical
-        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout)
+        super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)
         self._arguments["tokens"] = self.tokens = (
             tokens  # as chosen, also for images of another shape
         )
@@ -154,7 +156,8 @@ class Transformer(AutoregressiveModel):
         if not self.tokens:
             super().initialize(x)
             return
-        s = self.sequence(x.to(self.device)).flatten()[:, None, None, None]
+        x = x.to(self.device)
+        s = self.sequence(x)[self.in_target(x)].view(-1, 1, 1, 1)
         self.bias.data.copy_(self.likelihood.initial_params(s).view(1, -1))
 
     def parameter_groups(self) -> Any:

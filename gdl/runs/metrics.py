@@ -7,6 +7,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.restored_numbers import PREFIX as RESTORED
+from gdl.runs.translation_numbers import PREFIX as TRANSLATED
 
 __all__ = [
     "BOUNDS",
@@ -15,11 +16,13 @@ __all__ = [
     "DISENTANGLEMENT",
     "FEATURES",
     "GIVEN_LABEL",
+    "GIVEN_SOURCE",
     "KINDS",
     "NAMES",
     "STEADY_COSTS",
     "TERMS",
     "about_data",
+    "bits_of",
     "checked_metrics",
     "data_identity",
     "data_name",
@@ -44,6 +47,7 @@ NAMES = {
     "test/elbo": "ELBO",
     "test/rate": "rate",
     "test/distortion": "distortion",
+    "test/symbols": "symbols of a target with its end",
     "test/psnr": "peak signal-to-noise ratio of restored images (dB)",
     "active_units": "active units",
     "latents/number": "of latents",
@@ -87,6 +91,7 @@ EFFECTIVE = {
 """What the keys of effective sample sizes end with, after the kind of the bound, and their names."""
 
 TERMS = {
+    "bits_per_symbol": "bits/target symbol",
     "bpd": "bits/dim",
     "bpd_given_label": "bits/dim given the label",
     "nll": "nll (nats)",
@@ -124,6 +129,10 @@ DISENTANGLEMENT = "disentanglement/"
 GIVEN_LABEL = "given-label"
 """The kind of -log p(x | y). It is no likelihood of the image alone, so no table compares the two."""
 
+GIVEN_SOURCE = "given-source"
+"""The kind of -log p(target | source) of pairs of texts, see `gdl.families.targets`. It is no
+likelihood of whole images, so its runs have no bits/dim, and tables of their own."""
+
 MEASURED = (
     "best_",
     "test/",
@@ -134,6 +143,7 @@ MEASURED = (
     LATENTS,
     RESTORED,
     STREAM,
+    TRANSLATED,
     *KINDS,
     *BOUNDS,
 )
@@ -242,7 +252,13 @@ def checked_metrics(metrics: dict[str, Any], path: Path) -> dict[str, Any]:
 def unit(metrics: dict[str, Any]) -> tuple[str, str]:
     """Return key and name of the unit of a likelihood: bits/dim, or nats on continuous data."""
     bits = metrics.get("data/levels") is not None or any(k.endswith("/bpd") for k in metrics)
-    return ("bpd", "bits/dim") if bits else ("nll", "nats")
+    return bits_of(metrics) if bits else ("nll", "nats")
+
+
+def bits_of(metrics: dict[str, Any]) -> tuple[str, str]:
+    """Return key and name of bits/dim, or of what pairs of texts have in their place."""
+    key = "bits_per_symbol" if metrics.get("kind") == GIVEN_SOURCE else "bpd"
+    return key, TERMS[key]
 
 
 def data_name(metrics: dict[str, Any], *more: str) -> str:
@@ -276,6 +292,7 @@ def data_identity(metrics: dict[str, Any]) -> str:
     values = [metrics.get(key) for key in IDENTITY]
     # appended, so that the titles of all other data stay what they were
     values += [metrics["data/mutation"]] if metrics.get("data/mutation") else []
+    values += [GIVEN_SOURCE] if metrics.get("kind") == GIVEN_SOURCE else []
     return json.dumps(values, default=str)
 
 

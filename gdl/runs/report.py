@@ -15,8 +15,9 @@ from gdl.runs.collapse import active_latents, unused_latents
 from gdl.runs.directory import Run
 from gdl.runs.features_table import features_table
 from gdl.runs.foreign_table import foreign_table
-from gdl.runs.metrics import KINDS, data_title, name_of, not_whole
+from gdl.runs.metrics import KINDS, bits_of, data_title, name_of, not_whole
 from gdl.runs.restoration_table import restoration_tables
+from gdl.runs.translation_table import translation_tables
 
 __all__ = ["likelihoods", "number_texts", "print_numbers", "print_paths", "print_results"]
 
@@ -27,7 +28,7 @@ def print_results(metrics: dict[str, Any]) -> None:
     A warning follows where the numbers are no result, or the model does not use its latents.
     """
     table = Table(title=Text(f"{metrics.get('model', '?')} on {data_title(metrics)}"))
-    for column in ("test bits/dim", "nats", "kind", "parameters", "seconds"):
+    for column in (f"test {bits_of(metrics)[1]}", "nats", "kind", "parameters", "seconds"):
         table.add_column(column, justify="right")
     size = f"{metrics['params']:,}" if "params" in metrics else "-"
     seconds = f"{metrics['train_seconds']:.0f}" if "train_seconds" in metrics else "-"
@@ -37,7 +38,8 @@ def print_results(metrics: dict[str, Any]) -> None:
         table.add_row("-", "-", "no density (an autoencoder)", size, seconds)
     Console(markup=False, emoji=False).print(table)
     print_numbers(metrics)
-    for more in (features_table(metrics), foreign_table(metrics)):
+    more_tables = (features_table(metrics), foreign_table(metrics), *translation_tables(metrics))
+    for more in more_tables:
         if more is not None:
             Console(markup=False, emoji=False).print(more)
     for restored, won, sentence in restoration_tables(metrics):
@@ -84,16 +86,19 @@ def _plus_minus(error: float | None, form: str) -> str:
 
 
 def likelihoods(m: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return bits/dim, nats and kind, as texts, of each likelihood in the content of metrics.json."""
-    rows = []
+    """Return bits/dim, nats and kind, as texts, of each likelihood in the content of metrics.json.
+
+    Of pairs of texts they are bits per symbol of the targets, see `gdl.runs.metrics.bits_of`.
+    """
+    rows, (unit, _) = [], bits_of(m)
     for key in sorted(k for k in m if k == "test/nll" or k.startswith(KINDS)):
         if not key.endswith("/nll"):
             continue
         kind = m.get("kind", "?") if key == "test/nll" else key.removesuffix("/nll")
         prefix = "test" if key == "test/nll" else kind
-        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/bpd")
-        digits = 2 if f"{prefix}/bpd" in m else 4  # continuous data have few dimensions
-        bits = _shown(bpd, ".4f") if f"{prefix}/bpd" in m else "-"
+        error, bpd = m.get(f"{prefix}/nll_se"), m.get(f"{prefix}/{unit}")
+        digits = 2 if f"{prefix}/{unit}" in m else 4  # continuous data have few dimensions
+        bits = _shown(bpd, ".4f") if f"{prefix}/{unit}" in m else "-"
         nats = _shown(m[key], f".{digits}f") + _plus_minus(error, f".{digits}f")
         rows.append((bits, nats, str(kind)))
     return rows

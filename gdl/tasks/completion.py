@@ -15,6 +15,7 @@ from gdl.restoration.autoregressive import ByConditionals
 from gdl.restoration.choice import density_restorer
 from gdl.restoration.flow import ByHamiltonian
 from gdl.restoration.latent import ByGibbs
+from gdl.tasks.drawn_pairs import draw_targets, translates
 from gdl.tasks.drawn_texts import draw_texts, refuse_text_options, writes_text
 from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import check_temperature
@@ -39,7 +40,8 @@ def complete(
 ) -> dict[str, Picture | Texts]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
 
-    Of a model of text they are completions of a prompt, see `draw_texts`.
+    Of a model of text they are completions of a prompt, see `draw_texts`; of pairs of texts the prompt
+    is the source, and a completion the target.
 
     What is not known is drawn in grey. Where the known pixels come first in the order of an
     autoregressive model, the completions are exact draws, and completion k of the whole picture
@@ -70,8 +72,12 @@ def complete(
         if not prompt:
             raise GdlError(
                 "task=complete of a text continues task.prompt, which is empty: give one, as "
-                "task.prompt='def main(', or choose task=sample."
+                f"task.prompt='{'3 March 1987' if translates(model) else 'def main('}', or choose "
+                "task=sample."
             )
+        if translates(model):
+            how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature}
+            return {"completions": draw_targets(model, completions, prompt, **how)}
         texts = draw_texts(
             model, "completion", completions, prompt, length, stop, seed, temperature
         )

@@ -64,6 +64,7 @@ def draw_texts(
     stop: str | None = None,
     seed: int = 0,
     temperature: float = 1.0,
+    shown: str | None = None,
 ) -> Texts:
     """Return n texts; text k depends on (seed, k) only, and a shorter one is the beginning of it.
 
@@ -80,6 +81,7 @@ def draw_texts(
         stop: A text ends in front of the first of these that it draws.
         seed: Seed of the whole set.
         temperature: Divides the logits; 0 takes the most likely symbol.
+        shown: What stands in the place of the prompt in the texts; None for the prompt.
 
     Raises:
         Incapable: The model cannot continue a text.
@@ -105,7 +107,7 @@ def draw_texts(
             f"{model.num_dims:,}: keep the last {model.num_dims - 1:,} of them, or use a run with a "
             "larger data.length."
         )
-    how = Drawing(seed, temperature)
+    how, shown = Drawing(seed, temperature), prompt if shown is None else shown
     own: Any = model
     continuations(own, 1, symbols, how)  # what is wrong is told before the first text is shown
 
@@ -115,7 +117,7 @@ def draw_texts(
             rows = [bytearray() for _ in some]
             live = _Live(alphabet, end, partial(show, some[0])) if show is not None else None
             if show is not None:
-                show(some[0], prompt)
+                show(some[0], shown)
             drawn = continuations(own, len(some), symbols, how, indices=some)
             for values in islice(drawn, left if length is None else length):
                 for row, value in zip(rows, values.tolist(), strict=True):
@@ -127,7 +129,7 @@ def draw_texts(
                     break
             if live is not None:
                 live.close(rows[0])
-            found += [prompt + alphabet.decode(_tensor(_without(row, end))) for row in rows]
+            found += [shown + alphabet.decode(_tensor(_without(row, end))) for row in rows]
         return found
 
     return Texts(what, n, texts)

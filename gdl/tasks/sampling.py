@@ -8,6 +8,7 @@ from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
 from gdl.pictures import Picture
+from gdl.tasks.drawn_pairs import translates, with_targets
 from gdl.tasks.drawn_texts import (
     draw_texts,
     draw_windows,
@@ -41,15 +42,16 @@ def sample(
 ) -> dict[str, Picture | Tensor | Texts]:
     """Draw n images, n vectors (n, D) or n texts; draw k depends on (seed, k) only.
 
-    Texts, see `draw_texts`, begin anywhere in a text, as the windows that the model was trained on.
+    Texts, see `draw_texts`, begin anywhere in a text, as the windows that the model was trained on. Of
+    pairs of texts they are the sources of the images, each with a drawn target.
 
     A model with latents but without a distribution over them, such as an autoencoder, decodes
     draws from N(0, I): the course's picture of what it is not.
 
     Args:
         model: Any model that samples or has latents.
-        x: Not used.
-        n: Number of images, by default 64, or of texts, by default 4.
+        x: Used of pairs of texts only.
+        n: Number of images or of pairs, by default 64, or of texts, by default 4.
         seed: Seed of the whole set.
         temperature: Multiplies the standard deviation of the prior.
         mean: Show E[x | z] where the model has it, as pictures in papers do; false draws pixels too.
@@ -62,10 +64,14 @@ def sample(
         GdlError: n is below 1, the model draws nothing, or there is no such class.
     """
     text = writes_text(model) and isinstance(model, Samples)
-    n = (4 if text else 64) if n is None else n
+    pairs = text and translates(model)
+    n = (4 if text and not pairs else 64) if n is None else n
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
+    if pairs:
+        how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature}
+        return {"samples": with_targets(model, x, n, **how)}
     if text and goes_on(model):
         return {"samples": draw_texts(model, "sample", n, "", length, stop, seed, temperature)}
     if text:

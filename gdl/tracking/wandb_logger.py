@@ -215,7 +215,8 @@ def open_wandb_logger(
     run = start_run(mode, {**options, "project": project, "id": id}, own)
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    smallest = ("loss", "nll", "bpd", "nll_given_label", "bpd_given_label")
+    given = ("nll_given_label", "bpd_given_label", "bits_per_symbol")
+    smallest = ("loss", "nll", "bpd", *given)
     for metric, best in [*((name, "min") for name in smallest), ("elbo", "max")]:
         run.define_metric(
             f"val/{metric}", step_metric="trainer/global_step", summary=f"{best},last"

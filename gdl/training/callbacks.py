@@ -85,7 +85,8 @@ class ProgressLine(ProgressBar):
         parts = [f"epoch {epoch}"]
         if epochs is not None and epochs >= 0:
             parts = [f"epoch {min(epoch, epochs)}/{epochs}"]
-        unit = next((u for u in ("bpd", "bpd_given_label") if f"train/{u}" in latest), "loss")
+        bits = ("bpd", "bpd_given_label", "bits_per_symbol")
+        unit = next((u for u in bits if f"train/{u}" in latest), "loss")
         if f"train/{unit}" in latest:
             parts.append(f"train {latest[f'train/{unit}']:.4g} {TERMS[unit]}")
         if f"val/{unit}" in trainer.callback_metrics:
@@ -172,7 +173,8 @@ class ImageGrids(Callback):
             start = time.perf_counter()
             found |= sample(model, x, self.n, self.seed)
             found = {k: _on_cpu(p) for k, p in _shown(found).items()}
-            self.sampling_ms = 1e3 * (time.perf_counter() - start) / self.n
+            texts = [t.draws for t in found.values() if isinstance(t, Texts)]
+            self.sampling_ms = 1e3 * (time.perf_counter() - start) / (sum(texts) or self.n)
         if isinstance(model, HasLatents):
             found |= reconstruct(model, x)
         if isinstance(model, Restores):

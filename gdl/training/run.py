@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasText
+from gdl.data.text import HasAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
@@ -100,7 +100,7 @@ def prepare(cfg: DictConfig) -> Training:
     }
     if model.num_classes and data.class_names is not None:
         model.config["class_names"] = list(data.class_names)
-    if isinstance(data, HasText):
+    if isinstance(data, HasAlphabet):
         # texts are encoded and decoded without the data
         model.config["alphabet"] = data.characters
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps

@@ -13,6 +13,7 @@ from torch import Tensor
 from gdl.capabilities import Incapable
 from gdl.coding import code_lengths
 from gdl.evaluation.units import at_least_one
+from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.noise import same_for_each_image, seed_noise
 
@@ -72,8 +73,10 @@ class Images:
         """Check that the model has a density.
 
         Raises:
-            Incapable: It has none.
+            Incapable: It has none, or one of targets given their sources.
         """
+        if isinstance(self.model, AutoregressiveModel):
+            self.model.refuse_pairs("it asks for a density of whole windows")
         if self.model.nll_kind is None:
             raise Incapable(
                 f"it asks for a density, which {type(self.model).__name__} lacks: use a run of "

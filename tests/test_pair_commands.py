@@ -1,0 +1,146 @@
+"""The commands on a model of pairs of texts: draws of targets, numbers, and what is refused."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from gdl.commands.compress import compress
+from gdl.commands.conf import CONF, register_resolvers
+from gdl.commands.entry import run_command
+from gdl.commands.evaluate import evaluate
+from gdl.commands.sample import sample
+from gdl.serialization import build_model
+
+NUMBERS = ("one", "two", "three", "four", "five", "six")
+PAIRS = [
+    (f"{a} {b}", f"{i + 1}{k + 1}") for i, a in enumerate(NUMBERS) for k, b in enumerate(NUMBERS)
+]
+COMMANDS = {"sample": sample, "evaluate": evaluate, "compress": compress}
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module", params=["characters", "bytes"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of an untrained model of a file of pairs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    (folder / "own.tsv").write_text("\n".join("\t".join(pair) for pair in PAIRS))
+    register_resolvers()
+    args = ["model=nade", "model.hidden=8", "data=pairs", f"data.file={folder / 'own.tsv'}"]
+    args += ["data.length=20", f"data.alphabet={request.param}", "data.test_fraction=0.2"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", args, return_hydra_config=False)
+    torch.manual_seed(0)
+    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
+    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
+    assert model.ends == (data.ends[0], data.ends[1])
+    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "pairs"}}
+    content = {"state_dict": model.state_dict(), "gdl_config": config}
+    torch.save(content, folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+@pytest.fixture
+def call(
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Call:
+    """Run a command in an empty folder; return its code, and what it prints and complains."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str, *args: str) -> tuple[int, str, str]:
+        given = [f"gdl {command}", f"run={checkpoint}", *args]
+        monkeypatch.setattr(sys, "argv", given)
+        code = 0
+        try:
+            run_command(COMMANDS[command], command)
+        except SystemExit as e:
+            code = int(str(e.code))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_prompt_is_a_source_and_a_draw_ends_with_its_line(call: Call, tmp_path: Path) -> None:
+    options = ["task=complete", "out=texts", "task.prompt=two six", "task.completions=3"]
+    code, out, _ = call("sample", *options, "task.files=true")
+    assert code == 0
+    assert "--- completion 3 of 3 ---\ntwo six -> " in out
+    files = sorted((tmp_path / "texts" / "completions").glob("*.txt"))
+    targets = [f.read_text().removeprefix("two six -> ") for f in files]
+    assert len(targets) == 3
+    assert all(len(t) <= 12 and "\n" not in t for t in targets)
+    _, other, _ = call("sample", *options, "task.seed=1")
+    assert other != out
+    _, cut, _ = call("sample", *options[:3], "task.completions=1", "task.length=1")
+    assert len(cut.partition("\n")[0]) <= len("two six -> ") + 1
+
+
+def test_samples_are_test_sources_with_drawn_targets(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("sample", "out=texts", "task.n=4")
+    assert code == 0
+    rows = (tmp_path / "texts" / "samples.txt").read_bytes().split(b"\n")
+    assert len(rows) == 4
+    assert {row.partition(b" -> ")[0].decode() for row in rows} <= {source for source, _ in PAIRS}
+    _, again, _ = call("sample", "out=texts", "task.n=2")
+    assert again.splitlines()[1:3] == out.splitlines()[1:3]
+
+
+def test_the_numbers_are_bits_of_a_target_symbol(call: Call) -> None:
+    code, out, _ = call("evaluate", "measure=bits")
+    assert code == 0
+    assert "test bits/target symbol" in out
+    assert "given-source" in out
+    assert "symbols of a target with its end 3" in out
+    assert "bits/dim" not in out
+
+
+REFUSED = {
+    "tab": ("sample", ["task=complete", "task.prompt=a\tb"], "one line without a tab"),
+    "new line": ("sample", ["task=complete", "task.prompt=a\nb"], "one line without a tab"),
+    "no prompt": (
+        "sample",
+        ["task=complete"],
+        "which is empty: give one, as task.prompt='3 March",
+    ),
+    "long": ("sample", ["task=complete", f"task.prompt={'one ' * 5}"], "is for the target, too"),
+    "length": ("sample", ["task=complete", "task.prompt=one", "task.length=17"], "use 16 or less"),
+    "stop": ("sample", ["task=complete", "task.prompt=one", "task.stop=1"], "leave it out"),
+    "stop of samples": ("sample", ["task.stop=1"], "leave it out"),
+    "length of samples": ("sample", ["task.length=3"], "leave it out"),
+    "stream": ("evaluate", ["measure=stream"], "measure=stream asks for a text"),
+    "codecs": ("evaluate", ["measure=codecs"], "codes of whole windows"),
+    "conditional": ("evaluate", ["measure=conditional"], "probability of any part of a window"),
+    "ood": ("evaluate", ["measure=ood"], "a density of whole windows"),
+    "iwae": ("evaluate", ["measure=iwae"], "measure=iwae asks for importance weights"),
+    "compress": ("compress", ["out=x.gdl"], "codes of whole windows"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_has_no_meaning_is_refused_in_one_sentence(call: Call, case: str) -> None:
+    command, options, sentence = REFUSED[case]
+    code, _, complaint = call(command, *options)
+    assert code == 1
+    assert sentence in complaint
+    assert complaint.count("error: ") == 1
+    assert "defect" not in complaint
+
+
+def test_characters_outside_of_the_alphabet_are_named(
+    call: Call, request: pytest.FixtureRequest
+) -> None:
+    code, _, complaint = call("sample", "task=complete", "task.prompt=z€")
+    if "bytes" in request.node.name:
+        assert code == 0
+    else:
+        assert code == 1
+        assert "'z' '€'" in complaint
