@@ -119,6 +119,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "split": str,
         "limit": int | None,
         "codecs": bool,
+        "stride": int | None,
+        "parts": int | None,
         "out": str,
     },
     "decompress": {"run": str, "files": list[str], "out": str},

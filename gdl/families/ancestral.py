@@ -134,12 +134,20 @@ def drawn(likelihood: Likelihood | Truncated, params: Tensor, noise: Tensor) -> 
 
 def after(steps: PositionSteps, prefix: Tensor) -> PositionSteps:
     """Yield the blocks of `steps` behind a known beginning (n, t, V) uint8 of the sequences."""
-    t = prefix.shape[1]
+    (n, t, values_each), sent = prefix.shape, 0
     start, params = next(steps)
     while True:
-        values, skip = prefix[:, start : start + params.shape[1]], max(0, t - start)
-        if skip < params.shape[1]:
-            values = torch.cat([values, (yield Block(start + skip, params[:, skip:]))], 1)
+        stop, skip = start + params.shape[1], max(0, t - start)
+        values = prefix[:, start:stop]
+        if stop > t:
+            if (
+                skip and sent < t
+            ):  # in this block the beginning was guessed: send it, and ask again
+                rest = prefix.new_zeros(n, stop - t, values_each)
+            else:
+                rest = yield Block(start + skip, params[:, skip:])
+            values = torch.cat([values, rest], 1)
+        sent = max(sent, stop)
         try:
             start, params = steps.send(values)
         except StopIteration:
