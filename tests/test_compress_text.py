@@ -234,7 +234,7 @@ def test_an_interruption_leaves_no_file(
         write_atomically(path, content)
 
     monkeypatch.setattr(text_files, "write_atomically", write)
-    expected, sentence = type(problem), ""
+    expected, sentence = type(problem), None
     if isinstance(problem, OSError):
         expected, sentence = GdlError, r"/b cannot be written: no space left on device\."
     with pytest.raises(expected, match=sentence):

@@ -194,20 +194,21 @@ def text_bits(model: AutoregressiveModel, text: Tensor, stride: int) -> float:
     """
     if not len(text):
         return 0.0
+    assert model.levels is not None
     window, total = model.num_positions, len(text)
     count = 1 + -(-max(0, total - window) // stride)
-    padded = F.pad(text, (0, window + (count - 1) * stride - total))
-    place = torch.arange(count)[:, None] * stride + torch.arange(window)
-    counted = (place < total) & (torch.arange(window) >= window - stride)
-    counted[0] = place[0] < total
-    assert model.levels is not None
-    most, nats = max(1, 2**22 // (window * model.levels)), 0.0
-    windows = padded.unfold(0, window, stride)[:, None, None]
+    windows = F.pad(text, (0, window + (count - 1) * stride - total)).unfold(0, window, stride)
+    place, nats = torch.arange(window), 0.0
+    most = max(1, 2**22 // (window * model.levels))
     with Counter(count, "measuring") as counter:
         for start in range(0, count, most):
-            x, own = windows[start : start + most], counted[start : start + most]
-            each = model.position_log_probs(x.contiguous(), _no_labels(model, len(x)))
-            nats -= float(each.double()[own].sum())
+            x = windows[start : start + most, None, None].contiguous()
+            first = torch.arange(start, start + len(x))[:, None]  # numbers of the windows
+            counted = (first * stride + place < total) & (
+                (place >= window - stride) | (first == 0)
+            )
+            each = model.position_log_probs(x, _no_labels(model, len(x)))
+            nats -= float(each.double()[counted].sum())
             counter.show(start)
     return nats / math.log(2)
 

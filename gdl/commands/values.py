@@ -56,7 +56,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("k", "chunk", "draws", "pairs", "completions", "images", "limit"), COUNT),
     **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
     **dict.fromkeys(("max_dims", "num", "bins", "curves", "pictures", "fit", "side"), COUNT),
-    "stride": COUNT,
+    **dict.fromkeys(("stride", "parts"), COUNT),
     **dict.fromkeys(("bits_samples", "prune"), SOME),
     "tail": (0, 0.5),
     "scale": (1e-9, 1e9),
