@@ -309,16 +309,16 @@ def threaded(name: str) -> tuple[GenerativeModel, Tensor]:
     return model, (torch.rand(150, 1, 8, 8) * 17).byte()
 
 
-TEXT = some_text(2000).encode()
+TEXT = some_text(400).encode()
 
 
 def text_model() -> GenerativeModel:
-    options = {"width": 128, "blocks": 2, "tokens": True, "positions": "rotary"}
+    options = {"width": 64, "blocks": 1, "tokens": True, "positions": "rotary"}
     return build_text_model("transformer", 40, **options).float()
 
 
 def test_a_process_with_other_threads_decodes(tmp_path: Path) -> None:
-    done = coding.compress_texts(text_model(), [TEXT], ["a"], parts=16)
+    done = coding.compress_texts(text_model(), [TEXT], ["a"], parts=8)
     (tmp_path / "text.gdlz").write_bytes(done.content)
     for name in THREADED:
         model, x = threaded(name)

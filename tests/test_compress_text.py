@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
@@ -49,7 +50,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose("train", args, return_hydra_config=False)
         torch.manual_seed(0)
-        plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
+        plain: Any = {
+            key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")
+        }
         model, config = build_model(plain["model"]), {**plain, "choices": {"data": "text"}}
         if name != "images":
             config["alphabet"] = instantiate(plain["data"], _convert_="all").characters
