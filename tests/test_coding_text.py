@@ -290,8 +290,9 @@ def test_a_model_that_cannot_code_texts_is_told_which_can(kind: str, sentence: s
 
 
 def test_numbers_out_of_range_are_refused() -> None:
-    wrong: dict[str, Any]
-    for wrong in ({"stride": 0}, {"stride": WINDOW + 1}, {"parts": 0}, {"parts": 257}):
+    cases: list[dict[str, Any]]
+    cases = [{"stride": 0}, {"stride": WINDOW + 1}, {"parts": 0}, {"parts": 257}]
+    for wrong in cases:
         (name,) = wrong
         with pytest.raises(GdlError, match=rf"{name} must be a whole number from 1 to"):
             coding.compress_texts(MODEL, [b"a"], ["a"], **wrong)
