@@ -15,7 +15,7 @@ COMMANDS = {
     "export": "weights that other programs read: gdl export run=latest format=safetensors",
     "check": "check that a model is the density it says it is: gdl check model=made",
     "compare": "put many runs side by side: gdl compare outputs data=digits",
-    "compress": "images to a small file, without a loss: gdl compress run=latest out=test.gdlz",
+    "compress": "images or texts to a small file, exactly: gdl compress run=latest out=test.gdlz",
     "decompress": "and back: gdl decompress test.gdlz out=images run=latest",
 }
 

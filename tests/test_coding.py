@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import build_small
+from small_texts import build_text_model, some_text
 from torch import Tensor
 
 from gdl import coding
@@ -274,9 +275,9 @@ def test_the_best_posterior_costs_less_than_a_wrong_one() -> None:
 OTHER_PROCESS = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
-from test_coding import THREADED, threaded
+from test_coding import TEXT, THREADED, text_model, threaded
 from gdl import coding
-found = {name: threaded(name) for name in THREADED}
+found, of_text = {name: threaded(name) for name in THREADED}, text_model()
 torch.set_float32_matmul_precision("medium")
 torch.set_default_dtype(torch.float64)
 for threads in (2, 3):
@@ -286,6 +287,8 @@ for threads in (2, 3):
         assert torch.equal(coding.decompress(model, content)[0], x), name
         assert torch.get_num_threads() == threads
         assert torch.get_default_dtype() == torch.float64
+    content = open(f"{sys.argv[2]}/text.gdlz", "rb").read()
+    assert coding.decompress_texts(of_text, content)[0] == [TEXT]
 print("equal")
 """
 
@@ -306,7 +309,17 @@ def threaded(name: str) -> tuple[GenerativeModel, Tensor]:
     return model, (torch.rand(150, 1, 8, 8) * 17).byte()
 
 
+TEXT = some_text(400).encode()
+
+
+def text_model() -> GenerativeModel:
+    options = {"width": 64, "blocks": 1, "tokens": True, "positions": "rotary"}
+    return build_text_model("transformer", 40, **options).float()
+
+
 def test_a_process_with_other_threads_decodes(tmp_path: Path) -> None:
+    done = coding.compress_texts(text_model(), [TEXT], ["a"], parts=8)
+    (tmp_path / "text.gdlz").write_bytes(done.content)
     for name in THREADED:
         model, x = threaded(name)
         (tmp_path / f"{name}.gdlz").write_bytes(coding.compress(model, x).content)

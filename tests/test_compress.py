@@ -11,7 +11,8 @@ from PIL import Image
 
 from gdl import coding
 from gdl.coding.container import pack, unpack
-from gdl.coding.image_files import checked_names, read_images, write_images
+from gdl.coding.image_files import read_images, write_images
+from gdl.coding.names import checked_names
 from gdl.commands.compress import compress
 from gdl.commands.decompress import decompress
 from gdl.commands.entry import run_command

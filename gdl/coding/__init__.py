@@ -1,4 +1,4 @@
-"""Images to bytes and back: the entropy coder of `gdl compress`, and general codecs beside it."""
+"""Images and texts to bytes and back: the coder of `gdl compress`, and general codecs beside it."""
 
 from gdl.coding.codecs import CODECS, Codec, code_lengths, stream_lengths
 from gdl.coding.compression import (
@@ -10,6 +10,7 @@ from gdl.coding.compression import (
 )
 from gdl.coding.container import Header, unpack
 from gdl.coding.text_codecs import compressed_lengths
+from gdl.coding.texts import check_codes_text, compress_texts, decompress_texts, text_bits
 
 __all__ = [
     "CODECS",
@@ -17,11 +18,15 @@ __all__ = [
     "Compressed",
     "Header",
     "check_codable",
+    "check_codes_text",
     "code_lengths",
     "compress",
+    "compress_texts",
     "compressed_lengths",
     "decompress",
+    "decompress_texts",
     "model_digest",
     "stream_lengths",
+    "text_bits",
     "unpack",
 ]

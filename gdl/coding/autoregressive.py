@@ -11,7 +11,7 @@ from gdl.errors import GdlError
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.progress import Counter
 
-__all__ = ["BATCH", "Coder", "code_images", "code_sequences"]
+__all__ = ["BATCH", "Coder", "code_behind", "code_images", "code_sequences"]
 
 BATCH = 256
 """Images that are coded together."""
@@ -69,20 +69,50 @@ def code_sequences(
 ) -> Tensor:
     """Return the sequences (n, N, V) uint8 that are written or read, given rows y (n,) of labels.
 
+    Raises:
+        GdlError: The model's `steps` leave positions out.
+    """
+    nothing = torch.zeros(n, 0, model.values, dtype=torch.uint8)
+    return code_behind(model, coder, nothing, model.num_positions, given, y)
+
+
+def code_behind(
+    model: AutoregressiveModel,
+    coder: Coder,
+    prefix: Tensor,
+    end: int,
+    given: Tensor | None,
+    y: Tensor | None,
+) -> Tensor:
+    """Write or read the positions from t up to `end` behind a known beginning; return all of them.
+
     Of the positions of a block, those can be coded whose predecessors the model knows: they were sent
     to it, or they are zero, which is what it guesses.
+
+    Args:
+        model: The model.
+        coder: Writes or reads.
+        prefix: Sequences (n, t, V) uint8 of the first t < end positions.
+        end: At most N.
+        given: The sequences (n, end, V) uint8 whose rest is written; None if it is read.
+        y: The row (n,) of labels of each, see `label_rows`.
+
+    Returns:
+        The sequences (n, end, V) uint8.
 
     Raises:
         GdlError: The model's `steps` leave positions out.
     """
-    s = torch.zeros(n, model.num_positions, model.values, dtype=torch.uint8)
-    done, steps = 0, model.steps(n) if y is None else model.steps(n, y)
+    n, done, values = prefix.shape
+    s = torch.zeros(n, model.num_positions, values, dtype=torch.uint8)
+    s[:, :done] = prefix
+    steps = model.steps_from(prefix, y, naive=False)
     start, params = next(steps)
     while True:
         stop = start + params.shape[1]
         known = start <= done
-        while known and done < stop:
-            for c in range(model.values):
+        while known and done < min(stop, end):
+            for c in range(values):
                 pixel = params[:, done - start, :, None, None]
                 earlier = s[:, done, :c, None, None]
                 p = model.likelihood.probabilities(pixel, earlier).flatten(1)
@@ -90,12 +120,14 @@ def code_sequences(
                 s[:, done, c] = coder.code(tables(p), own)
             known = not s[:, done].any()
             done += 1
+        if done == end < model.num_positions:
+            break
         try:
             start, params = steps.send(s[:, start:stop].clone())
         except StopIteration:
             break
-    if done < model.num_positions:
+    if done < end:
         raise GdlError(
-            f"{type(model).__name__}.steps leaves positions out, so no image can be coded with it."
+            f"{type(model).__name__}.steps leaves positions out, so nothing can be coded with it."
         )
-    return s
+    return s[:, :end]

@@ -22,12 +22,20 @@ from gdl.families.base import GenerativeModel
 from gdl.models import VAE
 from gdl.version import __version__
 
-__all__ = ["Compressed", "check_codable", "compress", "decompress", "model_digest"]
+__all__ = [
+    "Compressed",
+    "check_codable",
+    "check_model",
+    "compress",
+    "decompress",
+    "differs",
+    "model_digest",
+]
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """Images as bytes.
+    """Images or texts as bytes.
 
     Attributes:
         content: The bytes of the file.
@@ -125,16 +133,13 @@ def decompress(
             than the one that wrote it. Wrong images are never returned.
     """
     header, words = unpack(content, where)
-    _check_model(model, header, where)
+    if header.texts is not None:
+        raise GdlError(f"{where} holds texts: decode it with gdl.coding.decompress_texts.")
+    check_model(model, header, check_codable(model), where)
     with pinned(model):
         images = _decoded(model, header, words)
     if images is None or _pixel_digest(images) != header.pixels:
-        here = arithmetic()
-        raise GdlError(
-            f"{where} cannot be decoded exactly here, so no image was written: the model's numbers "
-            f"differ from those of the machine that wrote it ({header.arithmetic:.100}; this one has "
-            f"{here}). Decode it on such a machine."
-        )
+        raise GdlError(differs(header, "image", where))
     return images, header
 
 
@@ -195,16 +200,29 @@ def _check_images(model: GenerativeModel, images: Tensor) -> None:
         )
 
 
-def _check_model(model: GenerativeModel, header: Header, where: str) -> None:
+def check_model(model: GenerativeModel, header: Header, kind: str, where: str) -> None:
+    """Check that a file was written with this model, whose kind of code is one of `KINDS`.
+
+    Raises:
+        GdlError: It was not, or it says something else about the model.
+    """
     if model_digest(model) != header.digest:
         hint = f" ({header.run:.200})" if header.run else ""
         raise GdlError(
             f"{where} was written with another model than this run's: name the run that wrote it{hint} "
             "with run=."
         )
-    own = (check_codable(model), model.shape, model.levels)
-    if own != (header.kind, header.shape, header.levels):
+    if (kind, model.shape, model.levels) != (header.kind, header.shape, header.levels):
         raise GdlError(f"{where} is damaged: its header does not fit the model that it names.")
+
+
+def differs(header: Header, what: str, where: str) -> str:
+    """Return what is told of a file whose images or texts (`what`) come out otherwise here."""
+    return (
+        f"{where} cannot be decoded exactly here, so no {what} was written: the model's numbers differ "
+        f"from those of the machine that wrote it ({header.arithmetic:.100}; this one has "
+        f"{arithmetic()}). Decode it on such a machine."
+    )
 
 
 def model_digest(model: GenerativeModel) -> str:

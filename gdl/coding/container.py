@@ -23,7 +23,7 @@ import numpy as np
 
 from gdl.errors import GdlError
 
-__all__ = ["KINDS", "MAX_VALUES", "Header", "pack", "unpack"]
+__all__ = ["KINDS", "MAX_PARTS", "MAX_VALUES", "Header", "Layout", "pack", "unpack"]
 
 MAGIC, FORMAT = b"GDLZ", 1
 START = struct.Struct("<4sBI")
@@ -32,13 +32,30 @@ MAX_HEADER = 256_000_000
 """Bytes of a header in JSON at most; names of a million files have 100 million."""
 
 MAX_VALUES = 2**31
-"""Values of all pixels of a file at most."""
+"""Values of all pixels, or symbols of all texts, of a file at most."""
+
+MAX_PARTS = 256
+"""Parts of texts that are coded side by side at most."""
 
 MAX_BATCH, MAX_WORDS = 4096, 2**24
 """Images that are coded together, and words at the start of a stack, at most; both cost memory."""
 
-KINDS = ("autoregressive", "mixture", "latents")
-"""Range coding; bits-back over masks and labels; bits-back over the latents of a VAE."""
+KINDS = ("autoregressive", "mixture", "latents", "text")
+"""Range coding; bits-back over masks and labels; bits-back over the latents of a VAE; range coding of
+texts of any length."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How texts follow one another.
+
+    Attributes:
+        sizes: Symbols of each.
+        stride: Symbols by which the window of the model moves.
+    """
+
+    sizes: tuple[int, ...]
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -49,15 +66,16 @@ class Header:
         digest: SHA-256 of the model, see `model_digest`.
         run: Where the run was, as a hint for the reader.
         kind: One of `KINDS`.
-        shape: (C, H, W) of the images.
-        levels: Number of values of a pixel.
-        count: Number of images.
-        batch: Images that are coded together, at most.
+        shape: (C, H, W) of the images; of texts (1, 1, L), the window of the model.
+        levels: Number of values of a pixel, or of symbols.
+        count: Number of images or texts.
+        batch: Images that are coded together, at most; of texts, the parts of them all together.
         initial_words: Of a stack, the words that were there at the start; 0 of other kinds.
-        pixels: SHA-256 of the images.
-        names: A file name for each image; None for images that have only numbers.
+        pixels: SHA-256 of the images or texts.
+        names: A file name for each image or text; None for images that have only numbers.
         arithmetic: What the bits of the model's numbers depend on, as a hint for the reader.
         gdl: The version that wrote the file.
+        texts: Of texts, how they follow one another; images have none, and their files no such key.
     """
 
     digest: str
@@ -72,13 +90,15 @@ class Header:
     names: tuple[str, ...] | None
     arithmetic: str
     gdl: str
+    texts: Layout | None = None
 
 
 def pack(header: Header, words: np.ndarray) -> bytes:
     """Return the bytes of a file."""
-    text = zlib.compress(
-        json.dumps(asdict(header), separators=(",", ":"), allow_nan=False).encode(), 9
-    )
+    plain = {
+        key: value for key, value in asdict(header).items() if (key, value) != ("texts", None)
+    }
+    text = zlib.compress(json.dumps(plain, separators=(",", ":"), allow_nan=False).encode(), 9)
     content = START.pack(MAGIC, FORMAT, len(text)) + text + words.astype("<u4").tobytes()
     return content + hashlib.sha256(content).digest()
 
@@ -119,30 +139,49 @@ def _header(text: bytes) -> Header | None:
         content = json.loads(plain) if unzip.eof else None
     except (zlib.error, ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or set(content) != {f.name for f in fields(Header)}:
+    if not isinstance(content, dict):
         return None
-    return _checked(content)
+    content = {"texts": None, **content}
+    return _checked(content) if set(content) == {f.name for f in fields(Header)} else None
 
 
 def _checked(content: dict[str, Any]) -> Header | None:
-    texts = [content[key] for key in ("digest", "run", "kind", "pixels", "arithmetic", "gdl")]
+    strings = [content[key] for key in ("digest", "run", "kind", "pixels", "arithmetic", "gdl")]
     numbers = [content[key] for key in ("levels", "count", "batch", "initial_words")]
-    shape, names = content["shape"], content["names"]
+    shape, names, texts = content["shape"], content["names"], content["texts"]
     if not isinstance(shape, list) or len(shape) != 3:
         return None
     if names is not None and not isinstance(names, list):
         return None
-    texts += names or []
-    if not all(isinstance(t, str) for t in texts) or content["kind"] not in KINDS:
+    if not (texts is None or _is_layout(texts)) or (texts is None) == (content["kind"] == "text"):
+        return None
+    strings += names or []
+    if not all(isinstance(t, str) for t in strings) or content["kind"] not in KINDS:
         return None
     if not all(type(x) is int and x >= 0 for x in [*numbers, *shape]):
         return None
     if not all(re.fullmatch(r"[0-9a-f]{64}", content[key]) for key in ("digest", "pixels")):
         return None
-    count, fits = content["count"], names is None or len(names) == content["count"]
-    large = count * math.prod(shape) > MAX_VALUES or content["initial_words"] > MAX_WORDS
+    count, values = content["count"], content["count"] * math.prod(shape)
+    fits = [len(x) == count for x in (names, texts and texts["sizes"]) if x is not None]
+    if texts is not None:
+        values = sum(texts["sizes"])
+        fits.append(names is not None and texts["stride"] <= shape[2])
+        fits.append(content["batch"] <= MAX_PARTS)
+    large = values > MAX_VALUES or content["initial_words"] > MAX_WORDS
     large = large or content["batch"] > MAX_BATCH
-    if large or not fits or 0 in (count, content["batch"], *shape):
+    if large or not all(fits) or 0 in (count, content["batch"], *shape):
         return None
+    layout = texts and Layout(tuple(texts["sizes"]), texts["stride"])
     tuples = {"shape": tuple(shape), "names": None if names is None else tuple(names)}
-    return Header(**{**content, **tuples})
+    return Header(**{**content, **tuples, "texts": layout})
+
+
+def _is_layout(texts: Any) -> bool:
+    """Return whether this is what a `Layout` is in a file."""
+    if not isinstance(texts, dict) or set(texts) != {f.name for f in fields(Layout)}:
+        return False
+    sizes, stride = texts["sizes"], texts["stride"]
+    if not isinstance(sizes, list) or type(stride) is not int or stride < 1:
+        return False
+    return all(type(x) is int and x >= 0 for x in sizes)

@@ -1,7 +1,5 @@
 """Image files whose pixels are a model's images exactly, and names that stay in their folder."""
 
-import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from io import BytesIO
@@ -11,19 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gdl.coding.names import checked_names, free_paths
 from gdl.data.decoding import UNREADABLE, decode_image, planes, reason
-from gdl.data.listing import list_images, printable
+from gdl.data.listing import list_images
 from gdl.errors import GdlError
-from gdl.files import for_shell, path_below
+from gdl.files import for_shell
 
-__all__ = [
-    "check_channels",
-    "checked_names",
-    "free_paths",
-    "numbered",
-    "read_images",
-    "write_images",
-]
+__all__ = ["check_channels", "numbered", "read_images", "write_images"]
 
 
 def read_images(
@@ -52,7 +44,7 @@ def read_images(
         f"{stem if often[stem] == 1 else name}.png"
         for (name, _), stem in zip(found, stems, strict=True)
     ]
-    checked_names(names, "The images")
+    checked_names(names, "The images", ".png")
     images = torch.zeros(len(found), *shape, dtype=torch.uint8)
     value_of = torch.full((256,), -1, dtype=torch.int16)
     value_of[_greys(levels).long()] = torch.arange(levels, dtype=torch.int16)
@@ -70,7 +62,7 @@ def read_images(
 def write_images(images: Tensor, folder: Path, names: Sequence[str], levels: int) -> list[Path]:
     """Write images (n, C, H, W) uint8 as PNG; see `free_paths` for what is refused."""
     check_channels(images.shape[1:])
-    targets = free_paths(folder, names)
+    targets = free_paths(folder, names, ".png")
     pixels = _greys(levels)[images.long()].movedim(1, -1).squeeze(-1).numpy()
     for path, x in zip(targets, pixels, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,24 +71,6 @@ def write_images(images: Tensor, folder: Path, names: Sequence[str], levels: int
         with path.open("xb") as file:
             file.write(buffer.getvalue())
     return targets
-
-
-def free_paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Return the paths of files below a folder that are not there yet.
-
-    Raises:
-        GdlError: A name leads out of the folder, or there is something of that name.
-    """
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise GdlError(f"{for_shell(folder)} is no folder: name one with out=.")
-    paths = [path_below(folder, name) for name in checked_names(names, "An image")]
-    top = folder.resolve()
-    for path in paths:
-        if not path.parent.resolve().is_relative_to(top):
-            raise GdlError(f"{path.parent} is a link out of {folder}/: name another folder.")
-        if os.path.lexists(path):
-            raise GdlError(f"{for_shell(path)} exists already: name another folder with out=.")
-    return paths
 
 
 def check_channels(shape: Sequence[int]) -> None:
@@ -115,36 +89,6 @@ def check_channels(shape: Sequence[int]) -> None:
 def numbered(count: int) -> list[str]:
     """Return names of images that have none: 00000.png, 00001.png, ..."""
     return [f"{i:05}.png" for i in range(count)]
-
-
-def checked_names(names: Sequence[str], where: str) -> Sequence[str]:
-    """Return names of files below some folder.
-
-    Args:
-        names: E.g. "sub/a.png"; they may be somebody else's.
-        where: What has these names, for errors.
-
-    Raises:
-        GdlError: One is no name of a PNG file below a folder, or two are of one file.
-    """
-    for name in names:
-        parts = name.split("/")
-        odd = "\\:" if os.name == "nt" else ""
-        plain = not any(unicodedata.category(c) in ("Cc", "Cs") or c in odd for c in name)
-        short = plain and all(len(part.encode()) <= 255 for part in parts)
-        if not short or not name.endswith(".png") or set(parts) & {"", ".", "..", ".png"}:
-            raise GdlError(
-                f"{where} would be called {printable(name)!r:.200}, which is no name below a folder: "
-                "rename it."
-            )
-    files, folders = Counter(names), {str(p) for n in names for p in PurePosixPath(n).parents}
-    for name, times in files.items():
-        if times > 1 or name in folders:
-            raise GdlError(
-                f"{where} would have {name!r:.200} twice: give one folder above all of them, or rename "
-                "one."
-            )
-    return names
 
 
 def _found(paths: Iterable[str | Path]) -> tuple[list[tuple[str, Path]], list[str]]:

@@ -1,4 +1,4 @@
-"""gdl decompress: the images of a file of gdl compress, e.g. images.gdlz out=images run=latest."""
+"""gdl decompress: what is in a file of gdl compress, e.g. images.gdlz out=images run=latest."""
 
 from __future__ import annotations
 
@@ -13,29 +13,26 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from gdl.coding import Header
+
 __all__ = ["decompress", "main"]
 
 
 def decompress(cfg: DictConfig) -> list[Path]:
-    """Write the images of a file as PNG, all of them or, where one would be wrong, none.
+    """Write the images of a file as PNG, or its texts: all, or none where one would be wrong.
 
     Args:
         cfg: See conf/decompress.yaml.
 
     Raises:
-        GdlError: The file is damaged or of another run, or an image exists already.
+        GdlError: The file is damaged or of another run, or what would be written exists already.
     """
-    import time
     from pathlib import Path
 
-    from gdl.coding import decompress as decode
     from gdl.coding import unpack
-    from gdl.coding.image_files import free_paths, numbered, write_images
     from gdl.errors import GdlError
     from gdl.files import for_shell
-    from gdl.runs.checkpoints import load_run_model
 
-    out = Path(cfg.out)
     if len(cfg.files) != 1:
         raise GdlError(
             "gdl decompress takes one file: gdl decompress images.gdlz out=images run=latest."
@@ -46,8 +43,22 @@ def decompress(cfg: DictConfig) -> list[Path]:
     content, where = path.read_bytes(), for_shell(path)
     # what is wrong with the file or the folder is told before the work begins
     header, _ = unpack(content, where)
+    return (_images if header.texts is None else _texts)(cfg, content, where, header)
+
+
+def _images(cfg: DictConfig, content: bytes, where: str, header: Header) -> list[Path]:
+    import time
+    from pathlib import Path
+
+    from gdl.coding import decompress as decode
+    from gdl.coding.image_files import numbered, write_images
+    from gdl.coding.names import free_paths
+    from gdl.files import for_shell
+    from gdl.runs.checkpoints import load_run_model
+
+    out = Path(cfg.out)
     names = numbered(header.count) if header.names is None else header.names
-    free_paths(out, names)
+    free_paths(out, names, ".png")
     _, model = load_run_model(cfg.run, "cpu")
     enable_garbage_collection()
     started = time.perf_counter()
@@ -57,6 +68,31 @@ def decompress(cfg: DictConfig) -> list[Path]:
     print(f"images:     {len(written):,}, {len(written) / seconds:,.0f} per second, all exact")
     print(f"folder:     {for_shell(out)}")
     return written
+
+
+def _texts(cfg: DictConfig, content: bytes, where: str, header: Header) -> list[Path]:
+    import time
+
+    from gdl.coding import decompress_texts
+    from gdl.coding.text_files import text_paths, write_texts
+    from gdl.files import for_shell
+    from gdl.runs.checkpoints import load_run_model
+
+    assert header.names is not None
+    assert header.texts is not None
+    paths = text_paths(cfg.out, header.names)
+    _, model = load_run_model(cfg.run, "cpu")
+    enable_garbage_collection()
+    started = time.perf_counter()
+    contents, _ = decompress_texts(model, content, where)
+    rate = sum(header.texts.sizes) / (time.perf_counter() - started)
+    write_texts(contents, paths)
+    files = f" in {len(paths):,} files" if len(paths) > 1 else ""
+    size = sum(map(len, contents))
+    print(f"text:       {size:,} bytes{files}, {rate:,.0f} symbols per second, all exact")
+    single = len(paths) == 1
+    print(f"file:       {for_shell(paths[0])}" if single else f"folder:     {for_shell(cfg.out)}")
+    return paths
 
 
 def main() -> None:

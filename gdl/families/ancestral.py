@@ -133,13 +133,23 @@ def drawn(likelihood: Likelihood | Truncated, params: Tensor, noise: Tensor) -> 
 
 
 def after(steps: PositionSteps, prefix: Tensor) -> PositionSteps:
-    """Yield the blocks of `steps` behind a known beginning (n, t, V) uint8 of the sequences."""
-    t = prefix.shape[1]
+    """Yield the blocks of `steps` behind a known beginning (n, t, V) uint8 of the sequences.
+
+    The steps guess zeros. A block that holds some of the beginning, of which they guessed wrongly, is
+    not yielded: they get the beginning, and yield the block again.
+    """
+    t, sent = prefix.shape[1], 0
     start, params = next(steps)
     while True:
-        values, skip = prefix[:, start : start + params.shape[1]], max(0, t - start)
-        if skip < params.shape[1]:
-            values = torch.cat([values, (yield Block(start + skip, params[:, skip:]))], 1)
+        stop, skip = start + params.shape[1], max(0, t - start)
+        values = prefix[:, start:stop]
+        if stop > t:
+            if prefix[:, max(start, sent) :].any():
+                rest = torch.zeros_like(prefix[:, :1]).expand(-1, stop - max(start, t), -1)
+            else:
+                rest = yield Block(start + skip, params[:, skip:])
+            values = torch.cat([values, rest], 1)
+        sent = max(sent, stop)
         try:
             start, params = steps.send(values)
         except StopIteration:

@@ -30,7 +30,7 @@ from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.drawing import Drawing
 from gdl.noise import SampleNoise
 
-__all__ = ["continuations", "window_start"]
+__all__ = ["check_left_to_right", "continuations", "window_start"]
 
 
 def window_start(t: int, length: int) -> int:
@@ -70,7 +70,7 @@ def continuations(
         GdlError: The model is one of images in two dimensions, visits them in another order, or is a
             mixture over orders; or an argument is out of range.
     """
-    _check(model)
+    check_left_to_right(model)
     draws = how.of(model.likelihood)
     own, length = list(range(n) if indices is None else indices), model.num_positions
     text = prompt.to(model.device).expand(n, prompt.shape[-1])
@@ -122,7 +122,12 @@ def _window(
             yield values[:, : start - before]
 
 
-def _check(model: AutoregressiveModel) -> None:
+def check_left_to_right(model: AutoregressiveModel) -> None:
+    """Check that a model goes through texts of any length symbol by symbol.
+
+    Raises:
+        GdlError: It does not; the message names the fix.
+    """
     if model.shape[:2] != (1, 1):
         raise GdlError(
             f"A text goes on behind its window, but this model is one of images {model.shape}: use a "
