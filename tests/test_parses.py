@@ -16,10 +16,10 @@ from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import Host, parsed_completions, parses, python_statements
 from gdl.evaluation.python_statements import problems, statement
+from gdl.families.drawing import Drawing
 from gdl.models import MADE, VAE
 from gdl.runs.metrics import checked_metrics, name_of
 from gdl.runs.report import number_texts
-from gdl.texts import Texts
 
 # ---- where a statement ends
 
@@ -177,14 +177,14 @@ def model(**options: Any) -> Any:
 def test_the_share_is_that_of_the_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def drawn(*args: Any, **options: Any) -> Texts:
-        asked.update(options, n=args[2], prompt=args[3], length=args[4])
-        return Texts("completion", 4, lambda show: WRITTEN)
+    def drawn(*args: Any) -> Any:
+        asked.update(zip(("n", "prompt", "length", "how"), args[2:], strict=True))
+        return lambda: WRITTEN
 
-    monkeypatch.setattr(parsed_completions, "draw_texts", drawn)
+    monkeypatch.setattr(parsed_completions, "_draws", drawn)
     host = Host(tmp_path)
     found = parses(model(), data(), n=4, length=40, temperature=0.8, top_k=5, seed=3, host=host)
-    assert asked.items() >= {"n": 4, "prompt": "def ", "length": 40, "top_k": 5, "seed": 3}.items()
+    assert asked == {"n": 4, "prompt": "def ", "length": 40, "how": Drawing(3, 0.8, 5)}
     name = "parses-def-temperature-0.8-top_k-5"
     assert found[f"{name}/share"] == 0.5
     assert found[f"{name}/share_se"] == pytest.approx(math.sqrt(1 / 16 + 1 / 64) / (1 + 1 / 4))
@@ -262,8 +262,8 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path) -> None:
         (r"measure\.length must be a whole number", model(), data(), {"length": 0}),
         (r"measure\.prompt is empty", model(), data(), {"prompt": " "}),
         (r"measure\.prompt: The text has characters outside", model(), data(), {"prompt": "é"}),
-        (r"measure\.top_k=0 keeps no value", model(), data(), {"top_k": 0}),
-        (r"measure\.top_p=2\.0 is no probability", model(), data(), {"top_p": 2.0}),
+        (r"top_k=0 keeps no value", model(), data(), {"top_k": 0}),
+        (r"top_p=2\.0 is no probability", model(), data(), {"top_p": 2.0}),
         (r"use order=raster", model(order="random"), data(), {}),
     ]
     for sentence, m, own, options in cases:

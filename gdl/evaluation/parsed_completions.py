@@ -2,14 +2,16 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from gdl.capabilities import Incapable
+import gdl.models as models
+from gdl.capabilities import Continues, Incapable, refuse
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.splits import SPLITS
@@ -19,11 +21,15 @@ from gdl.evaluation.host import Host
 from gdl.evaluation.python_statements import problems, statement
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
+from gdl.families.drawing import Drawing
+from gdl.families.windows import continuations
 from gdl.files import write_atomically
-from gdl.tasks.drawn_texts import draw_texts
 from gdl.texts import visible
 
 __all__ = ["parses"]
+
+AT_ONCE = 256
+"""Completions that are drawn together, which bounds the memory."""
 
 
 @torch.inference_mode()
@@ -93,20 +99,10 @@ def parses(
         raise GdlError("measure.prompt is empty: give the beginning of a statement, as 'def '.")
     n = n if limit is None else min(n, limit)
     how = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    drawing = draw_texts(
-        model,
-        "completion",
-        n,
-        prompt,
-        length,
-        None,
-        **how,
-        group="measure",
-        asking="measure=parses",
-    )
+    texts = _draws(model, alphabet, n, prompt, length, Drawing(seed, temperature, top_k, top_p))
     name = _name(prompt, temperature, top_k, top_p)
     path = None if host is None else host.table(f"{name}.txt")
-    drawn = [statement(text, prompt) for text in drawing.texts]
+    drawn = [statement(text, prompt) for text in texts()]
     real = [statement(text, prompt) for text in _places(alphabet, data, split, prompt, length, n)]
     said = problems([text for text, _ in drawn])
     said_of_real = problems([text for text, _ in real])
@@ -121,6 +117,36 @@ def parses(
         found |= _share(f"{name}/held_out_ended", [ended for _, ended in real])
         found |= {f"{name}/statements": len(real)}
     return found
+
+
+def _draws(
+    model: GenerativeModel, alphabet: Alphabet, n: int, prompt: str, length: int, how: Drawing
+) -> Callable[[], list[str]]:
+    """Return what draws n completions; what is wrong is told before.
+
+    Raises:
+        Incapable: The model does not continue texts.
+        GdlError: See `parses`.
+    """
+    asked = "measure=parses asks for a model that continues its beginning"
+    if not isinstance(model, Continues):
+        refuse(model, Continues, asked, models)
+    at_least_one("measure.length", length)
+    try:
+        symbols = alphabet.encode(prompt)
+    except GdlError as e:
+        raise GdlError(f"measure.prompt: {e}") from e
+    own: Any = model
+    continuations(own, 1, symbols, how)
+
+    def draw() -> list[str]:
+        found = []
+        for some in (range(n)[k : k + AT_ONCE] for k in range(0, n, AT_ONCE)):
+            drawn = islice(continuations(own, len(some), symbols, how, indices=some), length)
+            found += [prompt + alphabet.decode(row) for row in torch.stack([*drawn], 1)]
+        return found
+
+    return draw
 
 
 def _name(prompt: str, temperature: float, top_k: int | None, top_p: float) -> str:

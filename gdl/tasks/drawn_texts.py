@@ -67,8 +67,6 @@ def draw_texts(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
-    group: str = "task",
-    asking: str = "A text",
 ) -> Texts:
     """Return n texts; text k depends on (seed, k) only, and a shorter one is the beginning of it.
 
@@ -87,8 +85,6 @@ def draw_texts(
         temperature: Divides the logits; 0 takes the most likely symbol.
         top_k: Draw from the k most likely symbols only; None for all.
         top_p: Draw from the fewest symbols that have this probability together.
-        group: What sentences about these options call them by.
-        asking: What asks for the texts, in the sentence for a model that cannot.
 
     Raises:
         Incapable: The model cannot continue a text.
@@ -96,7 +92,7 @@ def draw_texts(
             top_p is out of range.
     """
     if not isinstance(model, Continues):
-        refuse(model, Continues, f"{asking} asks for a model that continues its beginning", models)
+        refuse(model, Continues, "A text asks for a model that continues its beginning", models)
     alphabet = alphabet_of(model.config)
     assert alphabet is not None
     if len(alphabet) != model.levels:
@@ -104,18 +100,18 @@ def draw_texts(
             f"The run's alphabet has {len(alphabet)} symbols, and its model {model.levels} levels: its "
             "checkpoint is damaged, train it again."
         )
-    symbols = _symbols(alphabet, f"{group}.prompt", prompt)
-    end = _symbols(alphabet, f"{group}.stop", stop or "").numpy().tobytes()
+    symbols = _symbols(alphabet, "prompt", prompt)
+    end = _symbols(alphabet, "stop", stop or "").numpy().tobytes()
     left = model.num_dims - len(symbols)
     if length is not None:
-        at_least_one(f"{group}.length", length)
+        at_least_one("task.length", length)
     if left < 0 or (left == 0 and length is None):
         raise GdlError(
-            f"{group}.prompt has {len(symbols):,} {alphabet.unit}s, which fill the model's window of "
+            f"task.prompt has {len(symbols):,} {alphabet.unit}s, which fill the model's window of "
             f"{model.num_dims:,}: keep the last {model.num_dims - 1:,} of them, or use a run with a "
             "larger data.length."
         )
-    how = Drawing(seed, temperature, **truncation(model, top_k, top_p, group))
+    how = Drawing(seed, temperature, **truncation(model, top_k, top_p))
     own: Any = model
     continuations(own, 1, symbols, how)  # what is wrong is told before the first text is shown
 
@@ -162,7 +158,7 @@ def draw_windows(
     assert isinstance(model, Samples)
     alphabet = alphabet_of(model.config)
     assert alphabet is not None
-    end = _symbols(alphabet, "task.stop", stop or "").numpy().tobytes()
+    end = _symbols(alphabet, "stop", stop or "").numpy().tobytes()
     length = model.num_dims if length is None else length
     at_least_one("task.length", length)
     if length > model.num_dims:
@@ -205,11 +201,11 @@ def _tensor(row: bytes | bytearray) -> Tensor:
 
 
 def _symbols(alphabet: Alphabet, option: str, text: str) -> Tensor:
-    """Return the symbols (T,) of an option."""
+    """Return the symbols (T,) of an option of the task."""
     try:
         return alphabet.encode(text)
     except GdlError as e:
-        raise GdlError(f"{option}: {e}") from e
+        raise GdlError(f"task.{option}: {e}") from e
 
 
 class _Live:

@@ -48,9 +48,7 @@ def check_temperature(temperature: float) -> None:
         raise GdlError(f"task.temperature={temperature} has no meaning: use a number from 0 on.")
 
 
-def truncation(
-    model: GenerativeModel, top_k: int | None, top_p: float, group: str = "task"
-) -> dict[str, Any]:
+def truncation(model: GenerativeModel, top_k: int | None, top_p: float) -> dict[str, Any]:
     """Return the options of a model's `sample` that draw from its most likely values only.
 
     They are none where all values are kept, so that every model can be asked for that.
@@ -59,7 +57,6 @@ def truncation(
         model: The model.
         top_k: See `gdl.families.drawing.Drawing`; None for all.
         top_p: See there; 1 for all.
-        group: What sentences call the options by.
 
     Raises:
         Incapable: The model does not draw value by value.
@@ -69,13 +66,11 @@ def truncation(
         return {}
     option = "top_p" if top_k is None else "top_k"
     if not isinstance(model, Continues):
-        refuse(model, Continues, f"{group}.{option} asks for draws value by value", models)
+        refuse(model, Continues, f"task.{option} asks for draws value by value", models)
     if top_k is not None and top_k < 1:
-        raise GdlError(f"{group}.top_k={top_k} keeps no value: use 1 or more, or null for all.")
+        raise GdlError(f"task.top_k={top_k} keeps no value: use 1 or more, or null for all.")
     if not 0 < top_p <= 1:
-        raise GdlError(
-            f"{group}.top_p={top_p} is no probability to keep: use one above 0, up to 1."
-        )
+        raise GdlError(f"task.top_p={top_p} is no probability to keep: use one above 0, up to 1.")
     return {"top_k": top_k, "top_p": top_p}
 
 
