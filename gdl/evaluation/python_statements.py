@@ -121,10 +121,15 @@ def problems(texts: Sequence[str], seconds: float = 20) -> list[str | None]:
     while len(found) < len(sources):
         command = [sys.executable, "-I", "-W", "ignore", "-c", PROGRAM]
         content = json.dumps(sources[len(found) :]).encode()
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         why = "it ends the parser"
         try:
-            answers = subprocess.run(command, input=content, timeout=seconds, **options).stdout
+            answers = subprocess.run(
+                command,
+                input=content,
+                timeout=seconds,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            ).stdout
         except subprocess.TimeoutExpired as e:
             answers, why = e.stdout or b"", f"the parser takes more than {seconds:g} s"
         lines = answers.split(b"\n")[:-1]  # the last one is empty, or was cut off

@@ -111,8 +111,5 @@ def sample(
 
 def _said(top_k: int | None, top_p: float) -> str:
     """Return what a title says of the values that were kept."""
-    kept = (
-        top_k is not None and f", top {top_k}",
-        top_p != 1 and f", top {top_p:g} of probability",
-    )
-    return "".join(filter(None, kept))
+    kept = "" if top_k is None else f", top {top_k}"
+    return kept if top_p == 1 else f"{kept}, top {top_p:g} of probability"

@@ -129,7 +129,7 @@ class ImageGrids(Callback):
 
     Seeds and images are fixed, so that the grids of all epochs are comparable. Each grid is written
     to a PNG file and sent to W&B and TensorBoard. The samples of a model of text are a text file. So
-    are its completions of prompts, which also are one table of W&B that grows, and a text of TensorBoard.
+    are its completions of prompts, which W&B gets as one table that grows, and TensorBoard as texts.
 
     Args:
         folder: Folder of the files.

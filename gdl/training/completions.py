@@ -80,12 +80,12 @@ def completions(
 ) -> list[tuple[str, int, str]]:
     """Return prompt, number of the draw from 1 on, and what follows the prompt, up to the window's end.
 
-    Draw k of a prompt depends on (seed, k) and the weights only.
+    Draw k of prompt i depends on (seed + i, k) and the weights only.
     """
     found = []
-    for prompt in prompts:
+    for i, prompt in enumerate(prompts):
         left = model.num_dims - len(_encoded(model, prompt))
-        drawn = draw_texts(model, "completion", draws, prompt, min(LENGTH, left), seed=seed)
+        drawn = draw_texts(model, "completion", draws, prompt, min(LENGTH, left), seed=seed + i)
         found += [(prompt, k, text[len(prompt) :]) for k, text in enumerate(drawn.texts, 1)]
     return found
 
