@@ -61,6 +61,18 @@ def test_a_statement_ends_where_the_next_one_begins(prompt: str, rest: str, foll
     assert statement(cut, prompt) == (prompt + rest, False)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "rest", "follows"),
+    [
+        ("def ", "f(): )\n  (\n  )\n", "x"),
+        ("    @", "a\n", "def f(): pass\n"),
+        ("  if ", "a:\n\tb\n", "  c"),
+    ],
+)
+def test_what_is_no_code_ends_too(prompt: str, rest: str, follows: str) -> None:
+    assert statement(prompt + rest + follows, prompt) == (prompt + rest, True)
+
+
 def test_these_statements_are_code() -> None:
     accepted = [p is None for p in problems([prompt + rest for prompt, rest, _ in ENDS])]
     assert accepted == [True] * len(ENDS)
