@@ -210,6 +210,7 @@ MEASURES: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     ),
     # in tests/test_restoration.py are models that can; of averages none here can
     "restoration": ({"corruption": {"small": Downsample()}, "host": HOST}, {}),
+    "parses": ({}, {}),  # see test_parses.py
     "stream": ({}, {}),  # these models are of images, see test_stream.py
     "translation": ({"host": HOST}, {}),  # and so are the data, see test_translation.py
     "scores": (

@@ -69,7 +69,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         args = with_config_dir(with_trust([checked_choice(arg) for arg in args]))
         args = multirun.with_flag(args)
         if {"-h", "--help"} & set(args):
-            print_help(config_name, own_folders(args))
+            print_help(config_name, own_folders(args), args)
             return
         given = args
         args, resumed = with_resume(args)

@@ -19,7 +19,7 @@ PATHS = (
 )
 """Keys whose value is one path, whatever its characters."""
 
-TEXTS = ("task.prompt", "task.stop")
+TEXTS = ("task.prompt", "task.stop", "measure.prompt", "parses.prompt", "measure.parses.prompt")
 """Keys whose value is a text as it was typed: brackets, commas and spaces at its ends belong to it."""
 
 WORDS = ("latest", "null")

@@ -59,6 +59,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("stride", "parts"), COUNT),
     **dict.fromkeys(("bits_samples", "prune"), SOME),
     "tail": (0, 0.5),
+    "top_k": COUNT,
+    "top_p": (1e-6, 1),
     "scale": (1e-9, 1e9),
     **dict.fromkeys(("temperature", "extent", "span", "threshold"), (0, 1e9)),
     # of training

@@ -27,6 +27,7 @@ from gdl.evaluation.latent_information import latents
 from gdl.evaluation.latent_use import active_units
 from gdl.evaluation.model_terms import bits, rate_distortion
 from gdl.evaluation.out_of_distribution import ood
+from gdl.evaluation.parsed_completions import parses
 from gdl.evaluation.probing import features
 from gdl.evaluation.restored_images import restoration
 from gdl.evaluation.scores_of_images import scores
@@ -57,6 +58,7 @@ __all__ = [
     "kernel_distance",
     "latents",
     "ood",
+    "parses",
     "rate_distortion",
     "restoration",
     "scores",

@@ -123,6 +123,19 @@ STREAMED = {
 }
 """What the keys of numbers of a whole text end with, and their names."""
 
+PARSES = "parses-"
+"""What keys of metrics.json begin with that hold shares of code that parses; the prompt follows."""
+
+PARSED = {
+    "share": "completions that parse",
+    "ended": "completions that end",
+    "completions": "completions",
+    "held_out": "held-out code that parses",
+    "held_out_ended": "held-out code that ends",
+    "statements": "held-out statements",
+}
+"""What the keys of shares of code end with, and their names."""
+
 DISENTANGLEMENT = "disentanglement/"
 """What keys of metrics.json begin with that hold metrics of disentanglement; the metric follows."""
 
@@ -141,6 +154,7 @@ MEASURED = (
     DISENTANGLEMENT,
     FEATURES,
     LATENTS,
+    PARSES,
     RESTORED,
     STREAM,
     TRANSLATED,
@@ -170,6 +184,8 @@ def name_of(key: str) -> str | None:
         return f"{kind.removeprefix(CODES)}: bits/dim"
     if key.startswith(STREAM):
         return _name_of_stream(kind, rest)
+    if key.startswith(PARSES):
+        return f"{kind}: {PARSED[rest]}" if rest in PARSED else None
     if key.startswith(DISENTANGLEMENT):  # metrics keep their names: there are two "MIG", and more
         return None if "/" in rest or rest == "images" else rest
     if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:

@@ -18,7 +18,7 @@ from gdl.restoration.latent import ByGibbs
 from gdl.tasks.drawn_pairs import draw_targets, translates
 from gdl.tasks.drawn_texts import draw_texts, refuse_text_options, writes_text
 from gdl.tasks.labels import ALL, class_labels, labels_of
-from gdl.tasks.latents import check_temperature
+from gdl.tasks.latents import check_temperature, truncation
 from gdl.texts import Texts
 
 __all__ = ["complete"]
@@ -37,6 +37,8 @@ def complete(
     prompt: str | None = None,
     length: int | None = None,
     stop: str | None = None,
+    top_k: int | None = None,
+    top_p: float = 1.0,
 ) -> dict[str, Picture | Texts]:
     """Show, in each row, what is known of a test image, completions of it, and the image itself.
 
@@ -62,6 +64,9 @@ def complete(
         prompt: Of a model of text, the beginning.
         length: Of a model of text, the symbols after the prompt; by default up to the window's end.
         stop: Of a model of text, what ends a completion in front of it.
+        top_k: Draw from the k most likely values only; None for all. Like the temperature it is of
+            autoregressive models, and does not look at known pixels that come later.
+        top_p: Draw from the fewest values that have this probability together, likewise.
 
     Raises:
         Incapable: The model cannot.
@@ -75,12 +80,11 @@ def complete(
                 f"task.prompt='{'3 March 1987' if translates(model) else 'def main('}', or choose "
                 "task=sample."
             )
+        how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature}
+        how |= {"top_k": top_k, "top_p": top_p}
         if translates(model):
-            how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature}
             return {"completions": draw_targets(model, completions, prompt, **how)}
-        texts = draw_texts(
-            model, "completion", completions, prompt, length, stop, seed, temperature
-        )
+        texts = draw_texts(model, "completion", completions, prompt, **how)
         return {"completions": texts}
     refuse_text_options(model, prompt=prompt, length=length, stop=stop)
     restorer = model if isinstance(model, SamplesGiven) else density_restorer(model)
@@ -91,9 +95,10 @@ def complete(
         completions = model.num_classes
     labels = labels_of(model, label, lambda k: torch.arange(k).repeat(len(x)))
     check_temperature(temperature)
-    options = {"seed": seed, "temperature": temperature, **labels}
+    kept = truncation(model, top_k, top_p)
+    options = {"seed": seed, "temperature": temperature, **kept, **labels}
     if isinstance(restorer, ScoresGiven) and not (
-        restorer.known_come_first(mask) or temperature != 1 or label is not None
+        restorer.known_come_first(mask) or temperature != 1 or label is not None or kept
     ):
         with suppress(Incapable):  # a model of the user's own draws in its order
             restorer = density_restorer(model)

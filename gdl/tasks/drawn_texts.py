@@ -17,6 +17,7 @@ from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
 from gdl.families.windows import continuations
+from gdl.tasks.latents import truncation
 from gdl.texts import Show, Texts
 
 __all__ = ["draw_texts", "draw_windows", "goes_on", "refuse_text_options", "writes_text"]
@@ -64,6 +65,8 @@ def draw_texts(
     stop: str | None = None,
     seed: int = 0,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
     shown: str | None = None,
 ) -> Texts:
     """Return n texts; text k depends on (seed, k) only, and a shorter one is the beginning of it.
@@ -81,11 +84,14 @@ def draw_texts(
         stop: A text ends in front of the first of these that it draws.
         seed: Seed of the whole set.
         temperature: Divides the logits; 0 takes the most likely symbol.
+        top_k: Draw from the k most likely symbols only; None for all.
+        top_p: Draw from the fewest symbols that have this probability together.
         shown: What stands in the place of the prompt in the texts; None for the prompt.
 
     Raises:
         Incapable: The model cannot continue a text.
-        GdlError: The prompt is too long, or has characters outside of the model's alphabet.
+        GdlError: The prompt is too long, or has characters outside of the model's alphabet; or top_k or
+            top_p is out of range.
     """
     if not isinstance(model, Continues):
         refuse(model, Continues, "A text asks for a model that continues its beginning", models)
@@ -107,7 +113,8 @@ def draw_texts(
             f"{model.num_dims:,}: keep the last {model.num_dims - 1:,} of them, or use a run with a "
             "larger data.length."
         )
-    how, shown = Drawing(seed, temperature), prompt if shown is None else shown
+    how = Drawing(seed, temperature, **truncation(model, top_k, top_p))
+    shown = prompt if shown is None else shown
     own: Any = model
     continuations(own, 1, symbols, how)  # what is wrong is told before the first text is shown
 
@@ -142,11 +149,14 @@ def draw_windows(
     stop: str | None = None,
     seed: int = 0,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
 ) -> Texts:
     """Return n texts of a model that draws whole windows only, cut like those of `draw_texts`.
 
     Raises:
-        GdlError: The length is more than a window.
+        Incapable: The model does not draw value by value, which top_k and top_p ask for.
+        GdlError: The length is more than a window, or top_k or top_p is out of range.
     """
     assert isinstance(model, Samples)
     alphabet = alphabet_of(model.config)
@@ -161,8 +171,10 @@ def draw_windows(
             "run of model=transformer."
         )
 
+    kept = truncation(model, top_k, top_p)
+
     def texts(show: Show | None) -> list[str]:
-        x = model.sample(n, seed=seed, temperature=temperature, mean=False)
+        x = model.sample(n, seed=seed, temperature=temperature, mean=False, **kept)
         rows = x.round().to(torch.uint8).flatten(1)[:, :length].cpu().numpy()
         drawn = [row.tobytes() for row in rows]
         parts = [row.partition(end)[0] if end else row for row in drawn]

@@ -1,12 +1,13 @@
 """What tasks share: checks of a model and of options, and decoding latents in a grid."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import gdl.models as models
-from gdl.capabilities import HasLatents, Invertible, refuse
+from gdl.capabilities import Continues, HasLatents, Invertible, refuse
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.tasks.images import LazyImages
@@ -19,6 +20,7 @@ __all__ = [
     "decode_grid",
     "encoded",
     "given_labels",
+    "truncation",
     "with_latents",
 ]
 
@@ -44,6 +46,32 @@ def check_temperature(temperature: float) -> None:
     """
     if not 0 <= temperature < math.inf:
         raise GdlError(f"task.temperature={temperature} has no meaning: use a number from 0 on.")
+
+
+def truncation(model: GenerativeModel, top_k: int | None, top_p: float) -> dict[str, Any]:
+    """Return the options of a model's `sample` that draw from its most likely values only.
+
+    They are none where all values are kept, so that every model can be asked for that.
+
+    Args:
+        model: The model.
+        top_k: See `gdl.families.drawing.Drawing`; None for all.
+        top_p: See there; 1 for all.
+
+    Raises:
+        Incapable: The model does not draw value by value.
+        GdlError: One is out of range.
+    """
+    if top_k is None and top_p == 1:
+        return {}
+    option = "top_p" if top_k is None else "top_k"
+    if not isinstance(model, Continues):
+        refuse(model, Continues, f"task.{option} asks for draws value by value", models)
+    if top_k is not None and top_k < 1:
+        raise GdlError(f"task.top_k={top_k} keeps no value: use 1 or more, or null for all.")
+    if not 0 < top_p <= 1:
+        raise GdlError(f"task.top_p={top_p} is no probability to keep: use one above 0, up to 1.")
+    return {"top_k": top_k, "top_p": top_p}
 
 
 def with_latents(model: GenerativeModel, task: str) -> HasLatents:

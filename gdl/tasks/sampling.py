@@ -21,6 +21,7 @@ from gdl.tasks.latents import (
     Images,
     check_temperature,
     decode_grid,
+    truncation,
     with_latents,
 )
 from gdl.texts import Texts
@@ -39,6 +40,8 @@ def sample(
     label: int | str | None = None,
     length: int | None = None,
     stop: str | None = None,
+    top_k: int | None = None,
+    top_p: float = 1.0,
 ) -> dict[str, Picture | Tensor | Texts]:
     """Draw n images, n vectors (n, D) or n texts; draw k depends on (seed, k) only.
 
@@ -59,9 +62,13 @@ def sample(
             of each of the K classes; None draws the classes, too.
         length: Of a model of text, the symbols of each; by default those of a window.
         stop: Of a model of text, what ends a text in front of it.
+        top_k: Of an autoregressive model, draw from the k most likely values only; None for all.
+        top_p: Of an autoregressive model, draw from the fewest values with this probability together.
 
     Raises:
-        GdlError: n is below 1, the model draws nothing, or there is no such class.
+        Incapable: The model has no values to keep for top_k or top_p.
+        GdlError: n is below 1, the model draws nothing, there is no such class, or an option is out of
+            range.
     """
     text = writes_text(model) and isinstance(model, Samples)
     pairs = text and translates(model)
@@ -69,13 +76,14 @@ def sample(
     if n < 1:
         raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
     check_temperature(temperature)
+    kept = truncation(model, top_k, top_p)
+    how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature, **kept}
     if pairs:
-        how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature}
         return {"samples": with_targets(model, x, n, **how)}
     if text and goes_on(model):
-        return {"samples": draw_texts(model, "sample", n, "", length, stop, seed, temperature)}
+        return {"samples": draw_texts(model, "sample", n, **how)}
     if text:
-        return {"samples": draw_windows(model, n, length, stop, seed, temperature)}
+        return {"samples": draw_windows(model, n, **how)}
     refuse_text_options(model, length=length, stop=stop)
     columns = max(1, round(n**0.5))
     if label == ALL and model.num_classes:
@@ -83,7 +91,7 @@ def sample(
         n = columns * model.num_classes
     labels = labels_of(model, label, lambda k: torch.arange(k).repeat_interleave(columns))
     if isinstance(model, Samples):
-        images = model.sample(n, seed=seed, temperature=temperature, mean=mean, **labels)
+        images = model.sample(n, seed=seed, temperature=temperature, mean=mean, **kept, **labels)
     else:
         latents = with_latents(model, "sample")
         noise = SampleNoise(seed, range(n), model.device, model.dtype)
@@ -98,9 +106,15 @@ def sample(
     what = "sample" if n == 1 else "samples"
     if not isinstance(model, Samples):
         what = f"decoded {what} of N(0, I)"
-    options = f"seed {seed}, temperature {temperature:g}"
+    options = f"seed {seed}, temperature {temperature:g}{_said(top_k, top_p)}"
     if label not in (None, ALL):
         options = f"class {label}, {options}"
     rows = class_labels(model) if label == ALL and model.num_classes else ()
     title = f"{n} {what}, {options}"
     return {"samples": Picture(images.unflatten(0, (-1, columns)), title, rows=rows, count=n)}
+
+
+def _said(top_k: int | None, top_p: float) -> str:
+    """Return what a title says of the values that were kept."""
+    kept = "" if top_k is None else f", top {top_k}"
+    return kept if top_p == 1 else f"{kept}, top {top_p:g} of probability"

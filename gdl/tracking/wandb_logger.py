@@ -71,6 +71,17 @@ class DetachedWandb(WandbLogger):
         """Queue image files for logging."""
         self._later(partial(super().log_image, key, images, step, **kwargs))
 
+    def log_table(
+        self,
+        key: str,
+        columns: list[str] | None = None,
+        data: list[list[Any]] | None = None,
+        dataframe: Any = None,
+        step: int | None = None,
+    ) -> None:
+        """Queue a table for logging; a later one under the same key takes its place."""
+        self._later(partial(super().log_table, key, columns, data, dataframe, step))
+
     def log_summary(self, numbers: Mapping[str, Any]) -> None:
         """Queue final numbers for the run's summary."""
         self._later(partial(self.experiment.summary.update, dict(numbers)))

@@ -4,7 +4,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,17 @@ from gdl.pictures import Picture, subject
 from gdl.plots import save_grid
 from gdl.runs.metrics import TERMS
 from gdl.tasks import LazyImages, reconstruct, sample
+from gdl.tasks.drawn_texts import writes_text
 from gdl.texts import Texts, save_texts
+from gdl.training.completions import (
+    COLUMNS,
+    as_markdown,
+    check_prompts,
+    completions,
+    own_prompts,
+    shown,
+    table_rows,
+)
 
 __all__ = ["ImageGrids", "ProgressLine"]
 
@@ -119,28 +129,49 @@ class ImageGrids(Callback):
     """A callback that writes grids after validation: samples; reconstructed and restored images.
 
     Seeds and images are fixed, so that the grids of all epochs are comparable. Each grid is written
-    to a PNG file and sent to W&B and TensorBoard. The samples of a model of text are a text file.
+    to a PNG file and sent to W&B and TensorBoard. The samples of a model of text are a text file. So
+    are its completions of prompts, which W&B gets as one table that grows, and TensorBoard as texts.
 
     Args:
         folder: Folder of the files.
         every_n_epochs: Epochs between two grids; 0 for no grids. The last epoch always has one.
         n: Number of samples.
         seed: Seed of the samples.
+        prompts: Of a model of text, what is completed; None takes the beginnings of some validation
+            windows, and an empty list nothing.
+        draws: Completions of each prompt.
     """
 
-    def __init__(self, folder: str, every_n_epochs: int = 10, n: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str,
+        every_n_epochs: int = 10,
+        n: int = 64,
+        seed: int = 0,
+        prompts: Sequence[str] | None = None,
+        draws: int = 2,
+    ) -> None:
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.n, self.seed = n, seed
+        self.prompts, self.draws = prompts, draws
+        self.completions: list[list[Any]] = []
+        """The rows of the table so far, see `gdl.training.completions.COLUMNS`."""
         self.sampling_ms: float | None = None
         """Milliseconds per sample of the latest grid, whose n samples are drawn together."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the time per sample, since a run that is killed later draws no other grid."""
-        return {"sampling_ms": self.sampling_ms}
+        """Return what a run that goes on later does not draw again."""
+        return {"sampling_ms": self.sampling_ms, "completions": self.completions}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the time per sample."""
+        """Restore the time per sample, and the table of completions."""
         self.sampling_ms = state_dict.get("sampling_ms")
+        self.completions = table_rows(state_dict.get("completions"))
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Check the prompts."""
+        if isinstance(pl_module, GenerativeModel):
+            check_prompts(pl_module, self.prompts or ())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the grids with the weights that validation used: averaged ones, if there are any."""
@@ -165,6 +196,9 @@ class ImageGrids(Callback):
             about = ", ".join(filter(None, [subject(pl_module.config), f"epoch {epoch}"]))
             save_grid(replace(grid, title=f"{about}: {grid.title}"), path, pl_module.levels)
             self._log(trainer, f"images/{name}", path, f"epoch {epoch}: {grid.title}")
+        if writes_text(pl_module):
+            windows = data.images("val")
+            self._complete(trainer, pl_module, windows, epoch)
 
     def draw(self, model: GenerativeModel, x: Tensor | LazyImages) -> dict[str, Picture | Texts]:
         """Return the grids that the model is capable of."""
@@ -182,6 +216,25 @@ class ImageGrids(Callback):
             rows = ["original", "corrupted", "restored"] * (len(images) // 3)
             found["restorations"] = Picture(images, "restored images", rows=rows)
         return _shown(found)
+
+    def _complete(
+        self, trainer: pl.Trainer, model: GenerativeModel, windows: Tensor, epoch: int
+    ) -> None:
+        """Draw completions of the prompts, write them to a file and add them to the table."""
+        prompts = own_prompts(model, windows) if self.prompts is None else self.prompts
+        found = completions(model, prompts, self.draws, self.seed)
+        if not found:
+            return
+        texts = Texts("completion", len(found), lambda _: [p + text for p, _, text in found])
+        save_texts(texts, self.folder, f"completions_epoch{epoch:04d}")
+        step = trainer.global_step
+        new = [[epoch, step, *row] for row in found]
+        self.completions = [row for row in self.completions if row[:2] != [epoch, step]] + new
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_table("texts/completions", COLUMNS, shown(self.completions))
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("texts/completions", as_markdown(new), step)
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, caption: str) -> None:
         for logger in trainer.loggers:
