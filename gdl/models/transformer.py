@@ -179,18 +179,19 @@ class Transformer(AutoregressiveModel):
     def steps_after(self, prefix: Tensor, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps_after`; one pass gives the keys and values of the prefix."""
         n, start, _ = prefix.shape
-        past, biases = self.net.caches(n), self.biases(y)
+        caches, biases = self.net.caches(n, y), self.biases(y)
         s = torch.zeros(n, self.num_positions, 1, dtype=torch.uint8, device=self.device)
         s[:, :start] = prefix
         x = self.net.padded(self._inputs(s))
         if start:
-            self.net.block(x, slice(0, start), past, y)
+            self.net.block(x, slice(0, start), caches, y)
         # the next symbols of a text are hardly ever guessed rightly
         size = 1 if self.tokens else block_size(4, n, self.device)
         while start < self.num_positions:
             block = slice(start, min(start + size, self.num_positions))
             bias = biases if self.tokens else biases[..., block, :]
-            values = yield Block(start, self._outputs(self.net.block(x, block, past, y)) + bias)
+            h = self.net.block(x, block, caches, y)
+            values = yield Block(start, self._outputs(h) + bias)
             final = num_final(values, s[:, block])
             s[:, block] = values
             self.net.put(x, block, self._inputs(values))
