@@ -66,13 +66,14 @@ class TokenByToken:
         # the queries too, so that one copy puts in all three
         room = norm.weight.new_empty(len(every), 3, n, heads, length, width // heads)
         self.past = [KeyValues(part[1:]) for part in room.unbind()]
-        self._parts, self._tokens = room.flatten(0, 1), room.transpose(1, 2)
+        self._queries, self._all = room[:, 0], room.flatten(0, 1)
+        self._tokens = room.transpose(1, 2)
         self._turn = None if rotary is None else _turned(rotary)
 
     def step(self, h: Tensor, i: int) -> Tensor:
         """Return the features (n, width) of the token h (n, width) at position i."""
-        q = self._parts.narrow(-2, i, 1).unbind()[::3]
-        kv = self._parts.narrow(-2, 0, i + 1).unbind()
+        q = self._queries.narrow(-2, i, 1).unbind()
+        every = self._all.narrow(-2, 0, i + 1).unbind()
         slots, shape = self._tokens.select(-2, i).unbind(), self._shape
         turn = None if self._turn is None else [t[i] for t in self._turn]
         for k, (bias, norm, qkv, out, mlp_norm, first, activation, last) in enumerate(self._blocks):
@@ -83,7 +84,7 @@ class TokenByToken:
             if turn is not None:
                 slot, found = slot[:, :2], found[:, :2]  # queries and keys
                 torch.addcmul(found * turn[0], found.roll(shape[-1] // 2, -1), turn[1], out=slot)
-            seen = F.scaled_dot_product_attention(q[k], kv[3 * k + 1], kv[3 * k + 2])
+            seen = F.scaled_dot_product_attention(q[k], every[3 * k + 1], every[3 * k + 2])
             h = out(seen.flatten(1)).add_(h)
             h = last(activation(first(mlp_norm(h)))).add_(h)
         return self._last(h)
