@@ -135,9 +135,9 @@ class CausalBlock(nn.Module):
             rotary: Turns queries and keys.
         """
         h = self.class_bias(h, y, axis=-1)
-        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
-        q, k, v = qkv.unbind()
+        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1))
+        # the gradient of unbind is one stack, in an order that nothing has to copy again
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         if rotary is not None:
             q, k = rotary(q, start), rotary(k, start)
         if past is not None:

@@ -76,7 +76,9 @@ class TokenByToken:
         every = self._all.narrow(-2, 0, i + 1).unbind()
         slots, shape = self._tokens.select(-2, i).unbind(), self._shape
         turn = None if self._turn is None else [t[i] for t in self._turn]
-        for k, (bias, norm, qkv, out, mlp_norm, first, activation, last) in enumerate(self._blocks):
+        for k, (bias, norm, qkv, out, mlp_norm, first, activation, last) in enumerate(
+            self._blocks
+        ):
             if bias is not None:
                 h = h + bias
             slot, found = slots[k], qkv(norm(h)).view(shape)
@@ -106,6 +108,6 @@ def _normed(layer: nn.LayerNorm) -> Map:
 
 
 def _turned(rotary: Rotary) -> tuple[Tensor, Tensor]:
-    """Return (length, size) each: x turned is x times the first plus x, its halves swapped, times the second."""
+    """Return c, s (length, size): x turned is c x + s x', where x' has the halves of x swapped."""
     cos, sin = rotary.cos, rotary.sin
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
