@@ -213,5 +213,5 @@ class Transformer(AutoregressiveModel):
         for i in range(start, self.num_positions):
             h = torch.embedding(embedding, before.squeeze(1).int())
             h = h if position is None else h + position[i]
-            values = yield Block(i, output(caches.step(h, i)).add_(bias).unsqueeze(1))
+            values = yield Block(i, (output(caches.step(h, i)) + bias).unsqueeze(1))
             before = values.squeeze(-1)

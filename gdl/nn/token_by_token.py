@@ -87,8 +87,8 @@ class TokenByToken:
                 slot, found = slot[:, :2], found[:, :2]  # queries and keys
                 torch.addcmul(found * turn[0], found.roll(shape[-1] // 2, -1), turn[1], out=slot)
             seen = F.scaled_dot_product_attention(q[k], every[3 * k + 1], every[3 * k + 2])
-            h = out(seen.flatten(1)).add_(h)
-            h = last(activation(first(mlp_norm(h)))).add_(h)
+            h = h + out(seen.flatten(1))
+            h = h + last(activation(first(mlp_norm(h))))
         return self._last(h)
 
 
