@@ -19,7 +19,7 @@ TABLES: dict[str, tuple[str, str]] = {  # and what --quick adds
         "rounds=5 rows=plane only=gdl,FrEIA",
     ),
     "autoregressive": ("autoregressive.py threads=1 rounds=10", "rounds=4 models=fvsbn,made,nade"),
-    "text": ("text.py threads=1 rounds=10", "rounds=3 sizes=small"),
+    "text": ("text.py rounds=6", "rounds=3 threads=1 sizes=small"),
     "evaluation": ("evaluation.py rounds=10", "rounds=3 threads=1"),
     "overhead": ("overhead.py epochs=12", "epochs=5 threads=1"),
     "trainers": ("trainers.py", "rounds=1 threads=1"),

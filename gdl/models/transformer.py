@@ -15,9 +15,10 @@ from gdl.distributions import Categorical, Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, block_size, num_final
 from gdl.families.autoregressive import AutoregressiveModel
-from gdl.kernels.products import linear
+from gdl.kernels.products import linear, row_product
 from gdl.nn.class_bias import ClassBias
 from gdl.nn.linear import Linear
+from gdl.nn.token_by_token import TokenByToken
 from gdl.nn.transformer import ImageTransformer, neighbours
 
 __all__ = ["Transformer"]
@@ -185,20 +186,38 @@ class Transformer(AutoregressiveModel):
     def steps_after(self, prefix: Tensor, y: Tensor | None = None) -> PositionSteps:
         """See `AutoregressiveModel.steps_after`; one pass gives the keys and values of the prefix."""
         n, start, _ = prefix.shape
-        past, biases = self.net.caches(n), self.biases(y)
+        caches = self.net.caches(n, y)
         s = torch.zeros(n, self.num_positions, 1, dtype=torch.uint8, device=self.device)
         s[:, :start] = prefix
         x = self.net.padded(self._inputs(s))
         if start:
-            self.net.block(x, slice(0, start), past, y)
-        # the next symbols of a text are hardly ever guessed rightly
-        size = 1 if self.tokens else block_size(4, n, self.device)
+            self.net.block(x, slice(0, start), caches, y)
+        if self.tokens and not self.training:
+            # the next symbols of a text are hardly ever guessed rightly
+            yield from self._one_by_one(x[:, start : start + 1], start, caches, y)
+            return
+        biases, size = self.biases(y), block_size(4, n, self.device)
         while start < self.num_positions:
             block = slice(start, min(start + size, self.num_positions))
             bias = biases if self.tokens else biases[..., block, :]
-            values = yield Block(start, self._outputs(self.net.block(x, block, past, y)) + bias)
+            h = self.net.block(x, block, caches, y)
+            values = yield Block(start, self._outputs(h) + bias)
             final = num_final(values, s[:, block])
             s[:, block] = values
             self.net.put(x, block, self._inputs(values))
             start += final
-            size = 1 if self.tokens else block_size(final, n, self.device)
+            size = block_size(final, n, self.device)
+
+    def _one_by_one(
+        self, before: Tensor, start: int, caches: TokenByToken, y: Tensor | None
+    ) -> PositionSteps:
+        """Yield one position after the other from `start` on, before which stand the symbols (n, 1)."""
+        embedding, position = self.net.embedding.weight, self.net.position
+        head = embedding[: self.levels] if self.tied else self.head.weight
+        bias = self.biases(y)[..., 0, :] + (0 if self.tied else self.head.bias)
+        output = row_product(head, None, len(before))
+        for i in range(start, self.num_positions):
+            h = torch.embedding(embedding, before.squeeze(1).int())
+            h = h if position is None else h + position[i]
+            values = yield Block(i, (output(caches.step(h, i)) + bias).unsqueeze(1))
+            before = values.squeeze(-1)

@@ -1,7 +1,5 @@
 """Causal self-attention: a transformer block, its cache of keys and values, and rotary positions."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,15 +15,11 @@ class KeyValues:
     """The key-value cache of one block: keys and values of the tokens so far.
 
     Args:
-        n: Number of images.
-        heads: Attention heads.
-        length: Number of tokens of a whole image.
-        size: Size of a key in one head.
-        like: A tensor with the dtype and the device of the cache.
+        room: Memory for the keys and values (2, n, heads, length, size) of whole images.
     """
 
-    def __init__(self, n: int, heads: int, length: int, size: int, like: Tensor) -> None:
-        self._all = like.new_empty(2, n, heads, length, size)
+    def __init__(self, room: Tensor) -> None:
+        self._all = room
 
     def put(self, start: int, k: Tensor, v: Tensor) -> Tensor:
         """Put in the keys and values (n, heads, T, size) of the tokens from `start` on.
@@ -141,9 +135,9 @@ class CausalBlock(nn.Module):
             rotary: Turns queries and keys.
         """
         h = self.class_bias(h, y, axis=-1)
-        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # the gradient of unbind is one stack; indexing would make a tensor of zeros for each part
-        q, k, v = qkv.unbind()
+        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, self.heads, -1))
+        # the gradient of unbind is one stack, in an order that nothing has to copy again
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         if rotary is not None:
             q, k = rotary(q, start), rotary(k, start)
         if past is not None:
@@ -155,25 +149,3 @@ class CausalBlock(nn.Module):
         found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=not start)
         h = h + self.dropout(self.out(found.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.mlp(h))
-
-    def step(
-        self, h: Tensor, past: KeyValues, start: int, y: Tensor | None, rotary: Rotary | None
-    ) -> Tensor:
-        """Map one token (n, width) to (n, width), as `forward` does in eval mode.
-
-        It calls functions instead of modules, whose calls would cost more than the products.
-        """
-        h, (normed, first, activation, last) = self.class_bias(h, y, axis=-1), self.mlp
-        qkv = F.linear(_normed(self.norm, h), self.qkv.weight, self.qkv.bias)
-        q, k, v = qkv.view(len(h), 3, self.heads, 1, -1).unbind(1)
-        if rotary is not None:
-            q, k = rotary(q, start), rotary(k, start)
-        k, v = past.put(start, k, v).unbind()
-        found = F.scaled_dot_product_attention(q, k, v).flatten(1)
-        h = h + F.linear(found, self.out.weight, self.out.bias)
-        hidden = activation(F.linear(_normed(normed, h), first.weight, first.bias))
-        return h + F.linear(hidden, last.weight, last.bias)
-
-
-def _normed(layer: Any, h: Tensor) -> Tensor:
-    return torch.layer_norm(h, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

@@ -5,13 +5,16 @@ pixels in a fixed order. Here each token also sees a small window around the pix
 it starts from an embedding of the value before, as in a model of text.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdl.nn.attention import CausalBlock, KeyValues, Rotary
+from gdl.nn.attention import CausalBlock, Rotary
 from gdl.nn.dropout import Dropout
 from gdl.nn.linear import Linear
+from gdl.nn.token_by_token import TokenByToken
 
 __all__ = ["ImageTransformer", "neighbours"]
 
@@ -115,14 +118,13 @@ class ImageTransformer(nn.Module):
             h = h + self.position[positions]
         return self.dropout(h) if self.symbols else h
 
-    def caches(self, n: int) -> list[KeyValues]:
-        """Return an empty cache for each block, for n sequences."""
-        size = self.width // self.heads
-        like = self.last.weight
-        return [KeyValues(n, self.heads, self.length, size, like) for _ in self.blocks]
+    def caches(self, n: int, y: Tensor | None = None) -> TokenByToken:
+        """Return empty caches of all blocks, for n sequences, perhaps with classes y (n,)."""
+        blocks: Any = self.blocks
+        return TokenByToken(blocks, self.last, self.rotary, n, self.length, y)
 
     def block(
-        self, x: Tensor, positions: slice, past: list[KeyValues], y: Tensor | None = None
+        self, x: Tensor, positions: slice, caches: TokenByToken, y: Tensor | None = None
     ) -> Tensor:
         """Return the features (n, T, width) of T positions; those before are in the caches.
 
@@ -131,16 +133,13 @@ class ImageTransformer(nn.Module):
         Args:
             x: The values (n, N + 1), padded, of these positions and of those before.
             positions: The T positions.
-            past: The cache of each block.
-            y: The class (n,) of each image, see `ClassBias`.
+            caches: See `caches`.
+            y: The class (n,) of each image, those of the caches.
         """
         h = self._tokens(x, positions)
         if h.shape[1] == 1 and not self.training:
-            h = h.squeeze(1)
-            for block, kv in zip(self.blocks, past, strict=True):
-                h = block.step(h, kv, positions.start, y, self.rotary)  # pyright: ignore
-            return self.last(h).unsqueeze(1)
-        for block, kv in zip(self.blocks, past, strict=True):
+            return caches.step(h.squeeze(1), positions.start).unsqueeze(1)
+        for block, kv in zip(self.blocks, caches.past, strict=True):
             h = block(h, kv, positions.start, y, self.rotary)
         return self.last(h)
 
