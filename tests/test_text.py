@@ -240,6 +240,14 @@ BAD: dict[str, tuple[str | bytes | None, dict[str, Any], str]] = {
         "an alphabet of 2, but data.le",
     ),
     "labels": ("ab" * 99, {"labels_per_class": 3}, "needs labels"),
+    "no folder but a file": (
+        None,
+        {"root": __file__},
+        r"is a file: read it with data.file=.*test_text.py",
+    ),
+    "a device": (None, {"file": "/dev/null"}, "is a pipe or a device"),
+    "glob of a file": ("a" * 999, {"glob": "*.py"}, "data.glob=.* chooses files of a folder"),
+    "glob of a corpus": (None, {"corpus": "stdlib", "glob": "a*"}, "leave it out"),
     "glob": (None, {"root": "/", "glob": ""}, "data.glob must be a pattern"),
 }
 

@@ -12,6 +12,7 @@ from gdl.tasks.drawn_texts import (
     draw_texts,
     draw_windows,
     goes_on,
+    refuse_image_options,
     refuse_text_options,
     writes_text,
 )
@@ -64,8 +65,12 @@ def sample(
     text = writes_text(model) and isinstance(model, Samples)
     n = (4 if text else 64) if n is None else n
     if n < 1:
-        raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
+        raise GdlError(
+            f"task.n={n} asks for no {'text' if text else 'image'}: use task.n=1 or more."
+        )
     check_temperature(temperature)
+    if text:
+        refuse_image_options(model, label=label)
     if text and goes_on(model):
         return {"samples": draw_texts(model, "sample", n, "", length, stop, seed, temperature)}
     if text:
