@@ -67,9 +67,10 @@ class NADE(AutoregressiveModel):
             shift = self.class_hidden.of(y)
             bias = self.hidden_bias if shift is None else self.hidden_bias + shift
             if self.tokens:
-                columns = self._columns(s)
-                total = columns.cumsum(1) - columns + bias.view(-1, 1, columns.shape[2])
-                return torch.einsum("bnh,nph->bnp", total.sigmoid(), self.output) + self.biases(y)
+                # shifted: a sum minus its last term would depend on it by rounding
+                before = F.pad(self._columns(s)[:, :-1].cumsum(1), (0, 0, 1, 0))
+                h = (before + bias.view(-1, 1, before.shape[2])).sigmoid()
+                return torch.einsum("bnh,nph->bnp", h, self.output) + self.biases(y)
             x = self.unit(s).squeeze(-1).T.contiguous()
             out = prefix_outputs(x, self.weight, bias, self.output, self.chunk)
             return out.transpose(0, 1) + self.biases(y)
