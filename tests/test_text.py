@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,26 @@ def test_a_folder_is_read_in_order_and_says_what_it_leaves_out(
         Text((1, 1, 8), root=str(root), glob="*.py", alphabet="characters")
     with pytest.raises(GdlError, match=r"matches no file with text among 7.*not read: d.py"):
         Text((1, 1, 8), root=str(root), glob="d.py").setup()
+
+
+def test_links_and_pipes_in_a_folder_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "src")
+    for name, to in {"itself": "itself", "up": "..", "nowhere": "gone", "again": "."}.items():
+        (tmp_path / "src" / name).symlink_to(to)
+    os.mkfifo(tmp_path / "src" / "pipe")
+    Text((1, 1, 8), root=str(tmp_path / "src")).setup()
+    said = " ".join(capsys.readouterr().out.split())
+    for why in ("itself (too many levels", "nowhere (a broken", "pipe (no regular file)"):
+        assert why in said
+    for name, why in {
+        "itself": "leads nowhere",
+        "nowhere": "leads nowhere",
+        "pipe": "a pipe",
+    }.items():
+        with pytest.raises(GdlError, match=why):
+            Text((1, 1, 8), file=str(tmp_path / "src" / name)).setup()
 
 
 MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
