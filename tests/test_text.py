@@ -310,6 +310,16 @@ def test_models_of_pixels_are_models_of_text(model: str, tmp_path: Path) -> None
     assert metrics["data/digest"] == data.digest()
 
 
+@pytest.mark.parametrize("model", ["ae", "denoising_ae"])
+def test_a_model_without_a_distribution_is_refused_and_leaves_nothing(
+    model: str, tmp_path: Path
+) -> None:
+    options = ["data=text", f"data.file={write(tmp_path)}", "data.length=6"]
+    with pytest.raises(GdlError, match="symbols have no distance .* use model=transformer"):
+        train(tmp_path / "run", f"model={model}", *options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_is_resumed_is_the_whole_run(tmp_path: Path) -> None:
     file = write(tmp_path)
     options = ["data=text", f"data.file={file}", "data.length=6", "data.batch_size=16"]

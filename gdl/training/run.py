@@ -101,6 +101,11 @@ def prepare(cfg: DictConfig) -> Training:
     if model.num_classes and data.class_names is not None:
         model.config["class_names"] = list(data.class_names)
     if isinstance(data, HasText):
+        if model.nll_kind is None:
+            raise GdlError(
+                f"A {type(model).__name__} has no distribution, and the numbers of symbols have no "
+                "distance that it could measure: use model=transformer, or model=vae for latents."
+            )
         # texts are encoded and decoded without the data
         model.config["alphabet"] = data.characters
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
