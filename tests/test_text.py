@@ -19,6 +19,7 @@ from gdl.data.corpora import read_corpus
 from gdl.data.text import HasText
 from gdl.distributions import Categorical
 from gdl.errors import GdlError
+from gdl.runs.directory import Run
 
 PANGRAM = "The quick brown fox jumps over the lazy dog; Zwölf Boxkämpfer jagen Viktor.\n"
 
@@ -310,12 +311,29 @@ def test_models_of_pixels_are_models_of_text(model: str, tmp_path: Path) -> None
     assert metrics["data/digest"] == data.digest()
 
 
+@pytest.mark.parametrize("name", ["fewer", "others"])
+def test_a_run_goes_on_with_its_own_alphabet(name: str, tmp_path: Path) -> None:
+    options = ["model=nade", "model.hidden=8", "data=text", f"data.file={write(tmp_path)}"]
+    options += ["data.length=6", "data.alphabet=characters"]
+    train(tmp_path / "run", *options)
+    before = Run(tmp_path / "run").checkpoint("last").read_bytes()
+    write(tmp_path, (PANGRAM * 10).replace("T", "t" if name == "fewer" else "A"))
+    if name == "fewer":
+        train(tmp_path / "run", *options, "trainer.max_epochs=2")
+        characters = torch.load(Run(tmp_path / "run").checkpoint("last"), weights_only=True)
+        assert characters["gdl_config"]["alphabet"] == "".join(sorted({*PANGRAM}))
+    else:
+        with pytest.raises(GdlError, match=r"x.txt has characters .* not know: 'A'; leave"):
+            train(tmp_path / "run", *options, "trainer.max_epochs=2")
+        assert Run(tmp_path / "run").checkpoint("last").read_bytes() == before
+
+
 @pytest.mark.parametrize("model", ["ae", "denoising_ae"])
 def test_a_model_without_a_distribution_is_refused_and_leaves_nothing(
     model: str, tmp_path: Path
 ) -> None:
     options = ["data=text", f"data.file={write(tmp_path)}", "data.length=6"]
-    with pytest.raises(GdlError, match="symbols have no distance .* use model=transformer"):
+    with pytest.raises(GdlError, match=r"symbols have no distance .* use model=transformer"):
         train(tmp_path / "run", f"model={model}", *options)
     assert not (tmp_path / "run").exists()
 

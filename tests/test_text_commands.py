@@ -1,5 +1,7 @@
 """gdl sample and gdl evaluate on a model of text: from what is typed to what is printed and kept."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from gdl.data.text import HasText
 from gdl.errors import GdlError
 from gdl.serialization import build_model
 
+ROOT = Path(__file__).resolve().parent.parent
 TEXT = "def main(a, b):\n    return 'caf\xe9' + a\n\n" * 40
 TASKS = {"sample": sample, "evaluate": evaluate}
 
@@ -85,6 +88,18 @@ def test_what_is_typed_is_continued_printed_and_written(call: Call, tmp_path: Pa
     assert code == 0
     assert "--- sample 3 of 3 ---" in out
     assert b"a" not in (tmp_path / "texts" / "samples.txt").read_bytes().replace(b"sample", b"")
+
+
+def test_a_terminal_without_the_characters_shows_their_escapes(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "gdl", "sample", f"run={checkpoint}", "device=cpu"]
+    command += ["task=complete", "task.prompt=caf\xe9", "task.length=2", "out=texts"]
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"caf\\xe9" in done.stdout
+    assert "caf\xe9" in (tmp_path / "texts" / "completions.txt").read_text(encoding="utf-8")
 
 
 def test_a_text_is_measured_beside_compressors(call: Call) -> None:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasText
+from gdl.data.text import HasText, Text
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
@@ -26,7 +26,7 @@ from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
-from gdl.serialization import TRAINING_KEYS
+from gdl.serialization import TRAINING_KEYS, read_checkpoint
 from gdl.training.callbacks import seconds_left
 from gdl.training.conditional import add_classes
 from gdl.training.lean_loop import lean
@@ -86,6 +86,12 @@ def prepare(cfg: DictConfig) -> Training:
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
+    if isinstance(data, Text) and cfg.resume:
+        # the text may have changed since, but not what the model knows of its symbols
+        known = read_checkpoint(cfg.resume)["gdl_config"]
+        if "alphabet" in known:
+            data.read_with(known["alphabet"])
+            cfg.data.levels = data.levels
     add_classes(cfg, data)
     model = build_model(cfg.model)
     if tuple(model.shape) != tuple(data.shape):
