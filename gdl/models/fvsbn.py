@@ -57,7 +57,8 @@ class FVSBN(AutoregressiveModel):
         if (count := n * self.width * n * p) > self.MAX_WEIGHTS:
             fix = "use data=binarized_mnist, smaller images, or likelihood=discretized_logistic."
             if self.tokens:
-                fix = "use a smaller data.length, data.alphabet=characters, or model=made."
+                most = int(self.MAX_WEIGHTS**0.5) // levels
+                fix = f"use data.length={most} or less, data.alphabet=characters, or model=made."
             raise GdlError(
                 f"FVSBN needs a weight for each pair of pixels and parameter, here {count:,}: {fix}"
             )
