@@ -109,7 +109,7 @@ def prepare(cfg: DictConfig) -> Training:
     if isinstance(data, HasText):
         if model.nll_kind is None:
             raise GdlError(
-                f"A {type(model).__name__} has no distribution, and the numbers of symbols have no "
+                f"This {type(model).__name__} has no distribution, and the numbers of symbols have no "
                 "distance that it could measure: use model=transformer, or model=vae for latents."
             )
         # texts are encoded and decoded without the data
