@@ -1,7 +1,6 @@
 """gdl sample and gdl evaluate on a model of text: from what is typed to what is printed and kept."""
 
-import os
-import subprocess
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,6 @@ from gdl.data.text import HasText
 from gdl.errors import GdlError
 from gdl.serialization import build_model
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = "def main(a, b):\n    return 'caf\xe9' + a\n\n" * 40
 TASKS = {"sample": sample, "evaluate": evaluate}
 
@@ -91,15 +89,16 @@ def test_what_is_typed_is_continued_printed_and_written(call: Call, tmp_path: Pa
 
 
 def test_a_terminal_without_the_characters_shows_their_escapes(
-    checkpoint: Path, tmp_path: Path
+    call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "gdl", "sample", f"run={checkpoint}", "device=cpu"]
-    command += ["task=complete", "task.prompt=caf\xe9", "task.length=2", "out=texts"]
-    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert b"caf\\xe9" in done.stdout
-    assert "caf\xe9" in (tmp_path / "texts" / "completions.txt").read_text(encoding="utf-8")
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    options = ["task=complete", "task.prompt=caf\xe9", "task.length=2", "out=texts"]
+    code, *_ = call("sample", *options)
+    terminal.flush()
+    assert code == 0
+    assert b"caf\\xe9" in raw.getvalue()
 
 
 def test_a_text_is_measured_beside_compressors(call: Call) -> None:
