@@ -48,6 +48,10 @@ MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
     "made_masks": lambda *a, **o: MADE(*a, hidden=[80], num_masks=3, **o),
     "made_orders": lambda *a, **o: MADE(*a, hidden=[60, 80], num_masks=3, order="random"),
     "nade": lambda *a, **o: NADE(*a, hidden=5, **o),
+    "fvsbn_symbols": lambda *a, **o: FVSBN(*a, tokens=True, **o),
+    "made_symbols": lambda *a, **o: MADE(*a, hidden=[60, 80], tokens=True, **o),
+    "made_masks_symbols": lambda *a, **o: MADE(*a, hidden=[80], num_masks=3, tokens=True, **o),
+    "nade_symbols": lambda *a, **o: NADE(*a, hidden=5, tokens=True, **o),
     "pixelcnn": lambda *a, **o: PixelCNN(*a, width=6, layers=4, hidden=5, **o),
     "pixelcnn_pp": pixelcnn_pp,
     "transformer": transformer,
@@ -56,11 +60,11 @@ MODELS: dict[str, Callable[..., AutoregressiveModel]] = {
         *a, tokens=True, positions="rotary", mlp="swiglu", **o
     ),
 }
-ANY_ORDER = ["fvsbn", "made", "made_masks", "nade", "transformer", "gpt"]
+ANY_ORDER = ["fvsbn", "made", "made_masks", "nade", "nade_symbols", "transformer", "gpt"]
 ANY_LIKELIHOOD = [
     *("fvsbn", "made", "nade", "pixelcnn", "pixelcnn_pp", "transformer", "gpt_rotary"),
 ]
-MIXTURES = ("made_masks", "made_orders")
+MIXTURES = ("made_masks", "made_orders", "made_masks_symbols")
 each_model = pytest.mark.parametrize("name", MODELS)
 each_raster = pytest.mark.parametrize("name", [m for m in MODELS if m != "made_orders"])
 each_levels = pytest.mark.parametrize("levels", [2, 4])

@@ -67,6 +67,7 @@ REFUSED = {  # and what the message proposes
     ("gaussian", "olivetti"): "use smaller images",
     ("transformer", "folder"): "use smaller images or model=pixelcnn",
     ("nice", "toy1d"): "model=realnvp for one dimension",
+    ("fvsbn", "text"): "use data.length=39 or less",
     **{
         (f"glow{size}", data): "use model=realnvp"
         for size in ("", "_small", "_tiny")

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from gdl.data.corpora import read_corpus
 from gdl.data.text import HasText
 from gdl.distributions import Categorical
 from gdl.errors import GdlError
+from gdl.runs.directory import Run
 
 PANGRAM = "The quick brown fox jumps over the lazy dog; Zwölf Boxkämpfer jagen Viktor.\n"
 
@@ -216,6 +218,26 @@ def test_a_folder_is_read_in_order_and_says_what_it_leaves_out(
         Text((1, 1, 8), root=str(root), glob="d.py").setup()
 
 
+def test_links_and_pipes_in_a_folder_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "src")
+    for name, to in {"itself": "itself", "up": "..", "nowhere": "gone", "again": "."}.items():
+        (tmp_path / "src" / name).symlink_to(to)
+    os.mkfifo(tmp_path / "src" / "pipe")
+    Text((1, 1, 8), root=str(tmp_path / "src")).setup()
+    said = " ".join(capsys.readouterr().out.split())
+    for why in ("itself (too many levels", "nowhere (a broken", "pipe (no regular file)"):
+        assert why in said
+    for name, why in {
+        "itself": "leads nowhere",
+        "nowhere": "leads nowhere",
+        "pipe": "a pipe",
+    }.items():
+        with pytest.raises(GdlError, match=why):
+            Text((1, 1, 8), file=str(tmp_path / "src" / name)).setup()
+
+
 MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
 BAD: dict[str, tuple[str | bytes | None, dict[str, Any], str]] = {
     "empty": ("", {}, "is empty"),
@@ -240,6 +262,14 @@ BAD: dict[str, tuple[str | bytes | None, dict[str, Any], str]] = {
         "an alphabet of 2, but data.le",
     ),
     "labels": ("ab" * 99, {"labels_per_class": 3}, "needs labels"),
+    "no folder but a file": (
+        None,
+        {"root": __file__},
+        r"is a file: read it with data.file=.*test_text.py",
+    ),
+    "a device": (None, {"file": "/dev/null"}, "is a pipe or a device"),
+    "glob of a file": ("a" * 999, {"glob": "*.py"}, "data.glob=.* chooses files of a folder"),
+    "glob of a corpus": (None, {"corpus": "stdlib", "glob": "a*"}, "leave it out"),
     "glob": (None, {"root": "/", "glob": ""}, "data.glob must be a pattern"),
 }
 
@@ -279,6 +309,33 @@ def test_models_of_pixels_are_models_of_text(model: str, tmp_path: Path) -> None
     assert metrics["data/source"] == "x.txt"
     data = gdl.load_data(tmp_path / "run")
     assert metrics["data/digest"] == data.digest()
+
+
+@pytest.mark.parametrize("name", ["fewer", "others"])
+def test_a_run_goes_on_with_its_own_alphabet(name: str, tmp_path: Path) -> None:
+    options = ["model=nade", "model.hidden=8", "data=text", f"data.file={write(tmp_path)}"]
+    options += ["data.length=6", "data.alphabet=characters"]
+    train(tmp_path / "run", *options)
+    before = Run(tmp_path / "run").checkpoint("last").read_bytes()
+    write(tmp_path, (PANGRAM * 10).replace("T", "t" if name == "fewer" else "A"))
+    if name == "fewer":
+        train(tmp_path / "run", *options, "trainer.max_epochs=2")
+        characters = torch.load(Run(tmp_path / "run").checkpoint("last"), weights_only=True)
+        assert characters["gdl_config"]["alphabet"] == "".join(sorted({*PANGRAM}))
+    else:
+        with pytest.raises(GdlError, match=r"x.txt has characters .* not know: 'A'; leave"):
+            train(tmp_path / "run", *options, "trainer.max_epochs=2")
+        assert Run(tmp_path / "run").checkpoint("last").read_bytes() == before
+
+
+@pytest.mark.parametrize("model", ["ae", "denoising_ae"])
+def test_a_model_without_a_distribution_is_refused_and_leaves_nothing(
+    model: str, tmp_path: Path
+) -> None:
+    options = ["data=text", f"data.file={write(tmp_path)}", "data.length=6"]
+    with pytest.raises(GdlError, match=r"symbols have no distance .* use model=transformer"):
+        train(tmp_path / "run", f"model={model}", *options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_resumed_is_the_whole_run(tmp_path: Path) -> None:

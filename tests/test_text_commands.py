@@ -1,8 +1,10 @@
 """gdl sample and gdl evaluate on a model of text: from what is typed to what is printed and kept."""
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
@@ -10,10 +12,15 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import gdl
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.entry import run_command
 from gdl.commands.evaluate import evaluate
+from gdl.commands.other_data import open_data
 from gdl.commands.sample import sample
+from gdl.data.splits import SPLITS
+from gdl.data.text import HasText
+from gdl.errors import GdlError
 from gdl.serialization import build_model
 
 TEXT = "def main(a, b):\n    return 'caf\xe9' + a\n\n" * 40
@@ -81,6 +88,19 @@ def test_what_is_typed_is_continued_printed_and_written(call: Call, tmp_path: Pa
     assert b"a" not in (tmp_path / "texts" / "samples.txt").read_bytes().replace(b"sample", b"")
 
 
+def test_a_terminal_without_the_characters_shows_their_escapes(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    options = ["task=complete", "task.prompt=caf\xe9", "task.length=2", "out=texts"]
+    code, *_ = call("sample", *options)
+    terminal.flush()
+    assert code == 0
+    assert b"caf\\xe9" in raw.getvalue()
+
+
 def test_a_text_is_measured_beside_compressors(call: Call) -> None:
     code, out, _ = call("evaluate", "measure=stream", "measure.stride=4", "limit=4")
     assert code == 0
@@ -96,6 +116,15 @@ def test_a_text_is_measured_beside_compressors(call: Call) -> None:
         ("sample", ["task=complete", "task.prompt="], "task.prompt= has no value"),
         ("sample", ["task=complete", f"task.prompt={'a' * 17}"], "which fill the model's window"),
         ("sample", ["task.length=0"], "task.length=0 does not fit"),
+        ("sample", ["task.length=1.5"], "task.length=1.5 does not fit"),
+        ("sample", ["task.n=0"], "task.n=0"),
+        ("sample", ["task.label=3"], "task.label is for images"),
+        ("sample", ["task=complete", "task.prompt=a", "task.completions=0"], "task.completions=0"),
+        (
+            "sample",
+            ["task=complete", "task.prompt=a", "task.known=left"],
+            "task.known is for images",
+        ),
         (
             "evaluate",
             ["measure=stream", "measure.stride=17"],
@@ -112,3 +141,56 @@ def test_bad_input_is_one_sentence(
     assert sentence in complaint
     assert complaint.count("error: ") == 1
     assert "defect" not in complaint
+
+
+# what the text becomes after the training, by what the run says of it
+CHANGED = {
+    "fewer characters": (lambda text: text.replace("main", "a"), None),
+    "another character": (lambda text: text.replace("m", "Ω"), "does not know: 'Ω'"),
+    "a combining one": (lambda text: text.replace("m", "e\u0301"), "COMBINING ACUTE ACCENT"),
+    "nothing": (lambda text: "", "own.txt is empty"),
+    "too short": (lambda text: text[:9], "which has 9"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_text_that_has_changed_is_read_by_the_alphabet_of_the_run(
+    checkpoint: Path, call: Call, change: str
+) -> None:
+    characters = torch.load(checkpoint, weights_only=True)["gdl_config"]["alphabet"]
+    edit, complaint = CHANGED[change]
+    file = checkpoint.parent / "own.txt"
+    file.write_text(edit(TEXT), encoding="utf-8")
+    try:
+        if complaint is not None and ("own" in complaint or "which" in complaint or characters):
+            code, _, complaints = call("evaluate", "measure=stream", "limit=2")
+            assert code == 1
+            assert complaint in complaints
+            assert complaints.count("error: ") == 1
+        else:
+            data = gdl.load_data(checkpoint)
+            assert isinstance(data, HasText)
+            assert data.characters == characters
+            assert data.decode(torch.cat([data.stream(s) for s in SPLITS])) == edit(TEXT)
+    finally:
+        file.write_text(TEXT, encoding="utf-8")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_another_text_is_read_by_the_alphabet_of_the_run(
+    checkpoint: Path, tmp_path: Path, known: bool
+) -> None:
+    run_data = gdl.load_data(checkpoint)
+    assert isinstance(run_data, HasText)
+    text = TEXT[::-1].replace("f", "a" if known else "ß")
+    (tmp_path / "other.txt").write_text(text, encoding="utf-8")
+    options = [f"file={tmp_path / 'other.txt'}"]
+    if known or run_data.characters is None:
+        other: Any = open_data("text", options, run_data)
+        assert other.shape == run_data.shape
+        assert other.levels == run_data.levels
+        assert other.characters == run_data.characters
+        assert other.decode(torch.cat([other.stream(s) for s in SPLITS])) == text
+    else:
+        with pytest.raises(GdlError, match=r"other.txt has characters .* not know: 'ß'"):
+            open_data("text", options, run_data)

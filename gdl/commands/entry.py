@@ -58,7 +58,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         Interrupted: The process was told to stop.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions through to this function
-    sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    # what a terminal cannot show is escaped, as on stderr
+    errors = "backslashreplace" if sys.stdout.errors == "strict" else sys.stdout.errors
+    sys.stdout.reconfigure(line_buffering=True, errors=errors)  # pyright: ignore[reportAttributeAccessIssue]
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     folder: Path | None = None
     try:

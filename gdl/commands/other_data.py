@@ -15,6 +15,7 @@ from gdl.commands.conf import CONF
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.values import check_values
 from gdl.data.base import ImageData
+from gdl.data.text import HasText, Text
 from gdl.errors import GdlError
 
 __all__ = ["open_data"]
@@ -29,7 +30,8 @@ def open_data(
 ) -> ImageData:
     """Return a data set by the name of its file in conf/data/.
 
-    One that scales its images gets the shape of the run's, unless an option says another.
+    One that scales its images gets the shape of the run's, unless an option says another; a text gets
+    the length of the run's windows, and its alphabet if it is a text, too.
 
     Args:
         name: Of the file.
@@ -50,6 +52,9 @@ def open_data(
     scales = "size" in node and "channels" in node and len(run_data.shape) == 3
     if scales and not given & {"data.size", "data.channels", "data.shape"}:
         own.append(f"data.shape={list(run_data.shape)}")
+    text = "alphabet" in node and isinstance(run_data, HasText)
+    if text and not given & {"data.length", "data.shape"}:
+        own.append(f"data.length={run_data.shape[2]}")
     where = [f"data_dir={quoted(run_data.data_dir)}"]
     if folders:
         where.append(f"hydra.searchpath=[{','.join(f'file://{f}' for f in folders)}]")
@@ -69,6 +74,8 @@ def open_data(
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data={name} is no data set of gdl: choose another.")
+    if isinstance(data, Text) and isinstance(run_data, HasText):
+        data.read_with(run_data.characters)
     data.prepare_data()
     data.setup()
     return data

@@ -6,7 +6,8 @@ tensor([1, 0, 2, 0, 2, 0], dtype=torch.uint8)
 'café'
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,20 +61,14 @@ class Alphabet:
         """Return the symbols (T,) uint8 of a text.
 
         Raises:
-            GdlError: It has characters outside of the alphabet, which are named.
+            Foreign: It has characters outside of the alphabet, which are named.
         """
         if self._codes is None:
             return _as_bytes(_utf8(text))
         codes = _codes(text)
         numbers = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
         if (foreign := self._codes[numbers] != codes).any():
-            names = [repr(chr(c)) for c in np.unique(codes[foreign])]
-            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-            raise GdlError(
-                f"The text has characters outside of the alphabet of {len(self)}: "
-                f"{' '.join(names[:10])}{more}; leave them out, or train with data.alphabet=bytes, "
-                "which knows every character."
-            )
+            raise Foreign(len(self), [chr(c) for c in np.unique(codes[foreign])])
         return torch.from_numpy(numbers.astype(np.uint8))
 
     def decode(self, x: Tensor) -> str:
@@ -89,6 +84,31 @@ class Alphabet:
         if self.characters is None:
             return x.detach().to(torch.uint8).cpu().contiguous().numpy().tobytes()
         return self.decode(x).encode("utf-8", "surrogatepass")
+
+
+class Foreign(GdlError):
+    """Characters outside of an alphabet.
+
+    Args:
+        size: Symbols of the alphabet.
+        characters: They, each once.
+    """
+
+    def __init__(self, size: int, characters: Sequence[str]) -> None:
+        more = f" and {len(characters) - 10} more" if len(characters) > 10 else ""
+        self.names = " ".join(map(_shown, characters[:10])) + more
+        super().__init__(
+            f"The text has characters outside of the alphabet of {size}: {self.names}; leave them "
+            "out, or train with data.alphabet=bytes, which knows every character."
+        )
+
+
+def _shown(character: str) -> str:
+    """Return a character in quotes; one that is nothing by itself is escaped and has its name."""
+    if character.isprintable() and not unicodedata.combining(character):
+        return repr(character)
+    name = unicodedata.name(character, "")
+    return f"{character!a} ({name})" if name else ascii(character)
 
 
 def alphabet_of(config: Mapping[str, Any]) -> Alphabet | None:
@@ -113,16 +133,29 @@ def text_levels(
     return len(_characters(read_corpus(corpus, file, root, glob)))
 
 
-def symbols_of(corpus: Corpus, alphabet: str) -> tuple[Tensor, Alphabet]:
+def symbols_of(
+    corpus: Corpus, alphabet: str, known: Alphabet | None = None
+) -> tuple[Tensor, Alphabet]:
     """Return the symbols (T,) uint8 of a text and their alphabet, see `text_levels`.
 
+    Args:
+        corpus: The text.
+        alphabet: "bytes" or "characters".
+        known: An alphabet of characters, instead of those of the text.
+
     Raises:
-        GdlError: It has too many characters, or is no UTF-8.
+        GdlError: It has too many characters, some that are not known, or is no UTF-8.
     """
     if alphabet == "bytes":
         return _as_bytes(corpus.content), Alphabet(None)
-    symbols = _characters(corpus)
-    return symbols.encode(corpus.text()), symbols
+    symbols = known or _characters(corpus)
+    try:
+        return symbols.encode(corpus.text()), symbols
+    except Foreign as e:
+        raise GdlError(
+            f"{corpus.where} has characters that the model does not know: {e.names}; leave them "
+            "out, or train with data.alphabet=bytes, which knows every character."
+        ) from e
 
 
 def _characters(corpus: Corpus) -> Alphabet:

@@ -99,6 +99,10 @@ def read_corpus(corpus: str | None, file: str | None, root: str | None, glob: st
         raise GdlError(
             f"data.{named[0]} and data.{named[1]} name two texts: leave out one of them."
         )
+    if root is None and glob != "*":
+        raise GdlError(
+            f"data.glob={glob} chooses files of a folder: set data.root=FOLDER too, or leave it out."
+        )
     if file is not None:
         return _file(checked_path("data.file", file))
     if root is not None:
@@ -145,6 +149,11 @@ def _file(path: Path) -> Corpus:
     if path.is_dir():
         raise GdlError(f"{path} is a folder: read it with data.root={path}.")
     if not path.is_file():
+        if os.path.lexists(path):
+            why = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
+            raise GdlError(
+                f"{path} is {why}, which cannot be read again: set data.file to a text file."
+            )
         raise GdlError(f"There is no file {path}: set data.file to a text file.")
     content = _bytes(path)
     if not content:
@@ -155,6 +164,8 @@ def _file(path: Path) -> Corpus:
 
 
 def _folder(root: Path, glob: str) -> Corpus:
+    if root.is_file():
+        raise GdlError(f"{root} is a file: read it with data.file={root}.")
     if not root.is_dir():
         raise GdlError(f"There is no folder {root}: set data.root to one with text files.")
     if not isinstance(glob, str) or not glob:

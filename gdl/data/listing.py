@@ -104,12 +104,17 @@ def _kinds(
         name = f"{prefix}/{entry.name}" if prefix else entry.name
         if entry.name.startswith("."):
             yield entry, name, "hidden"
-        elif entry.is_dir():
-            yield entry, name, "folder"
-        elif not entry.is_file():
-            yield entry, name, "a broken link" if entry.is_symlink() else "no regular file"
-        else:
-            yield entry, name, why_not(entry.name) or "file"
+            continue
+        try:
+            if entry.is_dir():
+                kind = "folder"
+            elif entry.is_file():
+                kind = why_not(entry.name) or "file"
+            else:
+                kind = "a broken link" if entry.is_symlink() else "no regular file"
+        except OSError as e:  # e.g. a link to itself
+            kind = (e.strerror or str(e)).lower()
+        yield entry, name, kind
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -110,6 +110,7 @@ class Text(ImageData):
         self._streams: dict[str, Tensor] = {}
         self._every = torch.empty(0)  # training windows from every place, a view (T - L + 1, L)
         self._symbols = Alphabet(None)
+        self._known: Alphabet | None = None  # else the alphabet is the text's own
         self._facts: dict[str, Any] = {}
 
     @property
@@ -138,10 +139,28 @@ class Text(ImageData):
         self.setup()
         return self._streams[split]
 
+    def read_with(self, characters: str | None) -> None:
+        """Number the symbols as another text does, e.g. the one that a model was trained on.
+
+        Args:
+            characters: Its alphabet, None for bytes.
+
+        Raises:
+            GdlError: They are no alphabet.
+        """
+        self._known = Alphabet(characters)
+        self._alphabet = "bytes" if characters is None else "characters"
+        self.levels = len(self._known)
+
     def load(self) -> dict[str, Split]:
-        """Return the windows (N, 1, 1, L) of each split that follow one another."""
+        """Return the windows (N, 1, 1, L) of each split that follow one another.
+
+        Raises:
+            GdlError: The text cannot be read, is too short, or has characters that `read_with` does
+                not know, which are named.
+        """
         corpus = read_corpus(*self._source)
-        whole, self._symbols = symbols_of(corpus, self._alphabet)
+        whole, self._symbols = symbols_of(corpus, self._alphabet, self._known)
         if len(self._symbols) != self.levels:
             raise GdlError(
                 f"{corpus.where} has an alphabet of {len(self._symbols)}, but data.levels is "

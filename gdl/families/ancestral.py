@@ -161,7 +161,11 @@ def after(steps: PositionSteps, prefix: Tensor) -> PositionSteps:
 
 
 def prefix_steps(
-    net: PrefixNet, shape: Sequence[int], n: int, unit: Callable[[Tensor], Tensor]
+    net: PrefixNet,
+    shape: Sequence[int],
+    n: int,
+    inputs_of: Callable[[Tensor], Tensor],
+    width: int = 1,
 ) -> PositionSteps:
     """Yield the outputs of a stack of prefix layers as the parameters of n sequences.
 
@@ -169,12 +173,13 @@ def prefix_steps(
         net: Its outputs are the parameters of the positions, one position after the other.
         shape: (N, P), the positions and the parameters of each.
         n: Number of sequences.
-        unit: Scales values (n, T, 1) to inputs of the net.
+        inputs_of: Turns values (n, T, 1) into inputs (n, T K) of the net.
+        width: K, the inputs of a position.
     """
     num_positions, num_params = shape
 
     def inputs(values: Tensor) -> Tensor:
-        return unit(values).squeeze(-1).T
+        return inputs_of(values).T
 
     def params(values: Tensor) -> Tensor:
         return net.outputs(inputs(values)).unflatten(0, (-1, num_params)).permute(2, 0, 1)
@@ -182,7 +187,7 @@ def prefix_steps(
     start, size = 0, 8
     while start < num_positions:
         stop = min(start + size, num_positions)
-        net.open(stop, slice(start * num_params, stop * num_params))
+        net.open(stop * width, slice(start * num_params, stop * num_params))
         guess = torch.zeros(n, stop - start, 1, dtype=torch.uint8, device=net.device)
         values, passes = yield from fixed_point(start, guess, params)
         net.close(inputs(values))

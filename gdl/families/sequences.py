@@ -3,13 +3,24 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.order import pixel_order
 
-__all__ = ["PixelSequences"]
+__all__ = ["PixelSequences", "are_symbols"]
+
+
+def are_symbols(tokens: bool | None, shape: Sequence[int], levels: int | None) -> bool:
+    """Return model.tokens, whether values are symbols; None stands for those of a text.
+
+    A text is one row (1, 1, L) of more than two levels; two symbols are as well numbers.
+    """
+    if tokens is None:
+        return tuple(shape[:2]) == (1, 1) and levels is not None and levels > 2
+    return tokens
 
 
 class PixelSequences(GenerativeModel):
@@ -32,6 +43,9 @@ class PixelSequences(GenerativeModel):
 
     joint_channels = False
     """Whether all channels of a pixel are one position."""
+
+    tokens = False
+    """Whether values are symbols, which have no order."""
 
     orders: Tensor
 
@@ -74,6 +88,20 @@ class PixelSequences(GenerativeModel):
         """Return integers of any shape scaled to [0, 1], as input of a network."""
         assert self.levels is not None
         return s.to(self.dtype) if self.levels == 2 else s.to(self.dtype) / (self.levels - 1)
+
+    def inputs(self, s: Tensor) -> Tensor:
+        """Return values (B, T, 1) as inputs (B, T K) of a network.
+
+        Numbers are scaled, K = 1. Symbols are K = levels zeros with a one in the place of the symbol.
+        """
+        if not self.tokens:
+            return self.unit(s).squeeze(-1)
+        return self.one_hot(s.squeeze(-1)).flatten(1)
+
+    def one_hot(self, s: Tensor) -> Tensor:
+        """Return symbols of any shape (...) as vectors (..., levels), zero but for a one."""
+        assert self.levels is not None
+        return F.one_hot(s.long(), self.levels).to(self.dtype)
 
     def known_come_first(self, known: Tensor) -> bool:
         """Return whether all known pixels come before all unknown ones, in each mask (..., C, H, W)."""

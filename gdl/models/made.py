@@ -18,6 +18,7 @@ from gdl.families.ancestral import PositionSteps, prefix_steps
 from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.drawing import Drawing
 from gdl.families.order import pixel_order
+from gdl.families.sequences import are_symbols
 from gdl.nn.class_bias import ClassBias
 from gdl.nn.prefix import PrefixLayer, PrefixLinear, PrefixNet
 from gdl.noise import SampleNoise, mix_seed
@@ -47,6 +48,7 @@ class MADE(AutoregressiveModel):
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
         ends: See `AutoregressiveModel`.
+        tokens: Whether values are symbols, each of which is an input of its own; see `are_symbols`.
 
     Raises:
         GdlError: `hidden` is empty, or `num_masks` is less than 1.
@@ -65,6 +67,7 @@ class MADE(AutoregressiveModel):
         num_classes: int = 0,
         label_dropout: float = 0.0,
         ends: Sequence[int] | None = None,
+        tokens: bool | None = False,
     ) -> None:
         super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)
         if not hidden:
@@ -73,19 +76,22 @@ class MADE(AutoregressiveModel):
             )
         if num_masks < 1:
             raise GdlError(f"model.num_masks={num_masks} leaves no model: use 1 or more.")
-        n, p = self.bias.shape
         if ends is not None and num_masks > 1:
             raise GdlError(
                 f"model.num_masks={num_masks} is a mixture, whose weights would depend on sources, and "
                 "these do not count: use model.num_masks=1."
             )
+        self._arguments["tokens"] = self.tokens = are_symbols(tokens, shape, levels)
+        (n, p), self.width = self.bias.shape, levels if self.tokens else 1
         # the degree of each unit, i.e. on how many positions it depends: inputs, hidden, outputs
-        units = [torch.arange(n) + 1]
+        units = [torch.arange(n).repeat_interleave(self.width) + 1]
         units += [1 + torch.arange(width) * (n - 1) // width for width in hidden]
         units += [torch.arange(n).repeat_interleave(p)]
         self.layers = nn.ModuleList(
             PrefixLinear(len(a), torch.searchsorted(a, b, right=True)) for a, b in pairwise(units)
         )
+        # of the inputs of a symbol one is not zero
+        self.layers[0].weight.data *= self.width**0.5
         self.hidden_biases = nn.ParameterList(torch.zeros(width) for width in hidden)
         self.class_hidden = nn.ModuleList(ClassBias(self.label_rows, width) for width in hidden)
         self.num_masks, self.hidden = num_masks, list(hidden)
@@ -107,7 +113,7 @@ class MADE(AutoregressiveModel):
 
     def _outputs(self, s: Tensor, y: Tensor | None) -> list[Tensor]:
         """Return what comes out of each layer (B, units), before the activation."""
-        outputs, h = [], self.unit(s).squeeze(-1)
+        outputs, h = [], self.inputs(s)
         for layer, (weight, bias, shift) in zip(self.layers, self._in_use(y), strict=True):
             h = layer(outputs[-1].relu() if outputs else h, bias, weight)
             outputs.append(h if shift is None else h + shift)
@@ -119,7 +125,8 @@ class MADE(AutoregressiveModel):
             PrefixLayer(weight, bias, layer.reach, None if shift is None else shift.T)  # pyright: ignore[reportArgumentType]
             for (weight, bias, shift), layer in zip(self._in_use(y), self.layers, strict=True)
         ]
-        return prefix_steps(PrefixNet(layers, n), self.bias.shape, n, self.unit)
+        net = PrefixNet(layers, n)
+        return prefix_steps(net, self.bias.shape, n, self.inputs, self.width)
 
     def _in_use(self, y: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor | None]]:
         """Return the weight and bias of each layer, with units in the order of the current mask.
@@ -138,8 +145,10 @@ class MADE(AutoregressiveModel):
         (channels, *_), (n, p) = self.shape, self.bias.shape
         pixels = self.orders[0].argsort()[self.order]
         positions = (pixels[:, None] * channels + torch.arange(channels).to(pixels)).flatten()
-        outputs = torch.arange(n * p).to(pixels).view(n, p)[positions].flatten()
-        units = [positions, *self.shuffled[self.member].split(self.hidden), outputs]
+        inputs, outputs = (
+            torch.arange(n * k).to(pixels).view(n, k)[positions].flatten() for k in (self.width, p)
+        )
+        units = [inputs, *self.shuffled[self.member].split(self.hidden), outputs]
         return [
             (
                 weight.index_select(0, o).index_select(1, i),

@@ -15,6 +15,7 @@ from gdl.distributions import Categorical, Likelihood, default_conditional
 from gdl.errors import GdlError
 from gdl.families.ancestral import Block, PositionSteps, block_size, num_final
 from gdl.families.autoregressive import AutoregressiveModel
+from gdl.families.sequences import are_symbols
 from gdl.kernels.products import linear, row_product
 from gdl.nn.class_bias import ClassBias
 from gdl.nn.linear import Linear
@@ -24,9 +25,6 @@ from gdl.nn.transformer import ImageTransformer, neighbours
 __all__ = ["Transformer"]
 
 CHOICES = {"positions": ("learned", "rotary"), "mlp": ("gelu", "swiglu")}
-
-TEXT_LEVELS = 32
-"""A single row of more levels than these is text, even where no alphabet is named."""
 
 
 class Transformer(AutoregressiveModel):
@@ -52,8 +50,7 @@ class Transformer(AutoregressiveModel):
         dropout: Probability that an output of attention or MLP is dropped, with `tokens` also an input.
         num_classes: See `GenerativeModel`.
         label_dropout: See `GenerativeModel`.
-        tokens: Whether values are symbols; None for text only: of a likelihood with an alphabet, or
-            one row (1, 1, L) of over 32 levels.
+        tokens: Whether values are symbols; see `are_symbols`.
         positions: "learned", a vector for each, or "rotary" (Su et al., 2021, arXiv 2104.09864).
         mlp: "gelu" or "swiglu" (Shazeer, 2020, arXiv 2002.05202), which have as many weights.
         tied: Whether the output uses the embeddings as its weights, with `tokens` and `Categorical`.
@@ -85,10 +82,7 @@ class Transformer(AutoregressiveModel):
         tied: bool = False,
         ends: Sequence[int] | None = None,
     ) -> None:
-        if tokens is None:
-            row = tuple(shape[:2]) == (1, 1) and levels is not None and levels > TEXT_LEVELS
-            # the likelihood that data choose knows of an alphabet, also of a small one
-            tokens = row or getattr(likelihood, "keywords", {}).get("alphabet") is not None
+        tokens = are_symbols(tokens, shape, levels)
         if tokens and getattr(likelihood, "func", likelihood) is default_conditional:
             likelihood = Categorical
         super().__init__(shape, levels, likelihood, order, num_classes, label_dropout, ends)

@@ -9,6 +9,7 @@ from torch import Tensor
 from gdl.capabilities import Incapable, SamplesGiven, ScoresGiven
 from gdl.corruptions import Seen, known_pixels
 from gdl.errors import GdlError
+from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.pictures import Picture
 from gdl.restoration.autoregressive import ByConditionals
@@ -16,7 +17,12 @@ from gdl.restoration.choice import density_restorer
 from gdl.restoration.flow import ByHamiltonian
 from gdl.restoration.latent import ByGibbs
 from gdl.tasks.drawn_pairs import draw_targets, translates
-from gdl.tasks.drawn_texts import draw_texts, refuse_text_options, writes_text
+from gdl.tasks.drawn_texts import (
+    draw_texts,
+    refuse_image_options,
+    refuse_text_options,
+    writes_text,
+)
 from gdl.tasks.labels import ALL, class_labels, labels_of
 from gdl.tasks.latents import check_temperature, truncation
 from gdl.texts import Texts
@@ -74,6 +80,8 @@ def complete(
     """
     if writes_text(model):
         check_temperature(temperature)
+        at_least_one("task.completions", completions)
+        refuse_image_options(model, label=label, known=None if known == "top" else known)
         if not prompt:
             raise GdlError(
                 "task=complete of a text continues task.prompt, which is empty: give one, as "

@@ -20,7 +20,14 @@ from gdl.families.windows import continuations
 from gdl.tasks.latents import truncation
 from gdl.texts import Show, Texts
 
-__all__ = ["draw_texts", "draw_windows", "goes_on", "refuse_text_options", "writes_text"]
+__all__ = [
+    "draw_texts",
+    "draw_windows",
+    "goes_on",
+    "refuse_image_options",
+    "refuse_text_options",
+    "writes_text",
+]
 
 AT_ONCE = 256
 """Texts that are drawn together, which bounds the memory."""
@@ -53,6 +60,20 @@ def refuse_text_options(model: GenerativeModel, **options: object) -> None:
             raise GdlError(
                 f"task.{name} is for models of text, and this {type(model).__name__} is one of other "
                 "data: leave it out, or use a run of data=text."
+            )
+
+
+def refuse_image_options(model: GenerativeModel, **options: object) -> None:
+    """Refuse options of images for a model of text.
+
+    Raises:
+        GdlError: One is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise GdlError(
+                f"task.{name} is for images, and this {type(model).__name__} is a model of text: leave "
+                "it out."
             )
 
 

@@ -13,6 +13,7 @@ from gdl.tasks.drawn_texts import (
     draw_texts,
     draw_windows,
     goes_on,
+    refuse_image_options,
     refuse_text_options,
     writes_text,
 )
@@ -74,8 +75,12 @@ def sample(
     pairs = text and translates(model)
     n = (4 if text and not pairs else 64) if n is None else n
     if n < 1:
-        raise GdlError(f"task.n={n} asks for no image: use task.n=1 or more.")
+        raise GdlError(
+            f"task.n={n} asks for no {'text' if text else 'image'}: use task.n=1 or more."
+        )
     check_temperature(temperature)
+    if text:
+        refuse_image_options(model, label=label)
     kept = truncation(model, top_k, top_p)
     how = {"length": length, "stop": stop, "seed": seed, "temperature": temperature, **kept}
     if pairs:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasAlphabet
+from gdl.data.text import HasAlphabet, Text
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
@@ -26,7 +26,7 @@ from gdl.runs.checkpoints import AtomicCheckpointIO
 from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
-from gdl.serialization import TRAINING_KEYS
+from gdl.serialization import TRAINING_KEYS, read_checkpoint
 from gdl.training.callbacks import seconds_left
 from gdl.training.conditional import add_classes
 from gdl.training.lean_loop import lean
@@ -86,6 +86,12 @@ def prepare(cfg: DictConfig) -> Training:
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
+    if isinstance(data, Text) and cfg.resume:
+        # the text may have changed since, but not what the model knows of its symbols
+        known = read_checkpoint(cfg.resume)["gdl_config"]
+        if "alphabet" in known:
+            data.read_with(known["alphabet"])
+            cfg.data.levels = data.levels
     add_classes(cfg, data)
     model = build_model(cfg.model)
     if tuple(model.shape) != tuple(data.shape):
@@ -101,6 +107,11 @@ def prepare(cfg: DictConfig) -> Training:
     if model.num_classes and data.class_names is not None:
         model.config["class_names"] = list(data.class_names)
     if isinstance(data, HasAlphabet):
+        if model.nll_kind is None:
+            raise GdlError(
+                f"This {type(model).__name__} has no distribution, and the numbers of symbols have no "
+                "distance that it could measure: use model=transformer, or model=vae for latents."
+            )
         # texts are encoded and decoded without the data
         model.config["alphabet"] = data.characters
     model.noise_seed, model.max_skipped_steps = cfg.seed, cfg.max_skipped_steps
