@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import defaultdict
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -348,3 +349,21 @@ def test_draws_follow_the_density_of_targets(name):
     p = model.log_prob(x).exp()
     shares = torch.stack([(rows == row[0, 0, 2:]).all(1).double().mean() for row in x])
     assert bool(((shares - p).abs() < 5 * (p * (1 - p) / n).sqrt() + 1e-3).all())
+
+
+def test_pairs_are_read_with_the_alphabet_of_a_run(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.tsv", tmp_path / "second.tsv"
+    lines = [f"{a}{b}\t{b}{a}" for a in "abcd" for b in "abcd"]
+    first.write_text("\n".join(lines))
+    second.write_text("\n".join(lines).replace("a", "e"))
+    was, now = (Pairs((1, 1, 6), file=file) for file in (first, second))
+    assert was.levels == now.levels, "as many characters, but others"
+    now.read_with(was.characters)
+    with pytest.raises(GdlError, match="'e'"):
+        now.setup()
+    second.write_text("\n".join(line for line in lines if "a" not in line))
+    fewer = Pairs((1, 1, 6), file=second)
+    fewer.read_with(was.characters)
+    assert fewer.levels == was.levels
+    assert fewer.pairs("train")[0] in was.pairs("train") + was.pairs("val") + was.pairs("test")
+    assert torch.equal(fewer.encode("bd"), was.encode("bd"))

@@ -56,6 +56,7 @@ def check_codes_text(model: GenerativeModel) -> tuple[AutoregressiveModel, Alpha
             f"Texts are coded symbol by symbol, and {name} has whole windows only: use a run of "
             "model=transformer, made, nade or fvsbn."
         )
+    model.refuse_pairs("gdl compress asks for codes of whole windows")
     check_left_to_right(model)
     if model.num_classes and not model.label_dropout:
         raise GdlError(

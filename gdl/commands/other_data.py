@@ -15,7 +15,7 @@ from gdl.commands.conf import CONF
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.values import check_values
 from gdl.data.base import ImageData
-from gdl.data.text import HasText, Text
+from gdl.data.text import HasAlphabet, HasText, TakesAlphabet
 from gdl.errors import GdlError
 
 __all__ = ["open_data"]
@@ -74,7 +74,7 @@ def open_data(
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data={name} is no data set of gdl: choose another.")
-    if isinstance(data, Text) and isinstance(run_data, HasText):
+    if isinstance(data, TakesAlphabet) and isinstance(run_data, HasAlphabet):
         data.read_with(run_data.characters)
     data.prepare_data()
     data.setup()

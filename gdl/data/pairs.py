@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdl.data.alphabets import Alphabet
 from gdl.data.arguments import checked_fraction, whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.pair_files import END, SEPARATOR, Pair, PairLines, pair_lines
@@ -108,6 +110,17 @@ class Pairs(ImageData):
     def decode(self, x: Tensor) -> str:
         """Return the text of symbols of any shape; see `Alphabet.decode`."""
         return self._lines.symbols.decode(x)
+
+    def read_with(self, characters: str | None) -> None:
+        """Number the symbols as other pairs do, e.g. those that a model was trained on.
+
+        What they do not know is named when the pairs are read.
+
+        Raises:
+            GdlError: They are no alphabet.
+        """
+        self._lines = replace(self._lines, symbols=Alphabet(characters))
+        self.levels = len(self._lines.symbols)
 
     def pairs(self, split: str) -> list[tuple[str, str]]:
         """Return the source and the target of each image of a split."""

@@ -16,7 +16,16 @@ from gdl.data.splits import SPLITS
 from gdl.data.stored import say
 from gdl.errors import GdlError
 
-__all__ = ["HasAlphabet", "HasText", "Text"]
+__all__ = ["HasAlphabet", "HasText", "TakesAlphabet", "Text"]
+
+
+@runtime_checkable
+class TakesAlphabet(Protocol):
+    """Data that can number their symbols as others do; asking for it reads nothing."""
+
+    def read_with(self, characters: str | None) -> None:
+        """Number the symbols as an alphabet does, None for bytes, before they are read."""
+        ...
 
 
 @runtime_checkable

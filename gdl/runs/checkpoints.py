@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from gdl.data.base import ImageData
-from gdl.data.text import Text
+from gdl.data.text import TakesAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
@@ -165,7 +165,7 @@ def _data(
     data = build(node, trust, f"The checkpoint {path}")
     if not isinstance(data, ImageData):
         raise GdlError(f"{path} names no data set of gdl, so it was not loaded.")
-    if isinstance(data, Text) and "alphabet" in config:
+    if isinstance(data, TakesAlphabet) and "alphabet" in config:
         data.read_with(config["alphabet"])  # the text may have changed since
     data.prepare_data()
     return data

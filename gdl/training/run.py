@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasAlphabet, Text
+from gdl.data.text import HasAlphabet, TakesAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
@@ -86,7 +86,7 @@ def prepare(cfg: DictConfig) -> Training:
     data = instantiate(cfg.data, _convert_="all")
     if not isinstance(data, ImageData):
         raise GdlError(f"data._target_={cfg.data.get('_target_')} is no gdl.data.ImageData.")
-    if isinstance(data, Text) and cfg.resume:
+    if isinstance(data, TakesAlphabet) and cfg.resume:
         # the text may have changed since, but not what the model knows of its symbols
         known = read_checkpoint(cfg.resume)["gdl_config"]
         if "alphabet" in known:
