@@ -123,6 +123,9 @@ STREAMED = {
 }
 """What the keys of numbers of a whole text end with, and their names."""
 
+WINDOWS = "windows-"
+"""What keys begin with that hold the nll of windows of a text for each symbol; their length follows."""
+
 PARSES = "parses-"
 """What keys of metrics.json begin with that hold shares of code that parses; the prompt follows."""
 
@@ -158,6 +161,7 @@ MEASURED = (
     RESTORED,
     STREAM,
     TRANSLATED,
+    WINDOWS,
     *KINDS,
     *BOUNDS,
 )
@@ -184,6 +188,8 @@ def name_of(key: str) -> str | None:
         return f"{kind.removeprefix(CODES)}: bits/dim"
     if key.startswith(STREAM):
         return _name_of_stream(kind, rest)
+    if key.startswith(WINDOWS) and rest == "nats_per_symbol":
+        return f"{kind}: nats per symbol, with nothing before a window"
     if key.startswith(PARSES):
         return f"{kind}: {PARSED[rest]}" if rest in PARSED else None
     if key.startswith(DISENTANGLEMENT):  # metrics keep their names: there are two "MIG", and more
