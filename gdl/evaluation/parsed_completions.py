@@ -15,7 +15,7 @@ from gdl.capabilities import Continues, Incapable, refuse
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.splits import SPLITS
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.evaluation.host import Host
 from gdl.evaluation.python_statements import problems, statement

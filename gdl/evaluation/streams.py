@@ -12,7 +12,7 @@ from gdl.coding import compressed_lengths
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.splits import SPLITS
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel

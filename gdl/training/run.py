@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasAlphabet, TakesAlphabet
+from gdl.data.text_protocols import HasAlphabet, TakesAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
