@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gdl.capabilities import Incapable
 from gdl.coding import compressed_lengths
+from gdl.comparison.streams import stream_sections
 from gdl.data import Digits
 from gdl.errors import GdlError
 from gdl.evaluation import stream, streams
@@ -215,3 +216,24 @@ def test_what_is_no_text_or_no_reader_of_one_is_refused(tmp_path: Path) -> None:
         stream(model, data, split="all")
     with pytest.raises(GdlError, match=r"has 5 symbols, fewer than the model's window of 6"):
         stream_nats(model, data.stream("test")[:5], 2)
+
+
+def test_tables_rank_runs_of_any_window_and_compressors_on_one_text() -> None:
+    def run(bits: float, length: int, size: int = 900) -> dict[str, object]:
+        known = {"stream-codes/xz": 2.0, "stream-8/bits_per_byte_se": 0.25, "stream-8/bytes": size}
+        of = {"model": f"of_{length}", "data": "text", "data/source": "own"}
+        return {**of, "data/shape": [1, 1, length], "stream-8/bits_per_byte": bits, **known}
+
+    runs = [run(2.5, 16), run(1.5, 32), run(2.0, 64), run(1.0, 16, size=70)]
+    records = [{"metrics": m, "minutes": 3.0, "command": f"run {k}"} for k, m in enumerate(runs)]
+    first, second = stream_sections(records)
+    assert "own: the whole test text of 70 bytes" in first.lower()
+    rows = [line.split("|")[1:3] for line in second.splitlines() if line.startswith("|")][2:]
+    assert [tuple(c.strip() for c in row) for row in rows] == [
+        ("of_32", "1.500 ± 0.250"),
+        ("of_64", "2.000 ± 0.250"),
+        ("xz", "2.000"),
+        ("of_16", "2.500 ± 0.250"),
+    ]
+    assert "`run 1`" in second
+    assert stream_sections([{"metrics": {"model": "vae", "data": "digits"}}]) == []

@@ -36,6 +36,7 @@ def compare(cfg: DictConfig) -> None:
     from gdl.comparison.latent_use import collapse_lines
     from gdl.comparison.restoration import restoration_tables
     from gdl.comparison.seeds import group_seeds
+    from gdl.comparison.streams import stream_tables
     from gdl.comparison.tables import comparison_tables
     from gdl.comparison.terminal import print_tables
     from gdl.comparison.translation import translation_tables
@@ -50,7 +51,7 @@ def compare(cfg: DictConfig) -> None:
     coders = known_codes()
     tables = comparison_tables(shown, coders)
     more = [*detection_tables(chosen), *disentanglement_tables(shown), *restoration_tables(chosen)]
-    more += translation_tables(chosen)
+    more += [*translation_tables(chosen), *stream_tables(chosen)]
     print_tables([*tables, *more], left_out, cfg.paths)
     for line in collapse_lines(shown):
         print(line)

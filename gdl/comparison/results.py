@@ -20,6 +20,7 @@ from gdl.comparison.disentanglement import disentanglement_sections
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
 from gdl.comparison.restoration import restoration_sections
+from gdl.comparison.streams import stream_sections
 from gdl.comparison.translation import translation_sections
 from gdl.errors import GdlError
 from gdl.files import read_json, write_json
@@ -153,6 +154,7 @@ def render(folder: Path) -> str:
         parts += disentanglement_sections(group)
         parts += restoration_sections(group)
         parts += translation_sections(group)
+    parts += stream_sections([record for group in tables.values() for record in group])
     parts += [_benchmark(r, letters) for r in records if "rows" in r]
     return "\n".join(parts)
 

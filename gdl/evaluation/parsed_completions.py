@@ -1,5 +1,6 @@
 """The share of a model's completions of a prompt that are code, by the parser of its language."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -153,8 +154,12 @@ def _name(prompt: str, temperature: float, top_k: int | None, top_p: float) -> s
 
     >>> _name("def ", 0.8, None, 0.95)
     'parses-def-temperature-0.8-top_p-0.95'
+    >>> _name(chr(10) + "def ", 1, None, 1)
+    'parses-def_d498'
     """
     name = re.sub(r"\W+", "_", prompt, flags=re.ASCII).strip("_")[:40] or "prompt"
+    if name != prompt.strip(" "):  # prompts that differ have keys that differ
+        name += f"_{hashlib.sha256(prompt.encode('utf-8', 'surrogateescape')).hexdigest()[:4]}"
     options = {"temperature": temperature, "top_k": top_k or 1, "top_p": top_p}
     chosen = [f"-{k}-{v:g}" for k, v in options.items() if v != 1 or (k == "top_k" and top_k)]
     return f"parses-{name}{''.join(chosen)}"
