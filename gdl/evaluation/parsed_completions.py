@@ -13,12 +13,11 @@ import gdl.models as models
 from gdl.capabilities import Continues, Incapable, refuse
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
-from gdl.data.splits import SPLITS
 from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.evaluation.host import Host
 from gdl.evaluation.python_statements import problems, statement
-from gdl.evaluation.units import at_least_one
+from gdl.evaluation.units import at_least_one, known_split
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
 from gdl.families.growing import as_symbols, growing
@@ -92,8 +91,7 @@ def parses(
         )
     if language != "python":
         raise GdlError(f"measure.language={language} is not known: use python.")
-    if split not in SPLITS:
-        raise GdlError(f"There is no measure.split={split}: use {', '.join(SPLITS)}.")
+    known_split(split)
     at_least_one("measure.n", n)
     if not prompt.strip():
         raise GdlError("measure.prompt is empty: give the beginning of a statement, as 'def '.")

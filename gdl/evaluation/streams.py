@@ -11,10 +11,9 @@ from gdl.capabilities import Incapable, ScoresGiven, refuse
 from gdl.coding import compressed_lengths
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
-from gdl.data.splits import SPLITS
 from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
-from gdl.evaluation.units import at_least_one
+from gdl.evaluation.units import at_least_one, known_split
 from gdl.families.base import GenerativeModel
 
 __all__ = ["stream", "stream_nats"]
@@ -79,8 +78,7 @@ def stream(
         raise GdlError(
             f"measure.stride={stride} is more than the model's window of {window}: use {window}."
         )
-    if split not in SPLITS:
-        raise GdlError(f"There is no measure.split={split}: use {', '.join(SPLITS)}.")
+    known_split(split)
     at_least_one("batch_size", batch_size)
     text = data.stream(split)
     if limit is not None:

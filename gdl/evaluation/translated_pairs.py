@@ -12,12 +12,11 @@ from gdl.data.alphabets import alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.listing import printable
 from gdl.data.pairs import HasPairs
-from gdl.data.splits import SPLITS
 from gdl.errors import GdlError
 from gdl.evaluation.host import Host
 from gdl.evaluation.nearest_sources import nearest_sources
 from gdl.evaluation.translation_scores import scores_of_texts, tokenization
-from gdl.evaluation.units import at_least_one
+from gdl.evaluation.units import at_least_one, known_split
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
 from gdl.families.terms import with_error
@@ -109,8 +108,7 @@ def translation(
 
 
 def _check(split: str, temperature: float, tokens: str | None, numbers: dict[str, object]) -> None:
-    if split not in SPLITS:
-        raise GdlError(f"There is no measure.split={split}: use {', '.join(SPLITS)}.")
+    known_split(split)
     if tokens not in (None, "13a", "char"):
         raise GdlError(f"There is no measure.tokens={tokens}: use 13a, char or null.")
     if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:

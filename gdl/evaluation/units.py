@@ -1,13 +1,14 @@
-"""A negative log-likelihood as numbers of metrics.json, and a check of numbers of samples."""
+"""A negative log-likelihood as numbers of metrics.json, and checks of what measures are given."""
 
 from torch import Tensor
 
 from gdl.capabilities import Incapable
+from gdl.data.splits import SPLITS
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.terms import with_error
 
-__all__ = ["at_least_one", "nats_and_bits", "several_images"]
+__all__ = ["at_least_one", "known_split", "nats_and_bits", "several_images"]
 
 
 def nats_and_bits(
@@ -42,6 +43,16 @@ def at_least_one(name: str, value: object) -> None:
     """
     if not isinstance(value, int) or value < 1:
         raise GdlError(f"{name} must be a whole number of at least 1, got {value!r}.")
+
+
+def known_split(split: str) -> None:
+    """Check measure.split.
+
+    Raises:
+        GdlError: There is no such split.
+    """
+    if split not in SPLITS:
+        raise GdlError(f"There is no measure.split={split}: use {', '.join(SPLITS)}.")
 
 
 def several_images(measure: str, split: str, images: Tensor) -> None:
