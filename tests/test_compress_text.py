@@ -6,24 +6,18 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import hydra
 import pytest
-import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from untrained import save_untrained
 
 from gdl.coding import text_files
 from gdl.coding.container import pack, unpack
 from gdl.commands.compress import compress
-from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.decompress import decompress
 from gdl.commands.entry import run_command
 from gdl.commands.overrides import with_files
 from gdl.errors import GdlError
 from gdl.files import write_atomically
-from gdl.serialization import build_model
 
 pytest.importorskip("constriction", reason="coding needs the extra gdl[coding]")
 
@@ -43,21 +37,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with checkpoints of untrained models."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "own.txt").write_text(TEXT, encoding="utf-8")
-    register_resolvers()
     for name, options in KINDS.items():
         own = ["data=text", f"data.file={folder / 'own.txt'}", "data.length=16"]
-        args = [*(own if name != "images" else []), *options]
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose("train", args, return_hydra_config=False)
-        torch.manual_seed(0)
-        plain: Any = {
-            key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")
-        }
-        model, config = build_model(plain["model"]), {**plain, "choices": {"data": "text"}}
-        if name != "images":
-            config["alphabet"] = instantiate(plain["data"], _convert_="all").characters
-        content = {"state_dict": model.state_dict(), "gdl_config": config}
-        torch.save(content, folder / f"{name}.ckpt")
+        save_untrained(folder / f"{name}.ckpt", *(own if name != "images" else []), *options)
     return folder
 
 

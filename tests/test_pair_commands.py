@@ -1,21 +1,13 @@
 """The commands on a model of pairs of texts: draws of targets, numbers, and what is refused."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import hydra
 import pytest
-import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from untrained import Call, save_untrained, typist
 
 from gdl.commands.compress import compress
-from gdl.commands.conf import CONF, register_resolvers
-from gdl.commands.entry import run_command
 from gdl.commands.evaluate import evaluate
 from gdl.commands.sample import sample
-from gdl.serialization import build_model
 
 NUMBERS = ("one", "two", "three", "four", "five", "six")
 PAIRS = [
@@ -23,26 +15,15 @@ PAIRS = [
 ]
 COMMANDS = {"sample": sample, "evaluate": evaluate, "compress": compress}
 
-Call = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture(scope="module", params=["characters", "bytes"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of an untrained model of a file of pairs."""
     folder = tmp_path_factory.mktemp("pairs")
     (folder / "own.tsv").write_text("\n".join("\t".join(pair) for pair in PAIRS))
-    register_resolvers()
     args = ["model=nade", "model.hidden=8", "data=pairs", f"data.file={folder / 'own.tsv'}"]
     args += ["data.length=20", f"data.alphabet={request.param}", "data.test_fraction=0.2"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("train", args, return_hydra_config=False)
-    torch.manual_seed(0)
-    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
-    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
-    assert model.ends == (data.ends[0], data.ends[1])
-    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "pairs"}}
-    content = {"state_dict": model.state_dict(), "gdl_config": config}
-    torch.save(content, folder / "model.ckpt")
+    save_untrained(folder / "model.ckpt", *args)
     return folder / "model.ckpt"
 
 
@@ -53,20 +34,9 @@ def call(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Call:
-    """Run a command in an empty folder; return its code, and what it prints and complains."""
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(command: str, *args: str) -> tuple[int, str, str]:
-        given = [f"gdl {command}", f"run={checkpoint}", *args]
-        monkeypatch.setattr(sys, "argv", given)
-        code = 0
-        try:
-            run_command(COMMANDS[command], command)
-        except SystemExit as e:
-            code = int(str(e.code))
-        return code, *capsys.readouterr()
-
-    return run
+    return typist(COMMANDS, [f"run={checkpoint}"], monkeypatch, capsys)
 
 
 def test_a_prompt_is_a_source_and_a_draw_ends_with_its_line(call: Call, tmp_path: Path) -> None:

@@ -2,31 +2,23 @@
 
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from untrained import Call, save_untrained, typist
 
 import gdl
-from gdl.commands.conf import CONF, register_resolvers
-from gdl.commands.entry import run_command
 from gdl.commands.evaluate import evaluate
 from gdl.commands.other_data import open_data
 from gdl.commands.sample import sample
 from gdl.data.splits import SPLITS
 from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
-from gdl.serialization import build_model
 
 TEXT = "def main(a, b):\n    return 'caf\xe9' + a\n\n" * 40
 TASKS = {"sample": sample, "evaluate": evaluate}
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module", params=["bytes", "characters"])
@@ -34,17 +26,10 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """A checkpoint of an untrained model of a file."""
     folder = tmp_path_factory.mktemp("text")
     (folder / "own.txt").write_text(TEXT, encoding="utf-8")
-    register_resolvers()
     args = ["model=nade", "model.hidden=8", "data=text", f"data.file={folder / 'own.txt'}"]
-    args += ["data.length=16", f"data.alphabet={request.param}"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("train", args, return_hydra_config=False)
-    torch.manual_seed(0)
-    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
-    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
-    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "text"}}
-    content = {"state_dict": model.state_dict(), "gdl_config": config}
-    torch.save(content, folder / "model.ckpt")
+    save_untrained(
+        folder / "model.ckpt", *args, "data.length=16", f"data.alphabet={request.param}"
+    )
     return folder / "model.ckpt"
 
 
@@ -55,20 +40,9 @@ def call(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Call:
-    """Run a command in an empty folder; return its code, and what it prints and complains."""
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(command: str, *args: str) -> tuple[int, str, str]:
-        given = [f"gdl {command}", f"run={checkpoint}", "device=cpu", *args]
-        monkeypatch.setattr(sys, "argv", given)
-        code = 0
-        try:
-            run_command(TASKS[command], command)
-        except SystemExit as e:
-            code = int(str(e.code))
-        return code, *capsys.readouterr()
-
-    return run
+    return typist(TASKS, [f"run={checkpoint}", "device=cpu"], monkeypatch, capsys)
 
 
 def test_what_is_typed_is_continued_printed_and_written(call: Call, tmp_path: Path) -> None:

@@ -41,7 +41,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         }.items(),
     )
 }
-each_option = pytest.mark.parametrize("option", OPTIONS)
+PAIRWISE = [  # every two options stand together in one of them
+    *("learned-gelu-numbers", "rotary-swiglu-numbers", "learned-swiglu-tokens"),
+    *("rotary-gelu-tokens", "learned-gelu-tied", "rotary-swiglu-tied"),
+]
+each_option = pytest.mark.parametrize("option", PAIRWISE)
 OTHERS = {
     "fvsbn": lambda shape, levels: FVSBN(shape, levels),
     "made": lambda shape, levels: MADE(shape, levels, hidden=[60]),
@@ -341,7 +345,7 @@ def test_a_window_is_left_when_it_is_full() -> None:
             assert start == 0 or start >= window_start(t - 1, length)
 
 
-TEXTS = [(o, None) for o in OPTIONS] + [(None, name) for name in OTHERS]
+TEXTS = [(o, None) for o in PAIRWISE] + [(None, name) for name in OTHERS]
 
 
 @pytest.mark.parametrize("size", [4, 7])

@@ -11,18 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from small_texts import build_text_model
 from test_results import make_run
 from torch import Tensor
 from torchmetrics.text import CHRFScore, SacreBLEUScore
+from untrained import save_untrained
 
 from gdl.capabilities import Incapable
-from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.entry import run_command
 from gdl.commands.evaluate import evaluate
 from gdl.comparison.entries import read_runs
@@ -43,7 +40,6 @@ from gdl.runs.metrics import checked_metrics
 from gdl.runs.report import likelihoods, number_texts
 from gdl.runs.translation_numbers import translated
 from gdl.runs.translation_table import translation_tables
-from gdl.serialization import build_model
 
 CHARACTERS = "\t\n abc\xe9"
 Pairs = Sequence[tuple[str, str]]
@@ -382,16 +378,8 @@ def checkpoint(tmp_path: Path) -> Path:
     """A checkpoint of an untrained model of a file of pairs."""
     lines = [f"{k} plus {n}\t{k + n}\t\n" for k in range(9) for n in range(4)]
     (tmp_path / "own.txt").write_text("".join([*lines, "1 plus 1\ttwo\n"]), encoding="utf-8")
-    register_resolvers()
     args = ["model=nade", "model.hidden=8", "data=pairs", f"data.file={tmp_path / 'own.txt'}"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("train", args, return_hydra_config=False)
-    torch.manual_seed(0)
-    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data")}
-    model, data = build_model(plain["model"]), instantiate(plain["data"], _convert_="all")
-    config = {**plain, "alphabet": data.characters, "choices": {"model": "nade", "data": "pairs"}}
-    content = {"state_dict": model.state_dict(), "gdl_config": config}
-    torch.save(content, tmp_path / "model.ckpt")
+    save_untrained(tmp_path / "model.ckpt", *args)
     return tmp_path / "model.ckpt"
 
 
