@@ -12,7 +12,7 @@ from small_texts import CHARACTERS, MODELS, build_text_model, some_text
 from torch import Tensor
 
 from gdl import coding
-from gdl.coding import texts
+from gdl.coding import sliding
 from gdl.coding.container import pack, unpack
 from gdl.coding.tables import PRECISION, RangeEncoder
 from gdl.data.alphabets import Alphabet
@@ -103,7 +103,7 @@ def test_the_bits_are_the_sum_of_the_conditionals(name: str, stride: int, parts:
     sizes = [len(text) // parts + (k < len(text) % parts) for k in range(parts)]
     expected = sum(sum(conditionals(model, part, stride)) for part in text.split(sizes))
     recorder = Recorder()
-    texts._code_text(model, recorder, len(text), parts, stride, text)
+    sliding.code_symbols(model, recorder, len(text), parts, stride, text)
     assert recorder.bits == pytest.approx(expected, abs=1e-3)
     done = coding.compress_texts(model, [content], ["a"], stride=stride, parts=parts)
     assert expected - 32 < done.payload_bits < expected + 64
@@ -148,7 +148,7 @@ def test_a_smaller_stride_of_a_model_that_remembers_costs_less() -> None:
     ],
 )
 def test_long_texts_are_cut_and_short_ones_are_not(total: int, window: int, parts: int) -> None:
-    assert texts._num_parts(total, window) == parts
+    assert sliding.num_parts(total, window) == parts
 
 
 # ---- what is refused

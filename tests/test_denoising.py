@@ -26,7 +26,7 @@ from gdl.models import DenoisingAutoencoder
 from gdl.nn import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, UNet
 from gdl.noise import SampleNoise
 from gdl.serialization import build_model
-from gdl.training.callbacks import restorations
+from gdl.training.grids import restorations
 
 SIZE, LEVELS = (12, 8), 256
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from gdl.audit.subjects import perturb
 from gdl.data.dates import FIRST, LANGUAGES, LAST, date_pairs, written
 from gdl.data.pair_files import pair_lines
 from gdl.data.pairs import HasPairs, Pairs, split_pair
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.distributions import Categorical
 from gdl.errors import GdlError
 from gdl.families.drawing import Drawing

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,32 @@ def test_windows_that_do_not_overlap_have_the_nll_of_the_windows() -> None:
         nats = float(model.nll(data.images("test")).sum())
     found = stream(model, data, stride=6)
     assert found["stream-6/nats_per_character"] == pytest.approx(nats / 60)
+    assert found["windows-6/nats_per_symbol"] == pytest.approx(nats / 60)
     a_part = stream(model, data, stride=6, limit=3)
     with torch.inference_mode():
         nats = float(model.nll(data.images("test")[:3]).sum())
     assert a_part["stream-6/nats_per_character"] == pytest.approx(nats / 18)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 7])
+@pytest.mark.parametrize("total", [7, 13, 14, 60])
+def test_windows_with_nothing_before_them_have_a_number_of_their_own(
+    total: int, stride: int
+) -> None:
+    model: Any = Chain(CHARACTERS, len(CHARACTERS))
+    data = SmallText(some_text(total), 7, CHARACTERS)
+    text = data.stream("test").long().tolist()
+    nats = []
+    for start in range(0, total - 6, 7):
+        nats.append(math.log(len(CHARACTERS)))  # the first symbol, with nothing before it
+        nats += [-float(model.table[a, b]) for a, b in pairwise(text[start : start + 7])]
+    found = stream(model, data, stride=stride, batch_size=2)
+    assert found["windows-7/nats_per_symbol"] == pytest.approx(sum(nats) / len(nats), rel=1e-12)
+    assert ("windows-7/nats_per_symbol_se" in found) == (total >= 14)
+    assert "windows-7-val/nats_per_symbol" in stream(model, data, stride=stride, split="val")
+    said = "windows-7: nats per symbol, with nothing before a window"
+    assert name_of("windows-7/nats_per_symbol") == said
+    assert name_of("windows-7/steps") is None
 
 
 def test_the_error_is_that_of_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:

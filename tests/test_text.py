@@ -16,7 +16,7 @@ import gdl
 from gdl.data import Text
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.corpora import read_corpus
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.distributions import Categorical
 from gdl.errors import GdlError
 from gdl.runs.directory import Run

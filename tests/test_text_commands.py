@@ -19,7 +19,7 @@ from gdl.commands.evaluate import evaluate
 from gdl.commands.other_data import open_data
 from gdl.commands.sample import sample
 from gdl.data.splits import SPLITS
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.serialization import build_model
 

@@ -268,7 +268,7 @@ def test_a_resumed_run_calls_nothing_outside_gdl(override, nothing_runs, monkeyp
         ["model=glow_tiny", "logger=tensorboard", "trainer=ddp"],
         ["+callbacks.x={_target_: torch.optim.adam.Adam}"],
         ["+callbacks.x={_target_: lightning.pytorch.callbacks.early_stopping.EarlyStopping}"],
-        ["+callbacks.x={_target_: gdl.training.callbacks.ImageGrids}"],
+        ["+callbacks.x={_target_: gdl.training.grids.ImageGrids}"],
     ],
 )
 def test_classes_of_gdl_torch_and_lightning_need_no_word(overrides, capsys):

@@ -9,8 +9,9 @@ from gdl.coding.compression import (
     model_digest,
 )
 from gdl.coding.container import Header, unpack
+from gdl.coding.sliding import text_bits
 from gdl.coding.text_codecs import compressed_lengths
-from gdl.coding.texts import check_codes_text, compress_texts, decompress_texts, text_bits
+from gdl.coding.texts import check_codes_text, compress_texts, decompress_texts
 
 __all__ = [
     "CODECS",

@@ -150,7 +150,7 @@ def _texts(
 
 def _held_out(cfg: DictConfig, model: GenerativeModel) -> Tensor:
     """Return the symbols (T,) of a split, perhaps only those of the first so many windows."""
-    from gdl.data.text import HasText
+    from gdl.data.text_protocols import HasText
     from gdl.errors import GdlError
     from gdl.runs.checkpoints import load_run_data
 

@@ -19,6 +19,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gdl.commands.compiling import compiler_failed
 from gdl.commands.unknown_names import unknown_group, unknown_override
 from gdl.errors import GdlError
 
@@ -77,6 +78,8 @@ def _sentence(error: BaseException, config_name: str) -> str | None:
             )
         if isinstance(e, RuntimeError) and "slurm cluster" in str(e):
             return "This is no SLURM cluster (there is no srun): use hydra/launcher=joblib."
+    if failed := compiler_failed(chain):
+        return failed
     for e in chain:
         if isinstance(e, OverrideParseException):
             return (

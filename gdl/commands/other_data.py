@@ -15,7 +15,7 @@ from gdl.commands.conf import CONF
 from gdl.commands.quoting import quoted, unquoted
 from gdl.commands.values import check_values
 from gdl.data.base import ImageData
-from gdl.data.text import HasAlphabet, HasText, TakesAlphabet
+from gdl.data.text_protocols import HasAlphabet, HasText, TakesAlphabet
 from gdl.errors import GdlError
 
 __all__ = ["open_data"]

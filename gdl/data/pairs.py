@@ -16,7 +16,7 @@ from gdl.data.base import ImageData, Split
 from gdl.data.pair_files import END, SEPARATOR, Pair, PairLines, pair_lines
 from gdl.data.splits import SPLITS
 from gdl.data.stored import say
-from gdl.data.text import HasAlphabet
+from gdl.data.text_protocols import HasAlphabet
 from gdl.errors import GdlError
 
 __all__ = ["HasPairs", "Pairs", "split_pair"]

@@ -4,25 +4,24 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 import gdl.models as models
 from gdl.capabilities import Continues, Incapable, refuse
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.splits import SPLITS
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.evaluation.host import Host
 from gdl.evaluation.python_statements import problems, statement
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
+from gdl.families.growing import as_symbols, growing
 from gdl.families.windows import continuations
 from gdl.files import write_atomically
 from gdl.texts import visible
@@ -143,8 +142,8 @@ def _draws(
     def draw() -> list[str]:
         found = []
         for some in (range(n)[k : k + AT_ONCE] for k in range(0, n, AT_ONCE)):
-            drawn = islice(continuations(own, len(some), symbols, how, indices=some), length)
-            found += [prompt + alphabet.decode(row) for row in torch.stack([*drawn], 1)]
+            *_, rows = growing(own, len(some), symbols, how, length, indices=some)
+            found += [prompt + alphabet.decode(as_symbols(row)) for row in rows]
         return found
 
     return draw
@@ -181,11 +180,7 @@ def _places(
     places = [match.start() for match in pattern.finditer(text)]
     some = [places[k * len(places) // n] for k in range(n)] if len(places) > n else places
     rows = (text[k : k + len(start) + length] for k in some)
-    return [alphabet.decode(_symbols(row)) for row in rows]
-
-
-def _symbols(row: bytes) -> Tensor:
-    return torch.tensor(list(row), dtype=torch.uint8)
+    return [alphabet.decode(as_symbols(row)) for row in rows]
 
 
 def _share(key: str, right: Sequence[bool]) -> dict[str, float]:

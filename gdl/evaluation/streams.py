@@ -12,7 +12,7 @@ from gdl.coding import compressed_lengths
 from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.splits import SPLITS
-from gdl.data.text import HasText
+from gdl.data.text_protocols import HasText
 from gdl.errors import GdlError
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
@@ -45,6 +45,10 @@ def stream(
     The first ones also have a standard error, {key}_se, over about 50 consecutive parts of the text,
     each of whole strides. stream-codes/{name}, or stream-codes-{split}/{name}, are bits per byte of
     general compressors on the same bytes, each of them one stream and with no other text before it.
+
+    windows-{L}/nats_per_symbol, or windows-{L}-{split}/nats_per_symbol, is another number, the mean
+    over windows that follow one another and their symbols, each given those before it in its window
+    only. Programs such as nanoGPT print it, over windows from random places.
 
     Args:
         model: A model that scores some pixels given others, in eval mode.
@@ -85,6 +89,11 @@ def stream(
     name = "" if split == "test" else f"-{split}"
     nats, sizes = stream_nats(model, text, stride, batch_size)
     found = _rates(alphabet, text, nats, sizes, f"stream-{stride}{name}")
+    each = nats[sizes == window]  # of windows that do not overlap, if the stride is theirs
+    if stride < window:
+        each, _ = stream_nats(model, text[: len(text) // window * window], window, batch_size)
+    symbols = torch.full_like(each, window)
+    found |= _ratio(f"windows-{window}{name}/nats_per_symbol", each, symbols)
     content = alphabet.content(text)
     for coder, size in compressed_lengths(content).items():
         found[f"stream-codes{name}/{coder}"] = 8 * size / len(content)

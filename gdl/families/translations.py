@@ -1,7 +1,6 @@
 """Translations by a model of pairs: what follows a source and a tab, up to the end of the line."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +10,8 @@ from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
+from gdl.families.growing import as_symbols, ended, growing, without_stop
 from gdl.families.progress import Counter
-from gdl.families.windows import continuations
 
 __all__ = ["Translated", "translate"]
 
@@ -88,15 +87,8 @@ def _lines(
 ) -> Iterator[tuple[str, bool]]:
     """Yield what follows each of the prompts (n, T), and whether it came to the end of the line."""
     own: Any = model
-    [end] = alphabet.encode("\n").tolist()
-    drawn = continuations(own, len(prompts), prompts, how, indices=indices)
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
-    columns: list[Tensor] = []
-    for values in islice(drawn, model.num_dims - prompts.shape[1]):
-        columns.append(values)
-        ended |= values == end
-        if bool(ended.all()):
-            break
-    for row in torch.stack(columns, 1).cpu():
-        stops = (row == end).nonzero().flatten().tolist()
-        yield alphabet.decode(row[: stops[0]] if stops else row), bool(stops)
+    end = alphabet.encode("\n").numpy().tobytes()
+    left = model.num_dims - prompts.shape[1]
+    *_, rows = growing(own, len(prompts), prompts, how, left, end, indices)
+    for row in rows:
+        yield alphabet.decode(as_symbols(without_stop(row, end))), ended(row, end)

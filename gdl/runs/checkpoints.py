@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from gdl.data.base import ImageData
-from gdl.data.text import TakesAlphabet
+from gdl.data.text_protocols import TakesAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically

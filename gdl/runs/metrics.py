@@ -7,6 +7,7 @@ from typing import Any
 
 from gdl.errors import GdlError
 from gdl.restored_numbers import PREFIX as RESTORED
+from gdl.runs.text_numbers import TEXTS, name_of_text
 from gdl.runs.translation_numbers import PREFIX as TRANSLATED
 
 __all__ = [
@@ -109,33 +110,6 @@ KINDS = (*BOUNDS, "given-", "ordered-")
 CODES = "code-"
 """What keys of metrics.json begin with that hold bits/dim of general coders on the test images."""
 
-STREAM = "stream-"
-"""What keys of metrics.json begin with that hold bits per byte of a whole text; the stride follows."""
-
-STREAM_CODES = f"{STREAM}codes"
-"""What keys begin with that hold the same of general compressors; the name of one follows."""
-
-STREAMED = {
-    "bits_per_byte": "bits per byte of the whole text",
-    "bits_per_character": "bits per character",
-    "nats_per_character": "nats per character",
-    "bytes": "bytes of the text",
-}
-"""What the keys of numbers of a whole text end with, and their names."""
-
-PARSES = "parses-"
-"""What keys of metrics.json begin with that hold shares of code that parses; the prompt follows."""
-
-PARSED = {
-    "share": "completions that parse",
-    "ended": "completions that end",
-    "completions": "completions",
-    "held_out": "held-out code that parses",
-    "held_out_ended": "held-out code that ends",
-    "statements": "held-out statements",
-}
-"""What the keys of shares of code end with, and their names."""
-
 DISENTANGLEMENT = "disentanglement/"
 """What keys of metrics.json begin with that hold metrics of disentanglement; the metric follows."""
 
@@ -154,10 +128,9 @@ MEASURED = (
     DISENTANGLEMENT,
     FEATURES,
     LATENTS,
-    PARSES,
     RESTORED,
-    STREAM,
     TRANSLATED,
+    *TEXTS,
     *KINDS,
     *BOUNDS,
 )
@@ -182,10 +155,8 @@ def name_of(key: str) -> str | None:
     kind, slash, rest = key.partition("/")
     if key.startswith(CODES):
         return f"{kind.removeprefix(CODES)}: bits/dim"
-    if key.startswith(STREAM):
-        return _name_of_stream(kind, rest)
-    if key.startswith(PARSES):
-        return f"{kind}: {PARSED[rest]}" if rest in PARSED else None
+    if key.startswith(TEXTS):
+        return name_of_text(kind, rest)
     if key.startswith(DISENTANGLEMENT):  # metrics keep their names: there are two "MIG", and more
         return None if "/" in rest or rest == "images" else rest
     if key.startswith(CLASSIFIED) and f"{slash}{rest}" in SCORES:
@@ -195,18 +166,6 @@ def name_of(key: str) -> str | None:
     if f"{slash}{rest}" in EFFECTIVE:
         return f"{kind}: {EFFECTIVE[slash + rest]}"
     return NAMES.get(key, key if key.startswith(("fd-", "test/mse")) else None)
-
-
-def _name_of_stream(kind: str, rest: str) -> str | None:
-    """Return the name of a number of a whole text; the kind begins with that of all of them.
-
-    >>> _name_of_stream("stream-128", "bits_per_byte"), _name_of_stream("stream-codes-val", "xz")
-    ('stream-128: bits per byte of the whole text', 'xz (val): bits per byte')
-    """
-    if kind.startswith(STREAM_CODES):
-        split = kind.removeprefix(STREAM_CODES)[1:]
-        return f"{rest} ({split}): bits per byte" if split else f"{rest}: bits per byte"
-    return f"{kind}: {STREAMED[rest]}" if rest in STREAMED else None
 
 
 def _name_of_score(classifier: str, score: str) -> str | None:

@@ -1,9 +1,7 @@
 """Draws of a model of text."""
 
-import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,8 +14,10 @@ from gdl.errors import GdlError
 from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
+from gdl.families.growing import as_symbols, growing, without_stop
 from gdl.families.windows import continuations
 from gdl.tasks.latents import truncation
+from gdl.tasks.live_text import LiveText
 from gdl.texts import Show, Texts
 
 __all__ = [
@@ -43,7 +43,7 @@ def goes_on(model: GenerativeModel) -> bool:
     own: Any = model
     try:
         return isinstance(model, Continues) and bool(
-            continuations(own, 1, _tensor(b""), Drawing())
+            continuations(own, 1, as_symbols(b""), Drawing())
         )
     except GdlError:
         return False
@@ -142,22 +142,16 @@ def draw_texts(
     def texts(show: Show | None) -> list[str]:
         found = []
         for some in _parts(range(n), AT_ONCE if show is None else 1):
-            rows = [bytearray() for _ in some]
-            live = _Live(alphabet, end, partial(show, some[0])) if show is not None else None
+            live = LiveText(alphabet, end, partial(show, some[0])) if show is not None else None
             if show is not None:
                 show(some[0], shown)
-            drawn = continuations(own, len(some), symbols, how, indices=some)
-            for values in islice(drawn, left if length is None else length):
-                for row, value in zip(rows, values.tolist(), strict=True):
-                    if not _ended(row, end):
-                        row.append(value)
+            rows: list[bytearray] = []
+            for rows in growing(own, len(some), symbols, how, length or left, end, some):
                 if live is not None:
                     live.show(rows[0])
-                if all(_ended(row, end) for row in rows):
-                    break
             if live is not None:
                 live.close(rows[0])
-            found += [shown + alphabet.decode(_tensor(_without(row, end))) for row in rows]
+            found += [shown + alphabet.decode(as_symbols(without_stop(row, end))) for row in rows]
         return found
 
     return Texts(what, n, texts)
@@ -199,7 +193,7 @@ def draw_windows(
         rows = x.round().to(torch.uint8).flatten(1)[:, :length].cpu().numpy()
         drawn = [row.tobytes() for row in rows]
         parts = [row.partition(end)[0] if end else row for row in drawn]
-        found = [alphabet.decode(_tensor(part)) for part in parts]
+        found = [alphabet.decode(as_symbols(part)) for part in parts]
         for k, text in enumerate(found if show is not None else ()):
             show(k, text)  # pyright: ignore[reportOptionalCall]
         return found
@@ -211,58 +205,9 @@ def _parts(numbers: range, size: int) -> list[Sequence[int]]:
     return [numbers[k : k + size] for k in numbers[::size]]
 
 
-def _ended(row: bytearray, end: bytes) -> bool:
-    """Return whether symbols, to which one is added at a time, have come to the stop."""
-    return bool(end) and row.endswith(end)
-
-
-def _without(row: bytearray, end: bytes) -> bytearray:
-    return row[: -len(end)] if _ended(row, end) else row
-
-
-def _tensor(row: bytes | bytearray) -> Tensor:
-    return torch.tensor(list(row), dtype=torch.uint8)
-
-
 def _symbols(alphabet: Alphabet, option: str, text: str) -> Tensor:
     """Return the symbols (T,) of an option of the task."""
     try:
         return alphabet.encode(text)
     except GdlError as e:
         raise GdlError(f"task.{option}: {e}") from e
-
-
-class _Live:
-    """Shows the symbols of a text as they come, up to the stop.
-
-    What may be the beginning of the stop, or of a character of several bytes, waits for what follows.
-
-    Args:
-        alphabet: The symbols.
-        end: The stop, a symbol in each byte; empty for none.
-        show: Called with the next characters.
-    """
-
-    def __init__(self, alphabet: Alphabet, end: bytes, show: Callable[[str], None]) -> None:
-        self._alphabet, self._end, self._shown, self._show = alphabet, end, 0, show
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def show(self, row: bytearray) -> None:
-        """Show what is certain of the symbols drawn so far."""
-        ended = _ended(row, self._end)
-        self._up_to(row, len(row) - (len(self._end) if ended else _beginning(row, self._end)))
-
-    def close(self, row: bytearray) -> None:
-        """Show the rest of the symbols."""
-        self._up_to(row, len(_without(row, self._end)))
-        self._show(self._decoder.decode(b"", final=True))
-
-    def _up_to(self, row: bytearray, stop: int) -> None:
-        content = self._alphabet.content(_tensor(row[self._shown : stop]))
-        self._shown = max(self._shown, stop)
-        self._show(self._decoder.decode(content))
-
-
-def _beginning(own: bytearray, end: bytes) -> int:
-    """Return the length of the longest beginning of `end` with which `own` ends."""
-    return next((k for k in range(len(end) - 1, 0, -1) if own.endswith(end[:k])), 0)

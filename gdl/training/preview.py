@@ -15,7 +15,7 @@ from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
 from gdl.families.base import GenerativeModel
 from gdl.serialization import read_checkpoint
-from gdl.training.callbacks import duration
+from gdl.training.progress_line import duration
 
 __all__ = ["Preview", "images_to_train", "preview"]
 

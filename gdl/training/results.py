@@ -17,8 +17,8 @@ from gdl.runs.metrics import COSTS, GIVEN_LABEL, limits, stored_name
 from gdl.runs.report import print_paths, print_results
 from gdl.serialization import read_checkpoint
 from gdl.tracking.wandb_logger import close, keep_explorer, keep_model, offline_dir
-from gdl.training.callbacks import ImageGrids
 from gdl.training.checkpoints import BestCheckpoint
+from gdl.training.grids import ImageGrids
 from gdl.training.run import Training
 
 __all__ = ["finish"]

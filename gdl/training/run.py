@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gdl.capabilities import InitializesFromData
 from gdl.data.base import ImageData
-from gdl.data.text import HasAlphabet, TakesAlphabet
+from gdl.data.text_protocols import HasAlphabet, TakesAlphabet
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.memory import enough_memory
@@ -27,12 +27,12 @@ from gdl.runs.directory import Run
 from gdl.runs.hardware import hardware
 from gdl.runs.lock import hold
 from gdl.serialization import TRAINING_KEYS, read_checkpoint
-from gdl.training.callbacks import seconds_left
 from gdl.training.conditional import add_classes
 from gdl.training.lean_loop import lean
 from gdl.training.loggers import open_loggers
 from gdl.training.preview import Preview, images_to_train, preview
 from gdl.training.processes import end_together
+from gdl.training.progress_line import seconds_left
 
 __all__ = ["Training", "fit", "prepare", "show_cost"]
 

@@ -1,0 +1,69 @@
+"""An error of the compiler is a sentence that says what to do, and no defect of gdl."""
+
+import pytest
+import torch
+
+from gdl.commands.explain import explain
+
+CACHE = "/tmp/its cache"
+CUT = f"{CACHE}/ab/cab.main.so: file too short"
+
+
+def like(module: str, name: str, message: str, inner: Exception | None = None) -> Exception:
+    """Return an error as torch raises it, without its compiler, whose import takes seconds."""
+    error = type(name, (RuntimeError,), {"__module__": module})(message)
+    if inner is not None:
+        error.inner_exception = inner
+    return error
+
+
+ERRORS = {
+    "ImportError: ": like("torch._inductor.exc", "InductorError", "", ImportError(CUT)),
+    "ImportError: /tmp": ImportError(CUT),  # of a file that is loaded later
+    "OSError: [Errno 28] No": like("torch._inductor.exc", "InductorError", "", OSError(28, "No")),
+    "CppCompileError: C++ error Output:": like(
+        "torch._inductor.exc", "CppCompileError", "C++ error\n\nOutput:\nkilled\n"
+    ),
+    "TorchRuntimeError: shapes": like("torch._dynamo.exc", "TorchRuntimeError", "shapes"),
+}
+
+
+@pytest.mark.parametrize("reason", ERRORS)
+def test_an_error_of_the_compiler_is_a_sentence(
+    reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", CACHE)
+    said = explain(ERRORS[reason], "train") or ""
+    assert said.startswith(f"The networks could not be compiled ({reason}")
+    assert "set compile=false, which trains more slowly" in said
+    assert f"remove the folder '{CACHE}' instead" in said
+    assert "takes minutes" in said
+    assert "\n" not in said
+    outer = RuntimeError("in a step")
+    outer.__cause__ = ERRORS[reason]
+    assert explain(outer, "train") == said
+
+
+def test_other_errors_are_none_of_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    for error in (ImportError("x.so: file too short"), RuntimeError("shapes"), ValueError("1")):
+        assert explain(error, "train") is None
+
+
+@pytest.mark.slow
+def test_what_torch_raises_of_a_compiler_that_fails_is_a_sentence() -> None:
+    from torch._inductor.exc import CppCompileError, InductorError
+
+    def fail(*_: object) -> None:
+        raise ImportError(CUT)
+
+    layer = torch.nn.Linear(2, 2)
+    layer.compile(backend=fail)
+    with pytest.raises(Exception, match="file too short") as found:
+        layer(torch.zeros(1, 2))
+    torch.compiler.reset()
+    for error in (found.value, InductorError(ImportError(CUT), None)):
+        said = explain(error, "train") or ""
+        assert said.startswith("The networks could not be compiled (ImportError: ")
+    said = explain(CppCompileError(["g++", "x.cpp"], "killed"), "train") or ""
+    assert "(CppCompileError: C++ compile error Command: g++ x.cpp Output: killed)" in said
