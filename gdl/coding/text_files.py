@@ -32,6 +32,11 @@ def read_texts(paths: Iterable[str | Path]) -> tuple[list[bytes], list[str], lis
             left_out += listing.left_out
         elif path.is_file():
             found.append((path.name, path))
+        elif os.path.lexists(path):
+            raise GdlError(
+                f"{for_shell(path)} is no file, but a pipe, a device or a link that leads nowhere: "
+                "name text files, or folders with some."
+            )
         else:
             raise GdlError(f"There is no file or folder {for_shell(path)}.")
     names = [name for name, _ in found]
