@@ -186,8 +186,6 @@ def test_a_half_written_file_is_never_taken_for_a_checkpoint(undisturbed, tmp_pa
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    import errno
-
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
     before = path.read_bytes()
