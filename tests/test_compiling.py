@@ -1,8 +1,12 @@
 """An error of the compiler is a sentence that says what to do, and no defect of gdl."""
 
+import signal
+
 import pytest
 import torch
 
+from gdl import stopping
+from gdl.commands import entry
 from gdl.commands.explain import explain
 
 CACHE = "/tmp/its cache"
@@ -48,6 +52,22 @@ def test_other_errors_are_none_of_the_compiler(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     for error in (ImportError("x.so: file too short"), RuntimeError("shapes"), ValueError("1")):
         assert explain(error, "train") is None
+
+
+def test_a_compiler_that_a_signal_ended_is_no_error_of_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C in a terminal is told to the training, which ends its step first, and to g++."""
+    failed, other = ERRORS["CppCompileError: C++ error Output:"], RuntimeError("shapes")
+    for error in (failed, other):  # nobody was told to stop
+        with pytest.raises(type(error)), entry._compiler_told_to_stop():
+            raise error
+    monkeypatch.setattr(stopping._state, "signum", signal.SIGINT)
+    with pytest.raises(stopping.Interrupted) as found, entry._compiler_told_to_stop():
+        raise failed
+    assert found.value.code == 128 + signal.SIGINT
+    with pytest.raises(RuntimeError, match="shapes"), entry._compiler_told_to_stop():
+        raise other
 
 
 @pytest.mark.slow
