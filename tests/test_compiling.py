@@ -15,10 +15,8 @@ CUT = f"{CACHE}/ab/cab.main.so: file too short"
 
 def like(module: str, name: str, message: str, inner: Exception | None = None) -> Exception:
     """Return an error as torch raises it, without its compiler, whose import takes seconds."""
-    error = type(name, (RuntimeError,), {"__module__": module})(message)
-    if inner is not None:
-        error.inner_exception = inner
-    return error
+    own = {"__module__": module} | ({} if inner is None else {"inner_exception": inner})
+    return type(name, (RuntimeError,), own)(message)
 
 
 ERRORS = {
@@ -27,6 +25,9 @@ ERRORS = {
     "OSError: [Errno 28] No": like("torch._inductor.exc", "InductorError", "", OSError(28, "No")),
     "CppCompileError: C++ error Output:": like(
         "torch._inductor.exc", "CppCompileError", "C++ error\n\nOutput:\nkilled\n"
+    ),
+    "x.cpp:7: fatal error: no omp.h": like(
+        "torch._inductor.exc", "CppCompileError", "C++ error\n\nx.cpp:7: fatal error: no omp.h\n"
     ),
     "TorchRuntimeError: shapes": like("torch._dynamo.exc", "TorchRuntimeError", "shapes"),
 }

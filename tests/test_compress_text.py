@@ -244,5 +244,7 @@ def test_an_interruption_leaves_no_file(
     if isinstance(problem, OSError):
         expected, sentence = GdlError, r"/b cannot be written: no space left on device\."
     with pytest.raises(expected, match=sentence):
-        text_files.write_texts([b"a", b"b"], [tmp_path / "a", tmp_path / "b"])
+        text_files.write_texts(
+            [b"a", b"b"], [tmp_path / "new" / "a", tmp_path / "new" / "c" / "b"]
+        )
     assert not [*tmp_path.iterdir()]
