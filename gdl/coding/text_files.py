@@ -70,7 +70,7 @@ def write_texts(contents: Sequence[bytes], paths: Sequence[Path]) -> None:
         GdlError: A file cannot be written.
     """
     written: list[Path] = []
-    folders = {p for path in paths for p in path.parents if not p.exists()}
+    folders = {p for p in {p for path in paths for p in path.parents} if not p.exists()}
     try:
         for path, content in zip(paths, contents, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
