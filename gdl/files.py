@@ -36,6 +36,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Raises:
         GdlError: There is something else than a file, such as a device, which would be replaced.
+        OSError: It cannot be written, e.g. because the disk is full; it names a file.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise GdlError(f"{path} is no ordinary file, so it was not replaced: name another one.")
@@ -48,6 +49,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)
+    except OSError as e:
+        e.filename = e.filename or str(path)  # of a full disk Python does not say it
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

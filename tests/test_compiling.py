@@ -1,8 +1,12 @@
 """An error of the compiler is a sentence that says what to do, and no defect of gdl."""
 
+import signal
+
 import pytest
 import torch
 
+from gdl import stopping
+from gdl.commands import entry
 from gdl.commands.explain import explain
 
 CACHE = "/tmp/its cache"
@@ -11,10 +15,8 @@ CUT = f"{CACHE}/ab/cab.main.so: file too short"
 
 def like(module: str, name: str, message: str, inner: Exception | None = None) -> Exception:
     """Return an error as torch raises it, without its compiler, whose import takes seconds."""
-    error = type(name, (RuntimeError,), {"__module__": module})(message)
-    if inner is not None:
-        error.inner_exception = inner
-    return error
+    own = {"__module__": module} | ({} if inner is None else {"inner_exception": inner})
+    return type(name, (RuntimeError,), own)(message)
 
 
 ERRORS = {
@@ -23,6 +25,9 @@ ERRORS = {
     "OSError: [Errno 28] No": like("torch._inductor.exc", "InductorError", "", OSError(28, "No")),
     "CppCompileError: C++ error Output:": like(
         "torch._inductor.exc", "CppCompileError", "C++ error\n\nOutput:\nkilled\n"
+    ),
+    "x.cpp:7: fatal error: no omp.h": like(
+        "torch._inductor.exc", "CppCompileError", "C++ error\n\nx.cpp:7: fatal error: no omp.h\n"
     ),
     "TorchRuntimeError: shapes": like("torch._dynamo.exc", "TorchRuntimeError", "shapes"),
 }
@@ -48,6 +53,22 @@ def test_other_errors_are_none_of_the_compiler(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     for error in (ImportError("x.so: file too short"), RuntimeError("shapes"), ValueError("1")):
         assert explain(error, "train") is None
+
+
+def test_a_compiler_that_a_signal_ended_is_no_error_of_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C in a terminal is told to the training, which ends its step first, and to g++."""
+    failed, other = ERRORS["CppCompileError: C++ error Output:"], RuntimeError("shapes")
+    for error in (failed, other):  # nobody was told to stop
+        with pytest.raises(type(error)), entry._compiler_told_to_stop():
+            raise error
+    monkeypatch.setattr(stopping._state, "signum", signal.SIGINT)
+    with pytest.raises(stopping.Interrupted) as found, entry._compiler_told_to_stop():
+        raise failed
+    assert found.value.code == 128 + signal.SIGINT
+    with pytest.raises(RuntimeError, match="shapes"), entry._compiler_told_to_stop():
+        raise other
 
 
 @pytest.mark.slow

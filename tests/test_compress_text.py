@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -152,6 +153,7 @@ def test_an_empty_file_comes_back(call: Call, tmp_path: Path) -> None:
 
 BAD = {
     "no such file": (["nowhere.txt"], "There is no file or folder nowhere.txt"),
+    "a pipe": (["pipe"], "pipe is no file, but a pipe"),
     "nothing there": (["empty"], "There are no texts to compress"),
     "foreign": (["foreign.txt"], "foreign.txt has characters outside of the run's alphabet"),
     "foreign line": (["good.txt", "foreign.txt"], "'\\u20ac' in line 2"),
@@ -173,6 +175,7 @@ def test_bad_input_is_a_sentence_and_writes_nothing(name: str, call: Call, tmp_p
     for folder in ("empty", "sub"):
         (tmp_path / folder).mkdir()
     (tmp_path / "good.txt").write_text("main(a)\n")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "sub" / "good.txt").write_text("main(b)\n")
     (tmp_path / "foreign.txt").write_text("a\nb \u20ac\n", encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
@@ -223,5 +226,7 @@ def test_an_interruption_leaves_no_file(
     if isinstance(problem, OSError):
         expected, sentence = GdlError, r"/b cannot be written: no space left on device\."
     with pytest.raises(expected, match=sentence):
-        text_files.write_texts([b"a", b"b"], [tmp_path / "a", tmp_path / "b"])
+        text_files.write_texts(
+            [b"a", b"b"], [tmp_path / "new" / "a", tmp_path / "new" / "c" / "b"]
+        )
     assert not [*tmp_path.iterdir()]

@@ -96,6 +96,23 @@ def test_what_is_left_out_is_told(tmp_path, capsys):
     assert "CC-BY" not in data.decode(data.images("train"))
 
 
+def test_a_few_long_lines_do_not_make_all_windows_long_unnoticed(tmp_path, capsys, monkeypatch):
+    file = write(tmp_path, "\n".join([*lines(300), "long " * 400 + "\tlong"]))
+    data = pairs_of(file)
+    told = " ".join(capsys.readouterr().out.split())
+    found = re.search(r"99 % of the pairs take up to (\d+): with data.length=\1", told)
+    assert found
+    usual = int(found[1])
+    assert usual < 25 < data.shape[2] == 2006
+    kept = pairs_of(file, length=usual)
+    assert 0.99 * 301 <= sum(len(kept.pairs(s)) for s in ("train", "val", "test")) < 301
+    assert "99 %" not in capsys.readouterr().out
+    monkeypatch.setattr("gdl.data.pair_files.MEMORY", 100_000)
+    with pytest.raises(GdlError, match=rf"301 pairs of .* GB: set data.length={usual}"):
+        pairs_of(write(tmp_path, Path(file).read_bytes(), "other.tsv"))
+    assert pairs_of(file, length=usual - 1).shape[2] < usual
+
+
 MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
 BAD = {
     "no tab": (
@@ -106,6 +123,8 @@ BAD = {
     "empty source": ("a\tb\n\tc\n", "Line 2 of .* has nothing before its first tab"),
     "empty target": ("a\tb\nc\t\n", "Line 2 of .* has nothing after its first tab"),
     "blank target": ("a\t \tlicense\n", "Line 1 of .* has nothing after its first tab"),
+    "old Macintosh": ("a\tb\rc\td\r", "Line 1 of .* has a carriage return in a field"),
+    "two returns": ("a\tb\r\n" + "c\td\r\r\n", "Line 2 of .* has a carriage return in a field"),
     "empty": ("", "is empty"),
     "new lines only": ("\n\n", "has no line with text"),
     "binary": (b"a\tb\n\0\n", "is no text: byte 4 is 0"),
@@ -113,6 +132,7 @@ BAD = {
     "Latin-1": ("a\tb\né\tc\n".encode("latin-1"), r"Line 2 of .* is not UTF-8 \(byte 0xe9 at 0\)"),
     "characters": (f"a\t{MANY}\n", r"303 different characters .* use data.alphabet=bytes"),
     "few": ("a\tb\na\tc\nb\td\n", "has 2 different sources, too few"),
+    "one": ("a\tb\na\tc\n", "has 1 different source, too few"),
 }
 
 
@@ -169,6 +189,8 @@ KNOWN = [
     (date(2011, 11, 11), "November 11th, 2011", "11. Nov. 2011", "l'11 novembre 2011"),
     (date(1999, 1, 1), "den 1. Januar 1999", "le vendredi 1er janvier 1999", "1º gennaio 1999"),
     (date(2000, 2, 22), "22.2.2000", "22-02-2000", "martes, 22 de febrero de 2000"),
+    (date(1999, 12, 4), "4 de diciembre de 1999", "samedi 4 décembre 1999", "op 4 december 1999"),
+    (date(2000, 1, 1), "1 de enero del 2000", "1.º de enero de 2000", "il 1º gennaio 2000"),
     (date(1950, 5, 8), "l'8 maggio 1950", "8 mei 1950", "lunes, 8 de mayo de 1950"),
 ]
 
@@ -180,6 +202,17 @@ def test_dates_are_as_people_write_them(case):
     assert {*texts} <= forms
 
 
+def test_what_nobody_writes_is_in_no_language():
+    wrong = re.compile(
+        r"\bdel 19"  # Spanish, of years from 2000 on only
+        r"|\b1 (janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|décembre)"  # 1er
+        r"|\b(le|il|el|den|op|am) 0|\bil (8|11) |l'(?!8|11)\d"
+        r"|\b(1[123]|\d?[4-90])(st|nd|rd)|(?<!1)[123]th"
+        r"|\bmarz\b|fevrier|aout|decembre|miercoles|sabado"
+    )
+    assert [s for s, _ in date_pairs()[::3] if wrong.search(s.casefold())] == []
+
+
 def test_the_default_has_each_day_once_and_is_the_same_everywhere():
     found = date_pairs()
     assert found == date_pairs()
@@ -187,7 +220,7 @@ def test_the_default_has_each_day_once_and_is_the_same_everywhere():
     assert len({t for _, t in found}) == len({s for s, _ in found}) == len(found) == 73049
     assert found[31840] == ("Freitag, den 6. März 1987", "1987-03-06")
     whole = "\n".join(map("\t".join, found)).encode()
-    assert hashlib.sha256(whole).hexdigest().startswith("f528fa7a4197674e")
+    assert hashlib.sha256(whole).hexdigest().startswith("35eb25aa899d0d94")
 
 
 # ---- the density of a target given its source

@@ -1,5 +1,6 @@
 """A run that is killed and resumed ends with the weights of an undisturbed one, bit for bit."""
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import forked
 import pytest
 import torch
 
+from gdl.commands.explain import explain
 from gdl.errors import GdlError
 from gdl.files import is_whole_archive, write_atomically
 from gdl.runs.checkpoints import AtomicCheckpointIO
@@ -184,8 +186,6 @@ def test_a_half_written_file_is_never_taken_for_a_checkpoint(undisturbed, tmp_pa
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    import errno
-
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
     before = path.read_bytes()
@@ -206,6 +206,19 @@ def test_writes_are_whole_or_absent(tmp_path):
     with pytest.raises(TypeError):
         write_atomically(path, 3)
     assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write does, without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as found:
+        write_atomically(tmp_path / "x.gdlz", b"x")
+    path = tmp_path / "x.gdlz"
+    said = f"The disk is full while writing {path}: free some space."
+    assert explain(found.value, "compress") == said
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_checkpoint_cannot_run_code(undisturbed, tmp_path):

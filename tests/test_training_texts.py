@@ -11,6 +11,7 @@ from runs_in_process import assert_equal, numbers, rows, train, train_and_kill, 
 from small_texts import CHARACTERS, build_text_model, some_text
 
 from gdl.data.alphabets import Alphabet
+from gdl.data.pairs import Pairs
 from gdl.errors import GdlError
 from gdl.models import MADE
 from gdl.runs.checkpoints import AtomicCheckpointIO
@@ -158,3 +159,50 @@ def test_a_table_of_somebody_elses_checkpoint_is_rows_or_nothing() -> None:
     for wrong in (None, 3, "text", {"a": 1}, [[1, 2]], [[*row[:4], Mock()]], [[True, *row[1:]]]):
         assert table_rows(wrong) == []
     assert table_rows([row, None, tuple(row)]) == [row, row]
+
+
+PAIRS = [(f"{a}{b}", f"{b} {a}") for a in "abcdefgh" for b in "abcdefgh"]
+
+
+@pytest.mark.parametrize("prompts", [None, ["ab", "dea"]])
+def test_prompts_of_pairs_are_sources_and_completions_targets(
+    prompts: list[str] | None, tmp_path: Path
+) -> None:
+    # several targets of each source, which is a prompt once
+    lines = [f"{s}\t{t}{more}" for s, t in PAIRS for more in ("", " a")]
+    (tmp_path / "own.tsv").write_text("\n".join(lines), encoding="utf-8")
+    options = ["data=pairs", f"data.file={tmp_path / 'own.tsv'}", "data.val_fraction=0.2"]
+    options += ["model=made", "model.hidden=[8]", "callbacks.images.every_n_epochs=1"]
+    if prompts:
+        options.append(f"callbacks.images.prompts=[{','.join(prompts)}]")
+    train(tmp_path / "run", *options, "trainer.max_epochs=1")
+    data = Pairs((1, 1, 9), file=tmp_path / "own.tsv", val_fraction=0.2)
+    data.setup()
+    held_out = {source for source, _ in data.pairs("val")}
+    found = table(tmp_path / "run")
+    sources = [row[2] for row in found[::2]]
+    assert sources == prompts if prompts else len(held_out & {*sources}) == len(sources) == 3
+    assert all("\n" not in row[4] and len(f"{row[2]}\t{row[4]}") <= 9 for row in found)
+    content = (tmp_path / "run" / "images" / "completions_epoch0001.txt").read_text()
+    wanted = [f"--- completion {k} of {len(found)} ---" for k in range(1, len(found) + 1)]
+    wanted = [x for w, row in zip(wanted, found, strict=True) for x in (w, " -> ".join(row[2::2]))]
+    assert content.split("\n") == wanted
+    assert f"    {sources[0]} -> {found[0][4]}" in as_markdown(found, " -> ")
+
+
+def test_prompts_of_pairs_that_are_no_sources_are_one_sentence() -> None:
+    model = MADE((1, 1, 6), 4, hidden=[4], ends=[0, 1])
+    model.config = {"alphabet": "\t\nab"}
+    for prompt, sentence in (
+        ("", r"has a prompt of 0 characters: give from 1 to 4"),
+        ("a\tb", r"is the source of a pair, one line without a tab"),
+        ("a\n", r"is the source of a pair, one line without a tab"),
+        ("x", r": The text has characters outside of the alphabet of 4: 'x'"),
+        (
+            "abaab",
+            r"takes 6 characters with its tab, and the model's window of 6 is for the target",
+        ),
+    ):
+        with pytest.raises(GdlError, match=rf"^callbacks\.images\.prompts ?{sentence}"):
+            check_prompts(model, [prompt])
+    check_prompts(model, ["abaa"])

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gdl.coding.names import checked_names, free_paths
@@ -32,6 +33,11 @@ def read_texts(paths: Iterable[str | Path]) -> tuple[list[bytes], list[str], lis
             left_out += listing.left_out
         elif path.is_file():
             found.append((path.name, path))
+        elif os.path.lexists(path):
+            raise GdlError(
+                f"{for_shell(path)} is no file, but a pipe, a device or a link that leads nowhere: "
+                "name text files, or folders with some."
+            )
         else:
             raise GdlError(f"There is no file or folder {for_shell(path)}.")
     names = [name for name, _ in found]
@@ -58,12 +64,13 @@ def text_paths(out: str, names: Sequence[str]) -> list[Path]:
 
 
 def write_texts(contents: Sequence[bytes], paths: Sequence[Path]) -> None:
-    """Write texts to new files, either all of them, or none where one cannot be written.
+    """Write texts to new files and folders, either all of them, or none where one cannot be written.
 
     Raises:
         GdlError: A file cannot be written.
     """
     written: list[Path] = []
+    folders = {p for p in {p for path in paths for p in path.parents} if not p.exists()}
     try:
         for path, content in zip(paths, contents, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +79,9 @@ def write_texts(contents: Sequence[bytes], paths: Sequence[Path]) -> None:
     except BaseException as e:
         for path in written:
             path.unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):  # the inner ones first
+            with suppress(OSError):
+                folder.rmdir()
         if isinstance(e, OSError):
             raise GdlError(
                 f"{for_shell(e.filename or paths[len(written)])} cannot be written: "

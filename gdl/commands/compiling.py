@@ -28,7 +28,10 @@ def compiler_failed(chain: Iterable[BaseException]) -> str | None:
         if not own and not (isinstance(e, ImportError) and cache and cache in str(e)):
             continue
         inner = getattr(e, "inner_exception", e)
-        reason = " ".join(f"{type(inner).__name__}: {inner}".split())
+        lines = f"{type(inner).__name__}: {inner}".splitlines()
+        # what a compiler prints begins with a long command and warnings
+        why = next((line for line in lines[1:] if "error:" in line), " ".join(lines))
+        reason = " ".join(why.split())
         folder = for_shell(cache) if cache else "of torch's cache"
         return (
             f"The networks could not be compiled ({reason:.200}): set compile=false, which trains more "

@@ -5,7 +5,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gdl.commands import multirun
+from gdl.commands.compiling import compiler_failed
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.explain import causes, defect, explain
 from gdl.commands.grid import register
@@ -36,7 +38,7 @@ from gdl.commands.resume import hold_directory, what_is_kept, with_resume
 from gdl.commands.trust import check_targets, own_folders, with_config_dir, with_trust
 from gdl.commands.values import check_values
 from gdl.serialization import add_folder
-from gdl.stopping import Interrupted, before_stopping
+from gdl.stopping import Interrupted, before_stopping, noted
 from gdl.sweeps.apart import stop_workers
 from gdl.sweeps.jobs import JobFailed, report
 
@@ -122,7 +124,8 @@ def _explained(
                 check_places(cfg, Path(HydraConfig.get().runtime.output_dir), resumed)
         check_functions(cfg, config_name)
         check_values(cfg, config_name)
-        return task(cfg)
+        with _compiler_told_to_stop():
+            return task(cfg)
 
     @functools.wraps(task)
     def explained(cfg: DictConfig) -> Any:
@@ -138,6 +141,21 @@ def _explained(
             _end(e, config_name)
 
     return explained
+
+
+@contextmanager
+def _compiler_told_to_stop() -> Iterator[None]:
+    """Take an error of the compiler for the signal that ended it: Ctrl-C in a terminal is for both.
+
+    Raises:
+        Interrupted: There was a signal, and networks could not be compiled.
+    """
+    try:
+        yield
+    except Exception as e:
+        if noted() and compiler_failed(causes(e)):
+            raise Interrupted(noted()) from e
+        raise
 
 
 def _end(error: Exception, config_name: str) -> NoReturn:

@@ -57,13 +57,11 @@ def _by_text(runs: Sequence[dict[str, Any]]) -> dict[str, list[Row]]:
             found[text][i, kind] = Row(bits, i, metrics["model"], cells)
             for name, rate in sizes:
                 found[text][name] = Row(rate, None, name, [f"{rate:.3f}", "", "", ""])
-    # the title says what tells texts apart: a text may have other parts in other runs
-    return {
-        f"{source}: the whole {split} text of {size:,} bytes": sorted(
-            rows.values(), key=lambda row: row.bits
-        )
-        for (source, split, size, _), rows in found.items()
-    }
+    out = {}
+    for (source, split, size, _), rows in found.items():
+        title = f"{source}: the whole {split} text of {size:,} bytes"
+        out[title] = sorted(rows.values(), key=lambda row: row.bits)
+    return out
 
 
 def _cell(metrics: dict[str, Any], key: str) -> str:

@@ -19,9 +19,10 @@ class Language:
 
     The forms name what stands in them: {d} the day of the month, {dd} with two digits, {o} as an
     ordinal number; {month}, {mon} its short form, {m} its number, {mm} with two digits; {weekday}, {wd}
-    its short form; {article} that of the day, with the space behind it; {year}. A number of a month
-    stands in forms of year, month and day, or with points or hyphens before the year: these say that
-    the day comes first, as it does in the languages that write so.
+    its short form; {article} that of the day, with the space behind it; {year}; {of} before it in
+    Spanish, "del" where it is usual, from 2000 on, else "de". A number of a month stands in forms of
+    year, month and day, or with points or hyphens before the year: these say that the day comes
+    first, as it does in the languages that write so.
 
     Args:
         months: From January on.
@@ -116,7 +117,7 @@ SPANISH = Language(
         "{d} de {month} de {year}",
         "{o} de {month} de {year}",
         "el {d} de {month} de {year}",
-        "{d} de {month} del {year}",
+        "{d} de {month} {of} {year}",
         "{d} {mon} {year}",
         "{weekday}, {d} de {month} de {year}",
         "el {weekday} {d} de {month} de {year}",
@@ -182,6 +183,7 @@ def written(day: date, language: Language, form: int) -> str:
         weekday=language.weekdays[day.weekday()],
         wd=language.short_weekdays[day.weekday()],
         article=language.article[d in (8, 11)],
+        of="del" if day.year >= 2000 else "de",
         year=day.year,
     )
 

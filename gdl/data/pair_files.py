@@ -15,6 +15,9 @@ __all__ = ["END", "SEPARATOR", "PairLines", "pair_lines"]
 SEPARATOR, END = "\t", "\n"
 """What ends a source, and what ends a target; neither has one of them inside."""
 
+MEMORY = 8_000_000_000
+"""Bytes of all windows, at most."""
+
 Pair = tuple[str, str]
 
 
@@ -30,6 +33,7 @@ class PairLines:
         further: Lines with more fields than the two.
         length: Symbols of a window: those that were asked for, or of the longest line.
         longest: Symbols of the longest line.
+        usual: Symbols that 99 % of the lines take at most.
         symbols: The alphabet.
     """
 
@@ -40,6 +44,7 @@ class PairLines:
     further: int
     length: int
     longest: int
+    usual: int
     symbols: Alphabet
 
     @property
@@ -88,7 +93,7 @@ def _lines(
         source, pairs = f"{source}, reversed", [(b, a) for a, b in pairs]
     of_bytes = alphabet == "bytes"
     sizes = [len(p.encode()) if of_bytes else len(p) for p in map("\t".join, pairs)]
-    longest = max(sizes) + 1
+    longest, usual = max(sizes) + 1, sorted(sizes)[99 * (len(sizes) - 1) // 100] + 1
     kept = pairs
     if length is not None and longest > length:
         kept = [pair for pair, size in zip(pairs, sizes, strict=True) if size < length]
@@ -100,7 +105,17 @@ def _lines(
     symbols = Alphabet(None) if of_bytes else _characters(kept, where)
     left_out = len(pairs) - len(kept)
     length = longest if length is None else length
-    return PairLines(source, where, tuple(kept), left_out, further, length, longest, symbols)
+    if len(kept) * length > MEMORY:
+        advice = f"set data.length={usual}, which leaves out the longest 1 %"
+        if usual >= length:
+            advice = "set a smaller data.length, or give fewer pairs"
+        raise GdlError(
+            f"{len(kept):,} pairs of {where} in windows of {length:,} take "
+            f"{len(kept) * length / 1e9:,.0f} GB: {advice}."
+        )
+    return PairLines(
+        source, where, tuple(kept), left_out, further, length, longest, usual, symbols
+    )
 
 
 def _characters(pairs: list[Pair], where: str) -> Alphabet:
@@ -133,6 +148,11 @@ def _file(path: Path) -> tuple[str, str, list[Pair], int]:
             raise GdlError(
                 f"Line {number} of {where} has no tab: data=pairs takes lines of a source, a tab and "
                 "a target."
+            )
+        if "\r" in first + others[0]:
+            raise GdlError(
+                f"Line {number} of {where} has a carriage return in a field: data=pairs takes lines "
+                r"that end with \n or \r\n, so convert the file's line ends."
             )
         for name, field in (("before", first), ("after", others[0])):
             if not field.strip():

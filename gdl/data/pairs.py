@@ -168,6 +168,11 @@ class Pairs(ImageData):
                 f"{lines.where}: {lines.left_out:,} longer pairs were left out; the longest takes "
                 f"data.length={lines.longest}."
             )
+        if lines.usual < 0.7 * self.shape[2]:
+            say(
+                f"{lines.where}: 99 % of the pairs take up to {lines.usual:,}: with "
+                f"data.length={lines.usual} the others are left out, and training is faster."
+            )
         if lines.further:
             say(f"{lines.where}: {lines.further:,} lines have further fields, which are not read.")
 
@@ -199,8 +204,9 @@ def _divided(
     num_val, num_test = (max(1, round(f * len(sources))) for f in fractions)
     if len(sources) <= num_val + num_test:
         raise GdlError(
-            f"{lines.where} has {len(sources)} different sources, too few for training, validation "
-            "and testing: give more pairs, or smaller data.val_fraction and data.test_fraction."
+            f"{lines.where} has {len(sources)} different source{'s'[: len(sources) > 1]}, too few for "
+            "training, validation and testing: give more pairs, or smaller data.val_fraction and "
+            "data.test_fraction."
         )
     rank = {source: k for k, source in enumerate(sources)}
     found: dict[str, list[Pair]] = {name: [] for name in SPLITS}

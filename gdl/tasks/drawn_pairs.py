@@ -5,6 +5,7 @@ from typing import Any
 from gdl.data.alphabets import alphabet_of
 from gdl.data.pairs import split_pair
 from gdl.errors import GdlError
+from gdl.evaluation.units import at_least_one
 from gdl.families.base import GenerativeModel
 from gdl.families.drawing import Drawing
 from gdl.families.translations import translate
@@ -12,7 +13,7 @@ from gdl.tasks.drawn_texts import draw_texts, writes_text
 from gdl.tasks.images import LazyImages
 from gdl.texts import Show, Texts
 
-__all__ = ["ARROW", "draw_targets", "translates", "with_targets"]
+__all__ = ["ARROW", "draw_targets", "room_for_target", "translates", "with_targets"]
 
 ARROW = " -> "
 """What stands between a source and its target where they are shown."""
@@ -45,34 +46,49 @@ def draw_targets(
         GdlError: The source is no line, too long, or has characters outside of the model's alphabet, or
             an option does not fit.
     """
-    alphabet = alphabet_of(model.config)
-    assert alphabet is not None
-    if "\t" in source or "\n" in source:
-        raise GdlError(
-            "task.prompt is the source of a pair, one line without a tab: leave out tabs and new "
-            "lines, the tab behind it is added."
-        )
     if stop is not None:
         raise GdlError("task.stop is for other texts, a target ends by itself: leave it out.")
-    prompt = f"{source}\t"
+    left = room_for_target(model, source)
+    if length is not None:
+        at_least_one("task.length", length)
+    if length is not None and length > left:
+        raise GdlError(
+            f"task.length={length} is more than the {left} symbols that the source leaves in "
+            f"the model's window of {model.num_dims:,}: use {left} or less, or leave it out."
+        )
+    shown = f"{source}{ARROW}"
+    return draw_texts(model, "completion", n, f"{source}\t", length, "\n", shown=shown, **how)
+
+
+def room_for_target(model: GenerativeModel, source: str, option: str = "task.prompt") -> int:
+    """Return how many symbols a source and its tab leave in the window, at least one.
+
+    Args:
+        model: See `translates`.
+        source: A text of one line.
+        option: What gave it, for sentences.
+
+    Raises:
+        GdlError: The source is no line, too long, or has characters outside of the model's alphabet.
+    """
+    if "\t" in source or "\n" in source:
+        raise GdlError(
+            f"{option} is the source of a pair, one line without a tab: leave out tabs and new "
+            "lines, the tab behind it is added."
+        )
+    alphabet = alphabet_of(model.config)
+    assert alphabet is not None
     try:
-        left = model.num_dims - len(alphabet.encode(prompt))
+        left = model.num_dims - len(alphabet.encode(f"{source}\t"))
     except GdlError as e:
-        raise GdlError(f"task.prompt: {e}") from e
+        raise GdlError(f"{option}: {e}") from e
     if left < 1:
         raise GdlError(
-            f"task.prompt takes {model.num_dims - left:,} {alphabet.unit}s with its tab, and the "
+            f"{option} takes {model.num_dims - left:,} {alphabet.unit}s with its tab, and the "
             f"model's window of {model.num_dims:,} is for the target, too: use a shorter one, or a "
             "run with a larger data.length."
         )
-    if length is not None and length > left:
-        raise GdlError(
-            f"task.length={length} is more than the {left} {alphabet.unit}s that the source leaves in "
-            f"the model's window of {model.num_dims:,}: use {left} or less, or leave it out."
-        )
-    return draw_texts(
-        model, "completion", n, prompt, length, "\n", shown=f"{source}{ARROW}", **how
-    )
+    return left
 
 
 def with_targets(

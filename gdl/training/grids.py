@@ -24,6 +24,7 @@ from gdl.texts import Texts, save_texts
 from gdl.training.completions import (
     COLUMNS,
     as_markdown,
+    between,
     check_prompts,
     completions,
     own_prompts,
@@ -46,8 +47,8 @@ class ImageGrids(Callback):
         every_n_epochs: Epochs between two grids; 0 for no grids. The last epoch always has one.
         n: Number of samples.
         seed: Seed of the samples.
-        prompts: Of a model of text, what is completed; None takes the beginnings of some validation
-            windows, and an empty list nothing.
+        prompts: Of a model of text, what is completed, of pairs the sources; None takes the beginnings
+            of some validation windows, or their sources, and an empty list nothing.
         draws: Completions of each prompt.
     """
 
@@ -134,7 +135,10 @@ class ImageGrids(Callback):
         found = completions(model, prompts, self.draws, self.seed)
         if not found:
             return
-        texts = Texts("completion", len(found), lambda _: [p + text for p, _, text in found])
+        link = between(model)
+        texts = Texts(
+            "completion", len(found), lambda _: [p + link + text for p, _, text in found]
+        )
         save_texts(texts, self.folder, f"completions_epoch{epoch:04d}")
         step = trainer.global_step
         new = [[epoch, step, *row] for row in found]
@@ -143,7 +147,7 @@ class ImageGrids(Callback):
             if isinstance(logger, WandbLogger):
                 logger.log_table("texts/completions", COLUMNS, shown(self.completions))
             elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("texts/completions", as_markdown(new), step)
+                logger.experiment.add_text("texts/completions", as_markdown(new, link), step)
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path, caption: str) -> None:
         for logger in trainer.loggers:
