@@ -1,11 +1,18 @@
 """Checks of the values that the command line gives to a data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gdl.errors import GdlError
 
-__all__ = ["checked_fraction", "checked_path", "whole_number"]
+__all__ = [
+    "checked_fraction",
+    "checked_path",
+    "checked_window",
+    "held_out_fractions",
+    "whole_number",
+]
 
 
 def whole_number(name: str, value: Any, smallest: int = 0, largest: int = 2**31 - 1) -> int:
@@ -38,6 +45,37 @@ def checked_fraction(name: str, value: Any, or_one: bool = False) -> float:
         allowed = "above 0 and at most 1" if or_one else "between 0 and 1"
         raise GdlError(f"{name} must be a number {allowed}, got {value!r}.")
     return value
+
+
+def held_out_fractions(val: Any, test: Any) -> tuple[float, float]:
+    """Return data.val_fraction and data.test_fraction, which leave something for training.
+
+    Raises:
+        GdlError: They are no such numbers.
+    """
+    found = (
+        checked_fraction("data.val_fraction", val),
+        checked_fraction("data.test_fraction", test),
+    )
+    if sum(found) >= 1:
+        raise GdlError(
+            "data.val_fraction and data.test_fraction must be together less than 1, got "
+            f"{val} and {test}."
+        )
+    return found
+
+
+def checked_window(shape: Sequence[int], length: int | None) -> None:
+    """Check the shape (1, 1, L) of windows of a text, and L beside data.length.
+
+    Raises:
+        GdlError: They are no such numbers.
+    """
+    if len(shape) != 3 or tuple(shape[:2]) != (1, 1) or length not in (None, shape[2]):
+        raise GdlError(
+            f"data.shape must be [1,1,L] for windows of L symbols, got {list(shape)}: leave it "
+            "out, and set data.length=L."
+        )
 
 
 def checked_path(name: str, value: Any) -> Path:

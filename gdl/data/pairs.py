@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdl.data.alphabets import Alphabet
-from gdl.data.arguments import checked_fraction, whole_number
+from gdl.data.arguments import checked_window, held_out_fractions, whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.pair_files import END, SEPARATOR, Pair, PairLines, pair_lines
 from gdl.data.splits import SPLITS
@@ -68,11 +68,7 @@ class Pairs(ImageData):
         split_seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        if len(shape) != 3 or tuple(shape[:2]) != (1, 1) or length not in (None, shape[2]):
-            raise GdlError(
-                f"data.shape must be [1,1,L] for windows of L symbols, got {list(shape)}: leave it "
-                "out, and set data.length=L."
-            )
+        checked_window(shape, length)
         self._lines = pair_lines(alphabet, file, reverse, shape[2])
         self._alphabet = alphabet
         super().__init__(shape, levels or len(self._lines.symbols), **kwargs)
@@ -87,10 +83,7 @@ class Pairs(ImageData):
                 )
         if self.mutation:
             raise GdlError("data.mutation would change what ends a source: use data=text for it.")
-        self.fractions = (
-            checked_fraction("data.val_fraction", val_fraction),
-            checked_fraction("data.test_fraction", test_fraction),
-        )
+        self.fractions = held_out_fractions(val_fraction, test_fraction)
         self._split_seed = whole_number("data.split_seed", split_seed, largest=2**63 - 1)
 
     @property
@@ -191,11 +184,6 @@ def _divided(
     lines: PairLines, fractions: tuple[float, float], seed: int
 ) -> dict[str, list[tuple[str, str]]]:
     """Return the pairs of each split, all pairs of a source in one."""
-    if sum(fractions) >= 1:
-        raise GdlError(
-            "data.val_fraction and data.test_fraction must be together less than 1, got "
-            f"{fractions[0]} and {fractions[1]}."
-        )
 
     def place(source: str) -> bytes:
         return hashlib.sha256(f"{seed} {source}".encode()).digest()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdl.data.arguments import checked_fraction, whole_number
+from gdl.data.arguments import held_out_fractions, whole_number
 from gdl.data.base import hold_out
 from gdl.errors import GdlError
 
@@ -43,14 +43,7 @@ class Division:
         test_fraction: float,
         seed: int,
     ) -> None:
-        val = checked_fraction("data.val_fraction", val_fraction)
-        test = checked_fraction("data.test_fraction", test_fraction)
-        if val + test >= 1:
-            raise GdlError(
-                "data.val_fraction and data.test_fraction must be together less than 1, got "
-                f"{val} and {test}."
-            )
-        self.fractions = (val, test)
+        self.fractions = held_out_fractions(val_fraction, test_fraction)
         self.seed = whole_number("data.split_seed", seed, largest=2**63 - 1)
         given = {"train": None, "val": None, "test": None}
         if isinstance(choice, Mapping):

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from gdl.data.arguments import checked_fraction, whole_number
+from gdl.data.arguments import held_out_fractions, whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.listing import printable
 from gdl.data.rows import Rows
@@ -77,15 +77,7 @@ class Table(ImageData):
         self.standardize, self.dequantize, self.noise = standardize, dequantize, noise
         if noise < 0:
             raise GdlError(f"data.noise must be 0 or more, got {noise}.")
-        self.fractions = (
-            checked_fraction("data.val_fraction", val_fraction),
-            checked_fraction("data.test_fraction", test_fraction),
-        )
-        if sum(self.fractions) >= 1:
-            raise GdlError(
-                "data.val_fraction and data.test_fraction must be together less than 1, got "
-                f"{val_fraction} and {test_fraction}."
-            )
+        self.fractions = held_out_fractions(val_fraction, test_fraction)
         self.split_seed = whole_number("data.split_seed", split_seed, largest=2**63 - 1)
         self._facts: dict[str, Any] = {}
 

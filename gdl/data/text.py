@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdl.data.alphabets import Alphabet, checked_alphabet, symbols_of, text_levels
-from gdl.data.arguments import checked_fraction, whole_number
+from gdl.data.arguments import checked_window, held_out_fractions, whole_number
 from gdl.data.base import ImageData, Split
 from gdl.data.corpora import Corpus, read_corpus
 from gdl.data.listing import printable
@@ -60,25 +60,13 @@ class Text(ImageData):
         test_fraction: float = 0.05,
         **kwargs: Any,
     ) -> None:
-        if len(shape) != 3 or tuple(shape[:2]) != (1, 1) or length not in (None, shape[2]):
-            raise GdlError(
-                f"data.shape must be [1,1,L] for windows of L symbols, got {list(shape)}: leave it "
-                "out, and set data.length=L."
-            )
+        checked_window(shape, length)
         whole_number("data.length", shape[2], 1)
         self._source = (corpus, file, root, glob)
         self._alphabet = checked_alphabet(alphabet)
         levels = text_levels(alphabet, *self._source) if levels is None else levels
         super().__init__(shape=shape, levels=levels, **kwargs)
-        self.fractions = (
-            checked_fraction("data.val_fraction", val_fraction),
-            checked_fraction("data.test_fraction", test_fraction),
-        )
-        if sum(self.fractions) >= 1:
-            raise GdlError(
-                "data.val_fraction and data.test_fraction must be together less than 1, got "
-                f"{val_fraction} and {test_fraction}."
-            )
+        self.fractions = held_out_fractions(val_fraction, test_fraction)
         self.transform = self._anywhere
         self._streams: dict[str, Tensor] = {}
         self._every = torch.empty(0)  # training windows from every place, a view (T - L + 1, L)

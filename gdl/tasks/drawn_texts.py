@@ -55,12 +55,11 @@ def refuse_text_options(model: GenerativeModel, **options: object) -> None:
     Raises:
         GdlError: One is given.
     """
-    for name, value in options.items():
-        if value is not None:
-            raise GdlError(
-                f"task.{name} is for models of text, and this {type(model).__name__} is one of other "
-                "data: leave it out, or use a run of data=text."
-            )
+    _refuse(
+        options,
+        f"is for models of text, and this {type(model).__name__} is one of other data: leave it out, "
+        "or use a run of data=text.",
+    )
 
 
 def refuse_image_options(model: GenerativeModel, **options: object) -> None:
@@ -69,12 +68,16 @@ def refuse_image_options(model: GenerativeModel, **options: object) -> None:
     Raises:
         GdlError: One is given.
     """
+    _refuse(
+        options,
+        f"is for images, and this {type(model).__name__} is a model of text: leave it out.",
+    )
+
+
+def _refuse(options: dict[str, object], why: str) -> None:
     for name, value in options.items():
         if value is not None:
-            raise GdlError(
-                f"task.{name} is for images, and this {type(model).__name__} is a model of text: leave "
-                "it out."
-            )
+            raise GdlError(f"task.{name} {why}")
 
 
 def draw_texts(
