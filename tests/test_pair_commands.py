@@ -15,6 +15,8 @@ from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.entry import run_command
 from gdl.commands.evaluate import evaluate
 from gdl.commands.sample import sample
+from gdl.errors import GdlError
+from gdl.runs.checkpoints import load_run_data
 from gdl.serialization import build_model
 
 NUMBERS = ("one", "two", "three", "four", "five", "six")
@@ -144,3 +146,28 @@ def test_characters_outside_of_the_alphabet_are_named(
     else:
         assert code == 1
         assert "'z' '€'" in complaint
+
+
+@pytest.mark.parametrize("key", ["data/own.tsv", "./own.tsv", "../own.tsv"])
+def test_a_relative_file_is_found_from_any_folder(
+    checkpoint: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is relative to the folder of the training, which is above the run."""
+    start, elsewhere = tmp_path / "work" / "project", tmp_path / "elsewhere"
+    run, file = start / "outputs" / "run" / "checkpoints", start / key
+    for folder in (run, elsewhere, file.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    content = torch.load(checkpoint, weights_only=True)
+    file.resolve().write_bytes(Path(content["gdl_config"]["data"]["file"]).read_bytes())
+    content["gdl_config"]["data"]["file"] = key
+    torch.save(content, run / "best.ckpt")
+    monkeypatch.chdir(elsewhere)
+    (elsewhere / key).parent.mkdir(exist_ok=True)
+    (elsewhere / key).write_text("another\tfile\n")
+    data = load_run_data(str(run / "best.ckpt"))
+    data.setup()
+    assert {*data.pairs("test")} <= {*PAIRS}  # pyright: ignore[reportAttributeAccessIssue]
+    file.unlink()
+    (elsewhere / key).unlink(missing_ok=True)
+    with pytest.raises(GdlError, match=r"was trained on \S+own.tsv, which is not here: copy or"):
+        load_run_data(str(run / "best.ckpt"))
