@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+import numpy
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -171,3 +172,30 @@ def test_a_relative_file_is_found_from_any_folder(
     (elsewhere / key).unlink(missing_ok=True)
     with pytest.raises(GdlError, match=r"was trained on \S+own.tsv, which is not here: copy or"):
         load_run_data(str(run / "best.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["data=pairs", "data.file=own.tsv", "model=made"],
+        ["data=table", "data.file=own.csv", "model=realnvp"],
+        ["data=arrays", "data.file=own.npz", "model=made"],
+        ["data=text", "data.file=own.tsv", "data.alphabet=characters", "model=made"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_what_is_read_from_a_file_is_resolved_for_a_run_that_goes_on(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.tsv").write_text("\n".join("\t".join(pair) for pair in PAIRS))
+    Path("own.csv").write_text("a,b\n" + "\n".join(f"{k}.5,{k * k}.25" for k in range(40)))
+    numpy.savez("own.npz", images=numpy.zeros((20, 4, 4), numpy.uint8))
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", options)
+    keys = ("data", "model")
+    wanted = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in keys}
+    part = OmegaConf.masked_copy(cfg, [*keys, "seed", "data_dir"])
+    OmegaConf.resolve(part)
+    assert {key: OmegaConf.to_container(part[key]) for key in keys} == wanted
