@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+import hydra
+import numpy
 import pytest
+import torch
+from omegaconf import OmegaConf
 from untrained import Call, save_untrained, typist
 
 from gdl.commands.compress import compress
+from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.evaluate import evaluate
 from gdl.commands.sample import sample
+from gdl.errors import GdlError
+from gdl.runs.checkpoints import load_run_data
 
 NUMBERS = ("one", "two", "three", "four", "five", "six")
 PAIRS = [
@@ -114,3 +121,55 @@ def test_characters_outside_of_the_alphabet_are_named(
     else:
         assert code == 1
         assert "'z' '€'" in complaint
+
+
+@pytest.mark.parametrize("key", ["data/own.tsv", "./own.tsv", "../own.tsv"])
+def test_a_relative_file_is_found_from_any_folder(
+    checkpoint: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is relative to the folder of the training, which is above the run."""
+    start, elsewhere = tmp_path / "work" / "project", tmp_path / "elsewhere"
+    run, file = start / "outputs" / "run" / "checkpoints", start / key
+    for folder in (run, elsewhere, file.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    content = torch.load(checkpoint, weights_only=True)
+    file.resolve().write_bytes(Path(content["gdl_config"]["data"]["file"]).read_bytes())
+    content["gdl_config"]["data"]["file"] = key
+    torch.save(content, run / "best.ckpt")
+    monkeypatch.chdir(elsewhere)
+    (elsewhere / key).parent.mkdir(exist_ok=True)
+    (elsewhere / key).write_text("another\tfile\n")
+    data = load_run_data(str(run / "best.ckpt"))
+    data.setup()
+    assert {*data.pairs("test")} <= {*PAIRS}  # pyright: ignore[reportAttributeAccessIssue]
+    file.unlink()
+    (elsewhere / key).unlink(missing_ok=True)
+    with pytest.raises(GdlError, match=r"was trained on \S+own.tsv, which is not here: copy or"):
+        load_run_data(str(run / "best.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["data=pairs", "data.file=own.tsv", "model=made"],
+        ["data=table", "data.file=own.csv", "model=realnvp"],
+        ["data=arrays", "data.file=own.npz", "model=made"],
+        ["data=text", "data.file=own.tsv", "data.alphabet=characters", "model=made"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_what_is_read_from_a_file_is_resolved_for_a_run_that_goes_on(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.tsv").write_text("\n".join("\t".join(pair) for pair in PAIRS))
+    Path("own.csv").write_text("a,b\n" + "\n".join(f"{k}.5,{k * k}.25" for k in range(40)))
+    numpy.savez("own.npz", images=numpy.zeros((20, 4, 4), numpy.uint8))
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", options)
+    keys = ("data", "model")
+    wanted = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in keys}
+    part = OmegaConf.masked_copy(cfg, [*keys, "seed", "data_dir"])
+    OmegaConf.resolve(part)
+    assert {key: OmegaConf.to_container(part[key]) for key in keys} == wanted

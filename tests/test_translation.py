@@ -332,6 +332,12 @@ def test_mistakes_are_written_and_numbers_have_their_table(perfect: Any, host: H
         "translation of the val pairs",
         "translation of the test pairs",
     ]
+    drawn = {k: v for k, v in metrics.items() if not re.match(r".*/model/(exact|chrf|bleu)", k)}
+    assert [str(cell) for cell in translation_tables(drawn)[1].columns[0].cells] == [
+        "model, drawn at temperature 0.5",
+        "copying the source",
+        "nearest training pair",
+    ]
     with pytest.raises(GdlError, match=r"damaged"):
         checked_metrics({"translation/model/exact": "high"}, Path("metrics.json"))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from gdl.sweeps.names import job_name
 
@@ -30,6 +30,7 @@ def register_resolvers() -> None:
     `${table_shape:FILE,LABEL,DROP,COLUMNS}` the shape [D] of the rows of a table,
     `${text_levels:ALPHABET,CORPUS,FILE,ROOT,GLOB}` the number of symbols of a text, and
     `${pairs:WHAT,ALPHABET,FILE,REVERSE,LENGTH}` the length, levels or ends of windows of pairs.
+    Lists are those of OmegaConf, because `OmegaConf.resolve`, as for a resumed run, takes no others.
     """
     OmegaConf.register_new_resolver("levels", lambda bits: 2 ** int(bits), replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
@@ -39,18 +40,18 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("pairs", _pairs, replace=True)
 
 
-def _array_shape(file: str) -> list[int]:
+def _array_shape(file: str) -> ListConfig:
     from gdl.data.arrays import array_shape  # takes a second to import
 
-    return array_shape(file)
+    return ListConfig(array_shape(file))
 
 
 def _table_shape(
     file: str, label: Name | None, drop: Sequence[Name], columns: Sequence[Name] | None
-) -> list[int]:
+) -> ListConfig:
     from gdl.data.table_files import table_shape
 
-    return table_shape(file, label, drop, columns)
+    return ListConfig(table_shape(file, label, drop, columns))
 
 
 def _text_levels(
@@ -65,8 +66,10 @@ def _text_levels(
 
 def _pairs(
     what: str, alphabet: str, file: str | None, reverse: bool, length: int | None
-) -> int | list[int]:
+) -> int | ListConfig:
     from gdl.data.pair_files import pair_lines
 
     found = pair_lines(alphabet, file, reverse, length)
-    return {"length": found.length, "levels": len(found.symbols), "ends": found.ends}[what]
+    return {"length": found.length, "levels": len(found.symbols), "ends": ListConfig(found.ends)}[
+        what
+    ]

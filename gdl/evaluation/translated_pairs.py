@@ -94,7 +94,9 @@ def translation(
     texts, cut = translate(model, sources, how, batch_size)
     if cut:
         found["cut"] = len(cut)
-        print(f"note: {len(cut):,} translations did not end in the window, and are cut there.")
+        print(
+            f"note: {len(cut):,} of {len(texts):,} translations do not end in the window, cut there."
+        )
     found = {f"{name}/model/{key}": value for key, value in found.items()}
     tokens = tokens or tokenization([target for _, target in known])
     nearest = nearest_sources(sources, [source for source, _ in known])

@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,8 @@ def _data(
         raise GdlError(
             f"{path} does not say what it was trained on: only checkpoints of `gdl train` do."
         )
-    node = _on_this_machine(config["data"], data_dir or os.environ.get("GDL_DATA_DIR"))
+    data_dir = data_dir or os.environ.get("GDL_DATA_DIR")
+    node = _on_this_machine(config["data"], data_dir, Path(path).resolve().parents)
     data = build(node, trust, f"The checkpoint {path}")
     if not isinstance(data, ImageData):
         raise GdlError(f"{path} names no data set of gdl, so it was not loaded.")
@@ -171,12 +172,16 @@ def _data(
     return data
 
 
-def _on_this_machine(node: dict[str, Any], data_dir: str | Path | None) -> dict[str, Any]:
+def _on_this_machine(
+    node: dict[str, Any], data_dir: str | Path | None, above: Sequence[Path]
+) -> dict[str, Any]:
     """Return the configuration of a data set with the paths that hold here.
 
     Args:
         node: As the run has saved it.
         data_dir: The folder of the data sets here, if it is known.
+        above: The folders of the checkpoint, the nearest first: one of them is as a rule that in which
+            the training was started, from which its relative paths are.
 
     Raises:
         GdlError: What the user has named, a folder or a file of images, is not here.
@@ -185,13 +190,19 @@ def _on_this_machine(node: dict[str, Any], data_dir: str | Path | None) -> dict[
         node = node | {"data_dir": str(data_dir)}
     for key in ("root", "file"):
         own = node.get(key)
-        if not isinstance(own, str) or Path(own).expanduser().exists():
+        if not isinstance(own, str):
             continue
+        here = Path(own).expanduser()
         moved = Path(node.get("data_dir", "")).expanduser() / Path(own.replace("\\", "/")).name
-        if not moved.exists():
+        # a file of that name in the folder of this process may be another one, so it comes later;
+        # the root of the file system holds folders of common names, and no runs
+        places = [*(f / here for f in above if f != f.parent), here, moved]
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
             raise GdlError(
-                f"The run was trained on {own}, which is not on this machine: copy or link it to "
-                f"{moved}, or name another folder that has it with data_dir=."
+                f"The run was trained on {own}, which is not here: copy or link it to {moved}, or name "
+                "another folder that has it with data_dir=."
             )
-        node = node | {key: str(moved)}
+        if not (here.exists() and found.samefile(here)):
+            node = node | {key: str(found)}
     return node

@@ -35,6 +35,8 @@ def translation_tables(metrics: Mapping[str, Any]) -> list[Table]:
         for name in names.values():
             table.add_column(name, justify="right", no_wrap=True)
         for method, numbers in methods.items():
+            if not names.keys() & numbers.keys():
+                continue  # no translation, only how likely the targets are
             bold = "" if is_baseline(method) else "bold"
             table.add_row(Text(method_name(method), bold), *row(numbers, names))
         tables.append(table)
