@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from small_texts import CHARACTERS, MODELS, build_text_model
 
@@ -217,6 +218,8 @@ TYPED = (
         "\\'",
         "x\\${a}",
         "${",
+        "${x} $HOME ${env:HOME}",
+        "\\\\${a:${b}}'",
         '"""doc"""',
         "*",
         "~",
@@ -230,9 +233,10 @@ TYPED = (
 def test_a_text_is_taken_as_it_is_typed(key: str, text: str) -> None:
     (arg,) = with_quoted_paths([with_value(f"{key}={text}")])
     override = OverridesParser.create().parse_override(arg)
-    cfg = OmegaConf.create({})
+    cfg = OmegaConf.create({"task": {"_target_": "builtins.dict", "_partial_": True}})
     OmegaConf.update(cfg, key, override.value())
-    assert OmegaConf.select(cfg, key) == text
+    # as commands do
+    assert instantiate(cfg.task, _convert_="all")() == {key.removeprefix("task."): text}
 
 
 def test_a_text_that_is_quoted_for_hydra_already_stays() -> None:

@@ -29,9 +29,13 @@ WORDS = ("latest", "null")
 def quoted(value: str | Path) -> str:
     """Return a text or path as a value of Hydra's override grammar, which changes nothing of it."""
     # a backslash counts as itself, except in front of "${", of a quote and of the end
-    text = re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", str(value))
-    text = re.sub(r"(\\*)'", lambda m: 2 * m[1] + "\\'", text)
+    text = re.sub(r"(\\*)'", lambda m: 2 * m[1] + "\\'", _no_reference(str(value)))
     return "'" + re.sub(r"\\+\Z", lambda m: 2 * m[0], text) + "'"
+
+
+def _no_reference(text: str) -> str:
+    """Return a text in which OmegaConf reads "${" as these two characters, once."""
+    return re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", text)
 
 
 def unquoted(value: str) -> str:
@@ -81,7 +85,8 @@ def _with_quoted_path(arg: str, several: bool) -> str:
     key, equals, value = arg.partition("=")
     if key.lstrip("+") in TEXTS and value not in ("", "null"):
         whole = re.fullmatch(r"(['\"])(?:\\.|(?!\1).)*\1", value, re.DOTALL)
-        return arg if whole else f"{key}={quoted(value)}"
+        # Hydra reads references once more where it calls the task or measure
+        return arg if whole else f"{key}={quoted(_no_reference(value))}"
     if not equals or key.startswith("-") or value in WORDS or not value.strip():
         return arg
     if "/" in value and _is_plain(value):
