@@ -1,6 +1,10 @@
 """An error of the compiler is a sentence that says what to do, and no defect of gdl."""
 
+import copy
+import functools
 import signal
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +12,7 @@ import torch
 from gdl import stopping
 from gdl.commands import entry
 from gdl.commands.explain import explain
+from gdl.models import Transformer
 
 CACHE = "/tmp/its cache"
 CUT = f"{CACHE}/ab/cab.main.so: file too short"
@@ -88,3 +93,40 @@ def test_what_torch_raises_of_a_compiler_that_fails_is_a_sentence() -> None:
         assert said.startswith("The networks could not be compiled (ImportError: ")
     said = explain(CppCompileError(["g++", "x.cpp"], "killed"), "train") or ""
     assert "(CppCompileError: C++ compile error Command: g++ x.cpp Output: killed)" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_model_of_text_is_compiled_in_the_first_epoch_only(
+    dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, inputs: list) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=count))
+    torch.manual_seed(0)
+    options = {"width": 8, "blocks": 1, "heads": 2, "tokens": True, "dropout": dropout}
+    model = Transformer((1, 1, 6), 5, **options)
+    eager = copy.deepcopy(model)
+    model.compile_networks()
+
+    def epoch() -> None:
+        """Train on batches, of which the last is smaller, and validate on larger ones."""
+        for n in (4, 4, 4, 3):
+            x = torch.randint(5, (n, 1, 1, 6), dtype=torch.uint8)
+            model.train().loss(x)["loss"].mean().backward()
+        with torch.no_grad():
+            for n in (7, 7, 2):
+                x = torch.randint(5, (n, 1, 1, 6), dtype=torch.uint8)
+                torch.testing.assert_close(model.eval().nll(x), eager.eval().nll(x))
+
+    epoch()
+    first = len(graphs)
+    epoch()
+    epoch()
+    torch.compiler.reset()
+    assert len(graphs) == first
+    assert first <= 2 * 4, "two networks, each for two sizes in training and in validation"
