@@ -1,13 +1,13 @@
 """gdl compress and gdl decompress: folders come back as they were, and bad input writes nothing."""
 
 import gzip
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from untrained import coder
 
 from gdl import coding
 from gdl.coding.container import pack, unpack
@@ -15,8 +15,6 @@ from gdl.coding.image_files import read_images, write_images
 from gdl.coding.names import checked_names
 from gdl.commands.compress import compress
 from gdl.commands.decompress import decompress
-from gdl.commands.entry import run_command
-from gdl.commands.overrides import with_files
 from gdl.errors import GdlError
 from gdl.runs.checkpoints import load_run_data, load_run_model
 
@@ -41,27 +39,7 @@ def runs(tmp_path_factory) -> Path:
 def call(monkeypatch, capsys, tmp_path, runs):
     """Run a command in an empty folder; return what it prints, or its error."""
     monkeypatch.chdir(tmp_path)
-
-    def run(command: str, *args: str) -> str:
-        capsys.readouterr()
-        given = [a.replace("RUNS", str(runs)) for a in args]
-        monkeypatch.setattr(sys, "argv", [f"gdl {command}", *with_files(given, command)])
-        code = 0
-        try:
-            run_command(TASKS[command], command)
-        except SystemExit as e:
-            code = e.code
-        out, err = capsys.readouterr()
-        if code:
-            assert code == 1
-            assert err.startswith("error: ")
-            assert err.count("\n") == 1, err
-            assert "defect" not in err
-            assert "file:" not in out
-            return err
-        return out
-
-    return run
+    return coder(TASKS, runs, monkeypatch, capsys)
 
 
 def grey(i: int, size: tuple[int, int] = (8, 8)) -> Image.Image:

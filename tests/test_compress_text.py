@@ -4,19 +4,16 @@ import bz2
 import gzip
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from untrained import save_untrained
+from untrained import coder, save_untrained
 
 from gdl.coding import text_files
 from gdl.coding.container import pack, unpack
 from gdl.commands.compress import compress
 from gdl.commands.decompress import decompress
-from gdl.commands.entry import run_command
-from gdl.commands.overrides import with_files
 from gdl.errors import GdlError
 from gdl.files import write_atomically
 
@@ -53,27 +50,7 @@ def call(
 ) -> Call:
     """Run a command in an empty folder; return what it prints, or its error."""
     monkeypatch.chdir(tmp_path)
-
-    def run(command: str, *args: str) -> str:
-        capsys.readouterr()
-        given = [a.replace("RUNS", str(runs)) for a in args]
-        monkeypatch.setattr(sys, "argv", [f"gdl {command}", *with_files(given, command)])
-        code = 0
-        try:
-            run_command(TASKS[command], command)
-        except SystemExit as e:
-            code = e.code
-        out, err = capsys.readouterr()
-        if code:
-            assert code == 1
-            assert err.startswith("error: ")
-            assert err.count("\n") == 1, err
-            assert "defect" not in err
-            assert "file:" not in out
-            return err
-        return out
-
-    return run
+    return coder(TASKS, runs, monkeypatch, capsys)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

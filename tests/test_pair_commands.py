@@ -1,5 +1,6 @@
 """The commands on a model of pairs of texts: draws of targets, numbers, and what is refused."""
 
+import itertools
 from pathlib import Path
 
 import hydra
@@ -102,7 +103,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    ("checkpoint", "case"),
+    zip(itertools.cycle(["characters", "bytes"]), REFUSED),
+    indirect=["checkpoint"],
+)
 def test_what_has_no_meaning_is_refused_in_one_sentence(call: Call, case: str) -> None:
     command, options, sentence = REFUSED[case]
     code, _, complaint = call(command, *options)

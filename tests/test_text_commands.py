@@ -1,6 +1,7 @@
 """gdl sample and gdl evaluate on a model of text: from what is typed to what is printed and kept."""
 
 import io
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,33 +84,37 @@ def test_a_text_is_measured_beside_compressors(call: Call) -> None:
         assert name in printed
 
 
+REFUSED = [
+    ("sample", ["task=complete"], "task.prompt, which is empty"),
+    ("sample", ["task=complete", "task.prompt="], "task.prompt= has no value"),
+    ("sample", ["task=complete", f"task.prompt={'a' * 17}"], "which fill the model's window"),
+    ("sample", ["task.length=0"], "task.length=0 does not fit"),
+    ("sample", ["task.length=1.5"], "task.length=1.5 does not fit"),
+    ("sample", ["task.n=0"], "task.n=0"),
+    ("sample", ["task.label=3"], "task.label is for images"),
+    ("sample", ["task=complete", "task.prompt=a", "task.completions=0"], "task.completions=0"),
+    (
+        "sample",
+        ["task=complete", "task.prompt=a", "task.known=left"],
+        "task.known is for images",
+    ),
+    (
+        "evaluate",
+        ["measure=stream", "measure.stride=17"],
+        "more than the model's window of 16",
+    ),
+    ("evaluate", ["measure=stream", "measure.split=all"], "no measure.split=all"),
+]
+
+
 @pytest.mark.parametrize(
-    ("command", "options", "sentence"),
-    [
-        ("sample", ["task=complete"], "task.prompt, which is empty"),
-        ("sample", ["task=complete", "task.prompt="], "task.prompt= has no value"),
-        ("sample", ["task=complete", f"task.prompt={'a' * 17}"], "which fill the model's window"),
-        ("sample", ["task.length=0"], "task.length=0 does not fit"),
-        ("sample", ["task.length=1.5"], "task.length=1.5 does not fit"),
-        ("sample", ["task.n=0"], "task.n=0"),
-        ("sample", ["task.label=3"], "task.label is for images"),
-        ("sample", ["task=complete", "task.prompt=a", "task.completions=0"], "task.completions=0"),
-        (
-            "sample",
-            ["task=complete", "task.prompt=a", "task.known=left"],
-            "task.known is for images",
-        ),
-        (
-            "evaluate",
-            ["measure=stream", "measure.stride=17"],
-            "more than the model's window of 16",
-        ),
-        ("evaluate", ["measure=stream", "measure.split=all"], "no measure.split=all"),
-    ],
+    ("checkpoint", "case"),
+    zip(itertools.cycle(["bytes", "characters"]), REFUSED),
+    ids=str,
+    indirect=["checkpoint"],
 )
-def test_bad_input_is_one_sentence(
-    call: Call, command: str, options: list[str], sentence: str
-) -> None:
+def test_bad_input_is_one_sentence(call: Call, case: tuple[str, list[str], str]) -> None:
+    command, options, sentence = case
     code, _, complaint = call(command, *options)
     assert code == 1
     assert sentence in complaint

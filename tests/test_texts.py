@@ -16,6 +16,7 @@ from gdl.commands.overrides import with_value
 from gdl.commands.quoting import with_quoted_paths
 from gdl.data.alphabets import Alphabet
 from gdl.errors import GdlError
+from gdl.families import growing
 from gdl.families.base import GenerativeModel
 from gdl.models import MADE, VAE
 from gdl.tasks import complete, drawn_texts, sample
@@ -94,14 +95,14 @@ def test_a_text_ends_in_front_of_its_first_stop(name: str, stop: str) -> None:
 
 def test_drawing_ends_with_the_last_text(monkeypatch: pytest.MonkeyPatch) -> None:
     model, seen = build_text_model("nade", 64), []
-    original = drawn_texts.continuations
+    original = growing.continuations
 
     def watched(*args: Any, **options: Any) -> Any:
         for values in original(*args, **options):
             seen.append(values)
             yield values
 
-    monkeypatch.setattr(drawn_texts, "continuations", watched)
+    monkeypatch.setattr(growing, "continuations", watched)
     texts = completions(model, stop="a", completions=2)
     assert len(seen) == max(map(len, texts)) - 2 + 1 < 62, "no symbol is drawn that nobody sees"
 

@@ -282,7 +282,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> Any:
         lines = [model.known[s].ljust(model.num_dims, "\n") for s in sources]
         return iter(torch.stack([model.symbols.encode(x) for x in lines], 1))
 
-    monkeypatch.setattr("gdl.families.translations.continuations", answer)
+    monkeypatch.setattr("gdl.families.growing.continuations", answer)
     return Dictionary(dict(HELD_OUT), 12)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of untrained models, and commands on them, as they are typed."""
+"""Checkpoints of untrained models, and commands as they are typed."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.entry import run_command
+from gdl.commands.overrides import with_files
 from gdl.data.text_protocols import HasAlphabet
 from gdl.serialization import build_model
 
@@ -58,3 +59,35 @@ def typist(
         return code, *capsys.readouterr()
 
     return run
+
+
+def coder(
+    commands: Mapping[str, Callable[..., Any]],
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """Return what runs a command on files; it returns what is printed, or the one sentence of an error.
+
+    Args:
+        commands: The commands by name.
+        runs: The folder that RUNS in an argument stands for.
+        monkeypatch: See `typist`.
+        capsys: See `typist`.
+    """
+    run = typist(commands, [], monkeypatch, capsys)
+
+    def called(command: str, *args: str) -> str:
+        capsys.readouterr()
+        given = [a.replace("RUNS", str(runs)) for a in args]
+        code, out, err = run(command, *with_files(given, command))
+        if not code:
+            return out
+        assert code == 1
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1, err
+        assert "defect" not in err
+        assert "file:" not in out
+        return err
+
+    return called

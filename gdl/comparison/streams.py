@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from gdl.comparison.entries import Entry
 from gdl.comparison.markdown import markdown_table
 from gdl.comparison.tables import DIFFERS, PATH, ComparisonTable
-from gdl.runs.metrics import STREAM, STREAM_CODES
+from gdl.runs.text_numbers import STREAM, STREAM_CODES
 
 __all__ = ["stream_sections", "stream_tables"]
 

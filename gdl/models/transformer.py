@@ -166,7 +166,11 @@ class Transformer(AutoregressiveModel):
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """Return the matrices of attention and MLP of all blocks."""
-        return [m.weight for m in self.net.blocks.modules() if isinstance(m, nn.Linear)]
+        return [
+            m.get_parameter("weight")
+            for m in self.net.blocks.modules()
+            if isinstance(m, nn.Linear)
+        ]
 
     def features(self, x: Tensor) -> Tensor:
         """Return the last block (B, width), its mean over the tokens."""

@@ -1,6 +1,6 @@
 """The numbers of texts in metrics.json, and what they are called where they are printed."""
 
-__all__ = ["TEXTS", "name_of_text"]
+__all__ = ["STREAM", "STREAM_CODES", "TEXTS", "name_of_text"]
 
 STREAM = "stream-"
 """What keys begin with that hold bits per byte of a whole text; the stride follows."""
