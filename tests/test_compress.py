@@ -201,6 +201,11 @@ def written_with(names: list[str], runs: Path) -> bytes:
     return pack(header, words)
 
 
+def test_what_a_terminal_cannot_show_of_a_name_is_escaped_once():
+    with pytest.raises(GdlError, match=r"called 'caf\\udce9\\x1b', which is no name"):
+        checked_names(["caf\udce9\x1b"], "A file")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_refused(name, tmp_path):
     with pytest.raises(GdlError, match="which is no name below a folder"):

@@ -49,7 +49,7 @@ def checked_names(names: Sequence[str], where: str, ending: str = "") -> Sequenc
         short = plain and all(len(part.encode()) <= 255 for part in parts)
         if not short or not name.endswith(ending) or set(parts) & {"", ".", "..", ending}:
             raise GdlError(
-                f"{where} would be called {printable(name)!r:.200}, which is no name below a folder: "
+                f"{where} would be called '{printable(name):.200}', which is no name below a folder: "
                 "rename it."
             )
     files, folders = Counter(names), {str(p) for n in names for p in PurePosixPath(n).parents}
