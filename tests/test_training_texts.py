@@ -161,7 +161,7 @@ def test_a_table_of_somebody_elses_checkpoint_is_rows_or_nothing() -> None:
     assert table_rows([row, None, tuple(row)]) == [row, row]
 
 
-PAIRS = [(f"{a}{b}", f"{b} {a}") for a in "abcdefgh" for b in "abcdefgh"]
+PAIRS = [(f"{a}{b}{a}", f"{b} {a}") for a in "abcdefgh" for b in "abcdefgh"]
 
 
 @pytest.mark.parametrize("prompts", [None, ["ab", "dea"]])
@@ -176,13 +176,13 @@ def test_prompts_of_pairs_are_sources_and_completions_targets(
     if prompts:
         options.append(f"callbacks.images.prompts=[{','.join(prompts)}]")
     train(tmp_path / "run", *options, "trainer.max_epochs=1")
-    data = Pairs((1, 1, 9), file=tmp_path / "own.tsv", val_fraction=0.2)
+    data = Pairs((1, 1, 10), file=tmp_path / "own.tsv", val_fraction=0.2)
     data.setup()
     held_out = {source for source, _ in data.pairs("val")}
     found = table(tmp_path / "run")
     sources = [row[2] for row in found[::2]]
     assert sources == prompts if prompts else len(held_out & {*sources}) == len(sources) == 3
-    assert all("\n" not in row[4] and len(f"{row[2]}\t{row[4]}") <= 9 for row in found)
+    assert all("\n" not in row[4] and len(f"{row[2]}\t{row[4]}") <= 10 for row in found)
     content = (tmp_path / "run" / "images" / "completions_epoch0001.txt").read_text()
     wanted = [f"--- completion {k} of {len(found)} ---" for k in range(1, len(found) + 1)]
     wanted = [x for w, row in zip(wanted, found, strict=True) for x in (w, " -> ".join(row[2::2]))]

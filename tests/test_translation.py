@@ -352,6 +352,11 @@ def test_a_measure_of_a_real_model_is_repeated_by_its_seed(host: Host) -> None:
     assert all(math.isfinite(v) for v in itertools.chain(greedy.values(), drawn[0].values()))
     cut = translation(WithEnds(12, end=-50.0), data, host)
     assert cut["translation/model/cut"] == 4
+    cut = translation(WithEnds(12, end=-50.0), data, host, temperature=0.5)
+    assert cut["translation/model-0.5/cut"] == 4
+    assert "translation/model/cut" not in cut, "that is of the most likely symbols"
+    told = "4 without an end (model, drawn at temperature 0.5)"
+    assert told in str(translation_tables(cut)[0].caption)
     assert "translation/model/cut" not in translation(WithEnds(12, end=50.0), data, host)
 
 

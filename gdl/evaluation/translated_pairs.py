@@ -55,8 +55,8 @@ def translation(
 
     The model also has nats_per_pair, -log p(target | source) with the new line that ends the target,
     and bits_per_symbol, the same in bits over all symbols of targets and their ends, both with
-    standard errors; and, if there are some, how many translations were cut, because they did not end
-    in the window. translation/pairs and translation/sources are how many there were.
+    standard errors. If there are some, "cut" is how many translations did not end in the window.
+    translation/pairs and translation/sources are how many there were.
 
     Args:
         model: A model of pairs that continues texts, in eval mode.
@@ -92,15 +92,15 @@ def translation(
     found = _likelihood(model, data.images(split)[:limit], pairs, batch_size)
     how = Drawing(seed, temperature)
     texts, cut = translate(model, sources, how, batch_size)
+    found = {f"{name}/model/{key}": value for key, value in found.items()}
+    own = "model" if temperature == 0 else f"model-{temperature:g}"
     if cut:
-        found["cut"] = len(cut)
+        found[f"{name}/{own}/cut"] = len(cut)
         print(
             f"note: {len(cut):,} of {len(texts):,} translations do not end in the window, cut there."
         )
-    found = {f"{name}/model/{key}": value for key, value in found.items()}
     tokens = tokens or tokenization([target for _, target in known])
     nearest = nearest_sources(sources, [source for source, _ in known])
-    own = "model" if temperature == 0 else f"model-{temperature:g}"
     methods = {own: texts, "copying": sources, "nearest": [known[i][1] for i in nearest]}
     for method, some in methods.items():
         scores = scores_of_texts(some, wanted, tokens)

@@ -92,8 +92,12 @@ def columns_of(methods: Iterable[Mapping[str, float]], own: bool = True) -> dict
 
 def own_numbers(methods: Methods) -> list[str]:
     """Return what is told of the model only, each number with its name."""
-    numbers = methods.get("model", {})
-    return [f"{_cell(numbers, key)} {name}" for key, (name, _) in OWN.items() if key in numbers]
+    found = []
+    for method, numbers in methods.items():
+        of = "" if method == "model" else f" ({method_name(method)})"
+        known = ((key, name) for key, (name, _) in OWN.items() if key in numbers)
+        found += [f"{_cell(numbers, key)} {name}{of}" for key, name in known]
+    return found
 
 
 def row(numbers: Mapping[str, float], columns: Iterable[str]) -> list[str]:
