@@ -19,6 +19,7 @@ __all__ = [
     "InitializesFromData",
     "Invertible",
     "MapsContinuous",
+    "MayBeOfPairs",
     "Restores",
     "Samples",
     "SamplesGiven",
@@ -65,6 +66,15 @@ class SamplesGiven(Protocol):
         `given` is an image (C, H, W) uint8 or one for each completion (n, C, H, W), and the boolean
         mask `known` likewise.
         """
+        ...
+
+
+@runtime_checkable
+class MayBeOfPairs(Protocol):
+    """May be a model of targets given their sources, which has no density of whole windows."""
+
+    def refuse_pairs(self, asked: str) -> None:
+        """Raise `Incapable`, with a sentence that begins with what was asked, if it is one."""
         ...
 
 

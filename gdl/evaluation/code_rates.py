@@ -1,10 +1,9 @@
 """What general lossless coders make of the test images: a reference for the bits/dim of models."""
 
-from gdl.capabilities import Incapable
+from gdl.capabilities import Incapable, MayBeOfPairs
 from gdl.coding import stream_lengths
 from gdl.data.base import ImageData
 from gdl.evaluation.held_out import held_out
-from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 
 __all__ = ["codecs"]
@@ -29,7 +28,7 @@ def codecs(
         Incapable: The data are no images of at most 256 levels, or the model is one of targets given
             their sources.
     """
-    if isinstance(model, AutoregressiveModel):
+    if isinstance(model, MayBeOfPairs):
         model.refuse_pairs("measure=codecs asks for codes of whole windows")
     if data.levels is None or data.levels > 256 or len(data.shape) != 3:
         raise Incapable(

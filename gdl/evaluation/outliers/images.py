@@ -10,10 +10,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from gdl.capabilities import Incapable
+from gdl.capabilities import Incapable, MayBeOfPairs
 from gdl.coding import code_lengths
 from gdl.evaluation.units import at_least_one
-from gdl.families.autoregressive import AutoregressiveModel
 from gdl.families.base import GenerativeModel
 from gdl.noise import same_for_each_image, seed_noise
 
@@ -75,7 +74,7 @@ class Images:
         Raises:
             Incapable: It has none, or one of targets given their sources.
         """
-        if isinstance(self.model, AutoregressiveModel):
+        if isinstance(self.model, MayBeOfPairs):
             self.model.refuse_pairs("it asks for a density of whole windows")
         if self.model.nll_kind is None:
             raise Incapable(
