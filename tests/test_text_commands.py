@@ -84,6 +84,21 @@ def test_a_text_is_measured_beside_compressors(call: Call) -> None:
         assert name in printed
 
 
+def test_the_strangest_windows_are_text_and_no_picture(call: Call, tmp_path: Path) -> None:
+    options = ["measure=scores", "measure.only=[likelihood]", "limit=4", "measure.sheet=3"]
+    code, out, _ = call("evaluate", *options, "out=scores")
+    assert code == 0
+    assert "The strangest of 4 windows" in out
+    assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == [
+        "scores.csv",
+        "strangest.txt",
+    ]
+    text = (tmp_path / "scores" / "strangest.txt").read_text(encoding="utf-8")
+    assert text.count(", likelihood ") == 3
+    assert text.startswith("--- 1: test[")
+    assert any(part in text for part in ("main", "retu", "caf"))
+
+
 REFUSED = [
     ("sample", ["task=complete"], "task.prompt, which is empty"),
     ("sample", ["task=complete", "task.prompt="], "task.prompt= has no value"),
@@ -104,6 +119,8 @@ REFUSED = [
         "more than the model's window of 16",
     ),
     ("evaluate", ["measure=stream", "measure.split=all"], "no measure.split=all"),
+    ("sample", ["task=restore", "corruption=missing_patch"], "is a model of text"),
+    ("evaluate", ["measure=restoration", "corruption=missing_patch"], "is a model of text"),
 ]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gdl.capabilities import Incapable
+from gdl.data.alphabets import Alphabet, alphabet_of
 from gdl.data.base import ImageData
 from gdl.data.listing import printable
 from gdl.errors import GdlError
@@ -25,6 +26,7 @@ from gdl.families.base import GenerativeModel
 from gdl.files import write_atomically
 from gdl.pictures import subject
 from gdl.plots import save_sheet
+from gdl.texts import visible
 
 __all__ = ["scores"]
 
@@ -53,7 +55,7 @@ def scores(
     The columns are file, rank and the scores. The strangest image has rank 1. Names are in quotes,
     and bytes of a name that are no UTF-8 stay as they are; a name that begins like a formula of a
     spreadsheet has "./" in front, which is the same file. Numbers are exact. There are no numbers for
-    metrics.json.
+    metrics.json. Of a model of text the file is strangest.txt, with the windows as text.
 
     Args:
         model: In eval mode.
@@ -82,7 +84,9 @@ def scores(
     wanted = chosen(scores, only)
     if by is not None:
         chosen(wanted, [by])
-    table, picture = host.table("scores.csv"), host.file("strangest.png")
+    alphabet = alphabet_of(model.config)
+    table = host.table("scores.csv")
+    picture = host.file("strangest.png" if alphabet is None else "strangest.txt")
     names, x = _to_score(data, host, split, fit, seed, limit)
     setting = Setting(host.open_run, k, batch_size, seed)
     train = training_sample(model, data, setting, num_fit)
@@ -93,7 +97,10 @@ def scores(
     strangeness = columns[by].nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
     order = strangeness.argsort(descending=True, stable=True).tolist()
     write_atomically(table, _csv(names, columns, order, sort))
-    if x.dim() == 4:
+    if alphabet is not None:
+        some = [(names[i], x[i], float(columns[by][i])) for i in order[:sheet]]
+        write_atomically(picture, _windows(some, alphabet, by))
+    elif x.dim() == 4:
         labels = [f"{k + 1}\n{float(columns[by][i]):.4g}" for k, i in enumerate(order[:sheet])]
         about = subject(model.config)
         of = host.names[0] if host.names else "its own images"
@@ -102,10 +109,20 @@ def scores(
         save_sheet(x[order[:sheet]], labels, picture, model.levels, title)
     else:
         host.written.remove(picture)
-    print(f"The strangest of {len(names)} images, by {by} (nats):")
+    of = "images" if alphabet is None else "windows"
+    print(f"The strangest of {len(names)} {of}, by {by} (nats):")
     for rank, i in enumerate(order[:10]):
         print(f"{rank + 1:>4}  {float(columns[by][i]):>12.2f}  {printable(names[i])}")
     return {}
+
+
+def _windows(found: Sequence[tuple[str, Tensor, float]], alphabet: Alphabet, by: str) -> str:
+    """Return windows of a text, each below its rank, its name and its score, the strangest first."""
+    parts = [
+        f"--- {rank}: {printable(name)}, {by} {score:.4g} ---\n{visible(alphabet.decode(x))}\n"
+        for rank, (name, x, score) in enumerate(found, 1)
+    ]
+    return "\n".join(parts)
 
 
 def _to_score(

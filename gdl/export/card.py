@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from gdl.capabilities import Samples
+from gdl.data.alphabets import alphabet_of
 from gdl.data.listing import printable
 from gdl.export.subject import Subject, Written
 from gdl.runs.collapse import collapse
@@ -102,7 +103,8 @@ def _front_matter(subject: Subject, kind: str) -> str:
     tags = ["gdl", "generative-model", _name(subject), kind]
     content: dict[str, Any] = {"library_name": "gdl", "tags": tags}
     images = subject.model.levels is not None and len(subject.model.shape) == 3
-    task = "unconditional-image-generation"
+    text = alphabet_of(subject.model.config) is not None
+    task = "text-generation" if text else "unconditional-image-generation"
     if images and isinstance(subject.model, Samples) and not subject.model.num_classes:
         content["pipeline_tag"] = task
     data, found = _data(subject), _results(subject.metrics)
@@ -155,8 +157,9 @@ def _values(subject: Subject) -> str:
     if model.levels is None:
         text = f"Vectors are float32 (B, {size})."
     else:
+        what = "Images" if alphabet_of(model.config) is None else "Windows of symbols"
         text = (
-            f"Images are uint8 (B, {size}) with values 0 to {model.levels - 1}; what is decoded are "
+            f"{what} are uint8 (B, {size}) with values 0 to {model.levels - 1}; what is decoded are "
             "real numbers in that range."
         )
     if model.num_classes:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gdl.corruptions import Corruption, Seen, compose
+from gdl.data.alphabets import alphabet_of
 from gdl.errors import GdlError
 from gdl.families.base import GenerativeModel
 from gdl.noise import SampleNoise
@@ -24,8 +25,13 @@ def corruption_of(
         by: What asks, for the message, as "measure=restoration".
 
     Raises:
-        GdlError: There is none, or the model was trained on another kind.
+        GdlError: There is none, or the model was trained on another kind, or is one of text.
     """
+    if alphabet_of(model.config) is not None:
+        raise GdlError(
+            f"{by} asks what images lose, and this {type(model).__name__} is a model of text: use "
+            "task=complete task.prompt=TEXT."
+        )
     own = getattr(model, "corruption", None)
     chosen = compose([*asked.values()]) if asked else own
     if not isinstance(chosen, Corruption):
