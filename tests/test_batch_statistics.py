@@ -66,6 +66,7 @@ VALUES: dict[str, list[Any]] = {
     "positions": ["rotary"],
     "mlp": ["swiglu"],
     "tied": [],  # see BOTH
+    "ends": [],  # of pairs of texts only
 }
 """Values of each option that is no size."""
 COUPLINGS = {"Glow": "additive", "RealNVP": "affine"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from untrained import coder
+from untrained_texts import coder
 
 from gdl import coding
 from gdl.coding.container import pack, unpack

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from untrained import coder, save_untrained
+from untrained_texts import coder, save_untrained
 
 from gdl.coding import text_files
 from gdl.coding.container import pack, unpack

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 from omegaconf import OmegaConf
-from untrained import Call, save_untrained, typist
+from untrained_texts import Call, save_untrained, typist
 
 from gdl.commands.compress import compress
 from gdl.commands.conf import CONF, register_resolvers

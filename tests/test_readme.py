@@ -13,7 +13,8 @@ import pytest
 from gdl.commands.conf import CONF, register_resolvers
 from gdl.commands.measure_keys import with_measure_keys
 from gdl.commands.old_spellings import with_new_names
-from gdl.commands.overrides import mounted, with_filters
+from gdl.commands.overrides import mounted, with_filters, with_value
+from gdl.commands.quoting import with_quoted_paths
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -40,6 +41,7 @@ def test_every_command_composes(script, args, monkeypatch):
     register_resolvers()
     if script == "compare.py":
         args = with_filters(args, config)
+    args = with_quoted_paths([with_value(arg) for arg in args])
     args = with_measure_keys(with_new_names(args, config), config)
     overrides = mounted([a for a in args if a != "-m"], config)
     # a sweep's lists of choices are for the sweeper; the first of each is enough here

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from untrained import Call, save_untrained, typist
+from untrained_texts import Call, save_untrained, typist
 
 import gdl
 from gdl.commands.evaluate import evaluate

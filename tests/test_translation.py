@@ -17,7 +17,7 @@ from small_texts import build_text_model
 from test_results import make_run
 from torch import Tensor
 from torchmetrics.text import CHRFScore, SacreBLEUScore
-from untrained import save_untrained
+from untrained_texts import save_untrained
 
 from gdl.capabilities import Incapable
 from gdl.commands.entry import run_command

@@ -40,7 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("dropout", "decay", "label_dropout"), PART),
     # of the optimizer and its schedule
     **dict.fromkeys(("lr", "discriminator_lr", "eps", "weight_decay"), (0, 1e9)),
-    **dict.fromkeys(("betas", "final"), PART),
+    **dict.fromkeys(("betas", "final", "momentum"), PART),
     **dict.fromkeys(("warmup_steps", "kl_warmup_steps"), SOME),
     # of data
     **dict.fromkeys(
@@ -57,7 +57,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "frames", "points", "num_fit", "resamples", "sheet"), COUNT),
     **dict.fromkeys(("max_dims", "num", "bins", "curves", "pictures", "fit", "side"), COUNT),
     **dict.fromkeys(("stride", "parts"), COUNT),
-    **dict.fromkeys(("bits_samples", "prune"), SOME),
+    **dict.fromkeys(("bits_samples", "prune", "mistakes"), SOME),
     "tail": (0, 0.5),
     "top_k": COUNT,
     "top_p": (1e-6, 1),

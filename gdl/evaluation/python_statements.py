@@ -120,7 +120,7 @@ def problems(texts: Sequence[str], seconds: float = 20) -> list[str | None]:
     found: list[str | None] = []
     while len(found) < len(sources):
         command = [sys.executable, "-I", "-W", "ignore", "-c", PROGRAM]
-        content = json.dumps(sources[len(found) :]).encode()
+        content = json.dumps(sources[len(found) :], allow_nan=False).encode()
         why = "it ends the parser"
         try:
             answers = subprocess.run(

@@ -1,5 +1,6 @@
 """The folder of an export, which is whole or absent."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         temporary.rename(path)
     except OSError as e:
-        if e.filename:  # what the other errors name
+        if e.filename and e.errno not in (errno.ENOSPC, errno.EDQUOT):  # what the others name
             raise
         raise GdlError(
             f"{for_shell(path)} cannot be written ({e.strerror or e}): free some space, or name a "
