@@ -101,6 +101,6 @@ def stream_sections(records: Sequence[dict[str, Any]]) -> list[str]:
             lines.append([row.method, *row.cells, *costs])
         about = f"{ABOUT.capitalize()}.\n"
         parts.append(
-            "\n".join([f"## {title[0].upper()}{title[1:]}\n", about, markdown_table(lines)])
+            "\n".join([f"## {title}\n", about, markdown_table(lines)])
         )
     return parts
