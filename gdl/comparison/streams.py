@@ -100,7 +100,5 @@ def stream_sections(records: Sequence[dict[str, Any]]) -> list[str]:
             costs = [f"{record['minutes']:g}", f"`{record['command']}`"] if record else ["", ""]
             lines.append([row.method, *row.cells, *costs])
         about = f"{ABOUT.capitalize()}.\n"
-        parts.append(
-            "\n".join([f"## {title}\n", about, markdown_table(lines)])
-        )
+        parts.append("\n".join([f"## {title}\n", about, markdown_table(lines)]))
     return parts
