@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gdl.comparison.entries import Entry
-from gdl.comparison.markdown import markdown_table
+from gdl.comparison.markdown import costs_of, markdown_section
 from gdl.comparison.tables import DIFFERS, PATH, ComparisonTable
 from gdl.runs.text_numbers import STREAM, STREAM_CODES
 
@@ -97,8 +97,6 @@ def stream_sections(records: Sequence[dict[str, Any]]) -> list[str]:
         lines = [["method", *COLUMNS, "minutes", "command"]]
         for row in rows:
             record = None if row.run is None else records[row.run]
-            costs = [f"{record['minutes']:g}", f"`{record['command']}`"] if record else ["", ""]
-            lines.append([row.method, *row.cells, *costs])
-        about = f"{ABOUT.capitalize()}.\n"
-        parts.append("\n".join([f"## {title}\n", about, markdown_table(lines)]))
+            lines.append([row.method, *row.cells, *costs_of(record)])
+        parts.append(markdown_section(f"## {title}", ABOUT, lines))
     return parts

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gdl.comparison.entries import Entry
-from gdl.comparison.markdown import markdown_table
+from gdl.comparison.markdown import costs_of, markdown_section
 from gdl.comparison.ranking import by_data, ranked
 from gdl.comparison.tables import DIFFERS, PATH, ComparisonTable
 from gdl.runs.metrics import data_name
@@ -76,7 +76,6 @@ def translation_sections(records: Sequence[dict[str, Any]]) -> list[str]:
         for i, method, cells in rows:
             record = ordered[i] if i is not None else None
             named = method_name(method, record["metrics"]["model"] if record else "model")
-            costs = [f"{record['minutes']:g}", f"`{record['command']}`"] if record else ["", ""]
-            lines.append([named, *cells, *costs])
-        parts.append("\n".join([f"{title}\n", f"{ABOUT.capitalize()}.\n", markdown_table(lines)]))
+            lines.append([named, *cells, *costs_of(record)])
+        parts.append(markdown_section(title, ABOUT, lines))
     return parts
